@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the results are measured against.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "bench/perf/job.hpp"
+
+namespace norma::bench {
+
+inline constexpr unsigned kRequestBytes = 64, kReplyBytes = 4096; // of a page that is fetched
+
+// Round trips between the caller's node server and that of `peer`.
+void measure_am(int peer, unsigned request_bytes, unsigned reply_bytes, unsigned warmup, std::span<double> samples_us);
+
+// The median of `iterations` round trips like that of a page.
+double am_lat_us(int peer, unsigned iterations);
+
+// Microseconds that a stream of `bytes` takes from the caller's node server to that of `peer`.
+double am_stream_us(int peer, std::uint64_t bytes);
+
+// First touches that the caller's node server serves without a message. Until another node touches an object its memory
+// is the kernel's to fill; so a task on `helper_node` touches one page of it first.
+class LocalFaults {
+  public:
+    LocalFaults(int helper_node, std::size_t count);
+    void measure(std::span<double> samples_us); // the next of the `count` pages
+
+  private:
+    Memory memory_;
+    std::vector<std::size_t> pages_;
+    std::size_t next_ = 0;
+};
+
+// What the kernel needs for them, arranged as this task and its node server are.
+double kernel_floor_us(unsigned iterations, unsigned warmup);
+
+// `count` page numbers below 2 * count, in no order that a prefetcher could foresee, and no two of them neighbours.
+std::vector<std::size_t> scattered(std::size_t count);
+
+} // namespace norma::bench

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "bench/perf/options.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "rpc/transport.hpp"
+#include "runtime/values.hpp"
+
+namespace norma::bench {
+namespace {
+
+constexpr std::uint64_t kPage = rpc::kPageBytes, kMiB = 1 << 20, kGiB = 1 << 30;
+constexpr unsigned kMostIterations = 1'000'000;
+constexpr unsigned kLeastNodes = 2;
+
+constexpr std::array kTests = {
+    TestInfo{"am_lat", "round trip between two node servers: 64 B there, SIZE back", 5000, 500, kPage, 1,
+             rpc::kMaxPayloadBytes},
+    TestInfo{"am_bw", "stream of messages of SIZE between two node servers", 10, 1, rpc::kMaxPayloadBytes, 1,
+             rpc::kMaxPayloadBytes},
+    TestInfo{"fault_local", "first touch of a page, served by the own node server", 2000, 200, kPage},
+    TestInfo{"fault_read", "first read of a page that another node has written", 2000, 200, kPage},
+    TestInfo{"fault_write", "first write to a page that another node has written", 2000, 200, kPage},
+    TestInfo{"fault_upgrade", "write to a page that two nodes have read", 2000, 200, kPage},
+    TestInfo{"page_pingpong", "two nodes write one page in turn: one hand-over", 2000, 200, kPage},
+    TestInfo{"stream_read", "read SIZE of memory that another node has written", 5, 1, 64 * kMiB, kMiB, 8 * kGiB,
+             kPage},
+    TestInfo{"stream_write", "overwrite SIZE of memory that another node has written", 5, 1, 64 * kMiB, kMiB, 8 * kGiB,
+             kPage},
+    TestInfo{"barrier", "barrier of one thread on each node", 5000, 500, 0},
+    TestInfo{"lock", "take a free lock that lives on another node", 5000, 500, 0},
+    TestInfo{"clone", "norma_task_clone to another node, SIZE of memory touched", 20, 2, 16 * kMiB, kPage, 8 * kGiB,
+             kPage},
+    TestInfo{"teleport", "norma_task_teleport to another node, SIZE of memory touched", 20, 2, 16 * kMiB, kPage,
+             8 * kGiB, kPage},
+};
+
+const TestInfo *find(std::string_view name) {
+    const auto found = std::find_if(kTests.begin(), kTests.end(), [&](const auto &test) { return test.name == name; });
+    return found == kTests.end() ? nullptr : &*found;
+}
+
+std::string test_names() {
+    std::string names = "all";
+    for (const auto &test : kTests) {
+        names += fmt::format(", {}", test.name);
+    }
+    return names;
+}
+
+std::uint64_t checked_size(const std::string &text, const std::string &test_name) {
+    if (test_name == "all") {
+        throw WrongOption(fmt::format("-s {} goes with one test, not with 'all'", text));
+    }
+    const auto &test = *find(test_name);
+    if (test.most_size == 0) {
+        throw WrongOption(fmt::format("-s {}: the size of {} is fixed", text, test_name));
+    }
+    const auto parsed = rt::parse_bytes(text);
+    const auto size = parsed ? static_cast<std::uint64_t>(*parsed) : 0;
+    if (!parsed || size < test.least_size || size > test.most_size || size % test.size_step != 0) {
+        throw WrongOption(fmt::format("-s {}: the size of {} must be from {} to {}{}", text, test_name,
+                                      rt::format_bytes(test.least_size), rt::format_bytes(test.most_size),
+                                      test.size_step > 1 ? ", in whole pages" : ""));
+    }
+    return size;
+}
+
+} // namespace
+
+std::span<const TestInfo> tests() {
+    return kTests;
+}
+
+void add_options(CLI::App &app, RawSettings &raw) {
+    app.add_option("test", raw.test, "what to measure: a test, or all")->required()->type_name("TEST");
+    app.add_option("-n,--iterations", raw.iterations, "measured repetitions")->check(CLI::Range(1U, kMostIterations));
+    app.add_option("-w,--warmup", raw.warmup, "repetitions before these")->check(CLI::Range(0U, kMostIterations));
+    app.add_option("-s,--size", raw.size, "bytes, e.g. 64M, for a test that has a size");
+    app.add_option("--json", raw.json, "write the results to this file as well")->type_name("FILE");
+}
+
+Settings settings(const RawSettings &raw, unsigned nodes) {
+    if (raw.test != "all" && find(raw.test) == nullptr) {
+        throw WrongOption(fmt::format("there is no test '{}'; there are: {}", raw.test, test_names()));
+    }
+    if (nodes < kLeastNodes) {
+        throw WrongOption(fmt::format("-N {}: at least {} nodes are needed", nodes, kLeastNodes));
+    }
+    Settings checked{raw.test, raw.iterations, raw.warmup, std::nullopt, raw.json};
+    if (!raw.size.empty()) {
+        checked.size = checked_size(raw.size, raw.test);
+    }
+    return checked;
+}
+
+std::vector<TestInfo> chosen_tests(const Settings &settings) {
+    std::vector<TestInfo> chosen;
+    for (auto test : kTests) {
+        if (settings.test == "all" || settings.test == test.name) {
+            test.iterations = settings.iterations.value_or(test.iterations);
+            test.warmup = settings.warmup.value_or(test.warmup);
+            test.size = settings.size.value_or(test.size);
+            chosen.push_back(test);
+        }
+    }
+    return chosen;
+}
+
+} // namespace norma::bench

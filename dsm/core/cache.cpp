@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The cache side: what this node holds, what it has asked for, and what it gives up.
+#include "dsm/core/sides.hpp"
+
+namespace norma::dsm {
+
+void CacheSide::fault(PageIndex page, bool write, std::uint32_t window) {
+    const State::CachePage &now = s_.cache_.look(page);
+    const bool enough = now.access == Access::write || (now.access == Access::read && !write);
+    if (enough || now.access == Access::lost) {
+        emit(Effect::Type::resolve, page, 1, now.access);
+        return;
+    }
+    if (s_.down_[s_.home_]) {
+        // What is held stays usable, but nothing more can be had. Not remembered: the page is not lost to readers here.
+        emit(Effect::Type::resolve, page, 1, Access::lost);
+        return;
+    }
+    State::CachePage &entry = s_.cache_.at(page);
+    entry.want |= write ? kWantWrite : kWantRead;
+    if (entry.request == kNoSlot) {
+        ask(page, write, window);
+    }
+}
+
+void CacheSide::ask(PageIndex page, bool write, std::uint32_t window) {
+    const bool have = s_.cache_.look(page).access == Access::read;
+    NORMA_CHECK(write || !have);
+    const std::uint32_t count = window_from(page, window);
+    const std::uint64_t number = s_.next_request_++;
+    const std::uint32_t slot = s_.requests_.take({.number = number, .base = page, .count = count, .write = write});
+    for (std::uint32_t i = 0; i < count; ++i) {
+        s_.cache_.at(page + i).request = slot;
+    }
+    send_home({.type = MsgType::get, .write = write, .have = have, .count = count, .request = number, .base = page});
+}
+
+// How many pages from `page` on can be asked for together: like the first, and not under way already.
+std::uint32_t CacheSide::window_from(PageIndex page, std::uint32_t window) const {
+    const Access access = s_.cache_.look(page).access;
+    std::uint32_t count = 1;
+    while (count < window && count < s_.pages_ - page) {
+        const State::CachePage &next = s_.cache_.look(page + count);
+        if (next.request != kNoSlot || next.access != access) {
+            break;
+        }
+        ++count;
+    }
+    return count;
+}
+
+// All pages of a request stop being pending together, so its base still leads to it for as long as it lives.
+std::uint32_t CacheSide::find_request(const Msg &msg) const {
+    const std::uint32_t slot = s_.cache_.look(msg.base).request;
+    if (slot == kNoSlot) {
+        return kNoSlot;
+    }
+    const State::Request &request = s_.requests_[slot];
+    return request.number == msg.request && request.base == msg.base ? slot : kNoSlot;
+}
+
+void CacheSide::on_data(const Msg &msg) {
+    const std::uint32_t slot = find_request(msg);
+    if (slot == kNoSlot) {
+        // A failure notice or the home's death ended the request, and the home has been told what was not accepted.
+        ++s_.late_;
+        return;
+    }
+    const State::Request &request = s_.requests_[slot];
+    const bool fits = (msg.mask & ~low_bits(request.count)) == 0 && msg.write == request.write &&
+                      having(msg.base, msg.mask, Access::none) == msg.mask;
+    if (!fits) {
+        ++s_.rejected_;
+        return;
+    }
+    const Access got = msg.write ? Access::write : Access::read;
+    if (msg.mask != 0) {
+        emit(Effect::Type::install, msg.base, msg.mask, got);
+    }
+    set_access(msg.base, msg.mask, got, msg.txn);
+    conclude(slot, msg.txn, msg.mask, got);
+}
+
+void CacheSide::on_grant(const Msg &msg) {
+    const std::uint32_t slot = find_request(msg);
+    if (slot == kNoSlot) {
+        ++s_.late_;
+        return;
+    }
+    const State::Request &request = s_.requests_[slot];
+    if ((msg.mask & ~low_bits(request.count)) != 0 || !msg.write || !request.write) {
+        ++s_.rejected_;
+        return;
+    }
+    // Access to bytes that are not here would be access to zeros: such a page is left out and asked for with its data.
+    const std::uint64_t accepted = having(msg.base, msg.mask, Access::read);
+    set_access(msg.base, accepted, Access::write, msg.txn);
+    conclude(slot, msg.txn, accepted, Access::write);
+}
+
+void CacheSide::on_fail(const Msg &msg) {
+    const std::uint32_t slot = find_request(msg);
+    if (slot == kNoSlot) {
+        // The data came after all; the done that is under way says so and must stay the only answer.
+        ++s_.late_;
+        return;
+    }
+    if ((msg.mask & ~low_bits(s_.requests_[slot].count)) != 0) {
+        ++s_.rejected_;
+        return;
+    }
+    if (msg.lost) {
+        const std::uint64_t stranded = held(msg.base, msg.mask, UINT64_MAX);
+        if (stranded != 0) {
+            drop(msg.base, stranded);
+        }
+        set_access(msg.base, msg.mask, Access::lost, msg.txn);
+        emit(Effect::Type::resolve, msg.base, msg.mask, Access::lost);
+        for_each_bit(msg.mask, [&](std::uint32_t i) { s_.cache_.at(msg.base + i).want = 0; });
+    }
+    conclude(slot, msg.txn, 0, Access::none);
+}
+
+// The request is over: wakes threads, tells the home, and asks again for what threads still wait for. In this order:
+// a thread must not wait for the bookkeeping, and an early next request only has to queue at the home.
+void CacheSide::conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t accepted, Access got) {
+    const State::Request request = s_.requests_[slot];
+    s_.requests_.give_back(slot);
+    if (accepted != 0) {
+        emit(Effect::Type::resolve, request.base, accepted, got);
+    }
+    if (txn != 0) {
+        send_home({.type = MsgType::done, .txn = txn, .base = request.base, .mask = accepted});
+    }
+    std::uint64_t wanted = 0;
+    for (std::uint32_t i = 0; i < request.count; ++i) {
+        State::CachePage &page = s_.cache_.at(request.base + i);
+        page.request = kNoSlot;
+        if ((accepted >> i & 1) != 0) {
+            page.want &= got == Access::write ? 0 : kWantWrite;
+        }
+        wanted |= std::uint64_t{page.want != 0} << i;
+    }
+    for_each_bit(wanted, [&](std::uint32_t i) {
+        const PageIndex page = request.base + i;
+        ask(page, (s_.cache_.look(page).want & kWantWrite) != 0, 1);
+    });
+}
+
+void CacheSide::on_forward(const Msg &msg) {
+    const std::uint64_t supplied = held(msg.base, msg.mask, msg.txn);
+    if (supplied != 0) {
+        protect(msg.base, supplied);
+        emit(Effect::Type::stage, msg.base, supplied);
+        if (msg.write) {
+            drop(msg.base, supplied);
+        }
+    }
+    // Sent even when nothing is supplied: the requester's done is what ends the transaction.
+    send(s_.to_self_, s_.self_, msg.requester,
+         {.type = MsgType::data,
+          .write = msg.write,
+          .txn = msg.txn,
+          .request = msg.request,
+          .base = msg.base,
+          .mask = supplied},
+         out_);
+}
+
+void CacheSide::on_inval(const Msg &msg) {
+    const std::uint64_t dropped = held(msg.base, msg.mask, msg.txn);
+    if (dropped != 0) {
+        drop(msg.base, dropped);
+    }
+    send_home({.type = MsgType::inval_ack, .txn = msg.txn, .base = msg.base, .mask = msg.mask});
+}
+
+void CacheSide::on_home_down() {
+    for (std::uint32_t slot = 0; slot < s_.requests_.end(); ++slot) {
+        if (!s_.requests_.in_use(slot)) {
+            continue;
+        }
+        const State::Request request = s_.requests_[slot];
+        s_.requests_.give_back(slot);
+        std::uint64_t waiting = 0;
+        for (std::uint32_t i = 0; i < request.count; ++i) {
+            State::CachePage &page = s_.cache_.at(request.base + i);
+            waiting |= std::uint64_t{page.want != 0} << i;
+            page.request = kNoSlot;
+            page.want = 0;
+        }
+        emit(Effect::Type::resolve, request.base, waiting, Access::lost);
+    }
+}
+
+void CacheSide::drop(PageIndex base, std::uint64_t mask) {
+    protect(base, mask);
+    emit(Effect::Type::drop, base, mask);
+    set_access(base, mask, Access::none, 0);
+}
+
+// Takes write access away, so that what is read afterwards is final.
+void CacheSide::protect(PageIndex base, std::uint64_t mask) {
+    const std::uint64_t writable = having(base, mask, Access::write);
+    if (writable != 0) {
+        emit(Effect::Type::protect, base, writable);
+        for_each_bit(writable, [&](std::uint32_t i) { s_.cache_.at(base + i).access = Access::read; });
+    }
+}
+
+// The pages of mask that are here and were here when the home began transaction txn.
+std::uint64_t CacheSide::held(PageIndex base, std::uint64_t mask, std::uint64_t txn) const {
+    std::uint64_t result = 0;
+    for_each_bit(mask, [&](std::uint32_t i) {
+        const State::CachePage &page = s_.cache_.look(base + i);
+        const bool here = page.access == Access::read || page.access == Access::write;
+        result |= std::uint64_t{here && page.epoch <= txn} << i;
+    });
+    return result;
+}
+
+std::uint64_t CacheSide::having(PageIndex base, std::uint64_t mask, Access access) const {
+    std::uint64_t result = 0;
+    for_each_bit(mask,
+                 [&](std::uint32_t i) { result |= std::uint64_t{s_.cache_.look(base + i).access == access} << i; });
+    return result;
+}
+
+void CacheSide::set_access(PageIndex base, std::uint64_t mask, Access access, std::uint64_t epoch) {
+    for_each_bit(mask, [&](std::uint32_t i) {
+        State::CachePage &page = s_.cache_.at(base + i);
+        page.access = access;
+        page.epoch = epoch;
+    });
+}
+
+void CacheSide::emit(Effect::Type type, PageIndex base, std::uint64_t mask, Access access) {
+    out_.push_back({.type = type, .access = access, .to = 0, .base = base, .mask = mask, .msg = {}});
+}
+
+} // namespace norma::dsm

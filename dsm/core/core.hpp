@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The coherence core: what one node knows of one memory object, and how it answers one event. Pure: no clock, thread,
+// socket, system call or lock. The caller gives an event, step() changes the state and lists effects in the outbox,
+// and the caller carries them out in order before the next event.
+#pragma once
+
+#include "dsm/core/tables.hpp"
+
+#include <bitset>
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace norma::dsm {
+
+using NodeId = std::uint16_t;
+inline constexpr unsigned kMaxNodes = 256;
+inline constexpr unsigned kBatch = 64; // pages one message may cover
+using NodeSet = std::bitset<kMaxNodes>;
+using PageIndex = std::uint64_t;
+
+// Globally unique for ever: serials are never reused within one incarnation of a node server.
+struct ObjectId {
+    std::uint32_t home = 0;
+    std::uint32_t incarnation = 0;
+    std::uint64_t serial = 0;
+    auto operator<=>(const ObjectId &) const = default;
+};
+
+// What a node may do with a page.
+enum class Access : std::uint8_t {
+    none,  // no frame here
+    read,  // a frame, write-protected in every local mapping (at the home it may be a hole that reads as zeros)
+    write, // exclusive: the only copy in the job (at the home it may be a hole that reads as zeros)
+    lost,  // poisoned: the only copy died with its node
+};
+
+enum class MsgType : std::uint8_t {
+    get = 1,   // requester -> home: I need pages [base, base + count); base is the one a thread waits for
+    forward,   // home -> owner: supply the pages to `requester`; write: and give them up
+    inval,     // home -> sharer: drop the pages
+    inval_ack, // sharer -> home
+    data,      // owner -> requester: the pages (payload: those in mask & ~zero, in order of page)
+    grant,     // home -> requester: the access you asked for, for pages whose data you hold already
+    done,      // requester -> home: over; mask = the pages accepted. The page's next transaction may start.
+    fail,      // home -> requester: the supplier died; pages that did not arrive are not coming
+};
+
+// One message about one object. Fields that a type does not use are 0.
+struct Msg {
+    MsgType type{};
+    bool write = false;        // get, forward, data, grant: exclusive access wanted or given
+    bool have = false;         // get: I hold a readable copy of base
+    NodeId requester = 0;      // forward
+    std::uint32_t count = 0;   // get: size of the window, 1 .. kBatch
+    std::uint64_t txn = 0;     // all but get: the home's number of the transaction, the page epoch; never reused
+    std::uint64_t request = 0; // get, forward, data, grant, fail: the requester's own number, echoed; never reused
+    PageIndex base = 0;
+    std::uint64_t mask = 0; // all but get: bit i is page base + i
+    std::uint64_t zero = 0; // data: pages of mask that are all zeros and carry no payload (set by the executor)
+    bool lost = false;      // fail: the pages are poisoned
+    auto operator<=>(const Msg &) const = default;
+};
+
+struct Event {
+    enum class Type : std::uint8_t { fault, message, node_down } type{};
+    // fault: a local thread touched `page` and the mapping did not allow it. `window` (1 .. kBatch) is how many pages
+    // from `page` on the caller would like to have; only the first is owed.
+    PageIndex page = 0;
+    bool write = false;
+    std::uint32_t window = 1;
+    // message, node_down
+    NodeId from = 0;
+    Msg msg{};
+};
+
+struct Effect {
+    enum class Type : std::uint8_t {
+        protect, // write-protect the pages in every local mapping, before anything that follows
+        stage,   // read the frames of the pages into a buffer: the payload of the next send
+        drop,    // discard the frames in every local mapping
+        install, // the payload of the message being handled becomes the frames; writable or write-protected
+        resolve, // local threads that wait for these pages: the access is now `access` (write also lifts protection)
+        send,    // to `to`
+    } type{};
+    Access access{};        // install, resolve
+    NodeId to = 0;          // send
+    PageIndex base = 0;     // all but send
+    std::uint64_t mask = 0; // all but send
+    Msg msg{};              // send
+};
+using Outbox = std::vector<Effect>; // reused by the caller; cleared by step()
+
+// Where the numbers this node gives out begin. 0 is reserved for "none"; both grow for ever.
+struct FirstNumbers {
+    std::uint64_t transaction = 1; // used at the home only
+    std::uint64_t request = 1;
+};
+
+// What one node knows of one memory object: the cache side (every node) and the directory side (used at the home only).
+// A page of which nothing was ever heard has no entry: at the home it is writable, elsewhere it is not here.
+class State {
+  public:
+    State(ObjectId object, NodeId self, NodeId home, std::uint64_t pages, FirstNumbers first = {});
+
+    const ObjectId &object() const { return object_; }
+    NodeId self() const { return self_; }
+    NodeId home() const { return home_; }
+    std::uint64_t pages() const { return pages_; }
+    bool is_home() const { return self_ == home_; }
+    bool is_down(NodeId node) const { return down_[node]; }
+
+    // Cache side.
+    Access access(PageIndex page) const { return cache_.look(page).access; }
+    // visit(page, number of pages) for the pages of [first, first + count) that are here for reading only.
+    template <class Visit> void for_each_readable_run(PageIndex first, std::uint64_t count, Visit visit) const {
+        PageIndex start = 0;
+        std::uint64_t length = 0;
+        cache_.for_each([&](PageIndex page, const CachePage &entry) {
+            if (page < first || page - first >= count || entry.access != Access::read) {
+                return;
+            }
+            if (length > 0 && page == start + length) {
+                ++length;
+                return;
+            }
+            if (length > 0) {
+                visit(start, length);
+            }
+            start = page;
+            length = 1;
+        });
+        if (length > 0) {
+            visit(start, length);
+        }
+    }
+    bool pending(PageIndex page) const { return cache_.look(page).request != kNoSlot; }
+    std::size_t pending_requests() const { return requests_.used(); }
+
+    // Directory side; meaningful at the home.
+    NodeId owner(PageIndex page) const { return directory_.look(page).owner; }
+    const NodeSet &sharers(PageIndex page) const { return directory_.look(page).sharers; }
+    bool lost(PageIndex page) const { return directory_.look(page).lost; }
+    bool busy(PageIndex page) const { return directory_.look(page).busy != kNoSlot; }
+    std::size_t open_transactions() const { return transactions_.used(); }
+    std::size_t queued_gets() const { return queue_.used(); }
+
+    // Messages that their sender cannot have sent: malformed, or not its business. Ignored.
+    std::uint64_t rejected() const { return rejected_; }
+    // Messages that came too late to matter: of a transaction or request that is over, or from a dead node. Ignored.
+    std::uint64_t late() const { return late_; }
+
+    // Two states with equal bytes behave alike for ever. Counters of ignored messages are not part of it.
+    std::vector<std::uint8_t> canonical() const;
+    std::string describe() const;
+    bool operator==(const State &other) const { return canonical() == other.canonical(); }
+
+  private:
+    friend class CacheSide;
+    friend class DirectorySide;
+    friend class Inbox;
+
+    struct CachePage {
+        std::uint64_t epoch = 0;         // the transaction that gave the present access
+        std::uint32_t request = kNoSlot; // the request under way that covers the page
+        Access access = Access::none;
+        std::uint8_t want = 0; // what local threads wait for: kWantRead, kWantWrite
+    };
+    struct Request {
+        std::uint64_t number = 0;
+        PageIndex base = 0;
+        std::uint32_t count = 0;
+        bool write = false;
+    };
+    struct DirectoryPage {
+        NodeSet sharers;                     // without the owner
+        std::uint32_t busy = kNoSlot;        // the page's transaction
+        std::uint32_t queue_first = kNoSlot; // gets that wait for it to end, in order of arrival
+        std::uint32_t queue_last = kNoSlot;
+        NodeId owner = 0;
+        bool lost = false;
+    };
+    struct Get {
+        std::uint64_t request = 0;
+        PageIndex base = 0;
+        std::uint32_t count = 0;
+        std::uint32_t next = kNoSlot;
+        NodeId from = 0;
+        bool write = false;
+        bool have = false;
+    };
+    enum class Phase : std::uint8_t {
+        invalidating, // waits for the acknowledgements of `waiting`
+        answering,    // waits for the requester's done
+    };
+    struct Transaction {
+        std::uint64_t number = 0;
+        Get get{};
+        std::uint64_t mask = 0;
+        NodeSet waiting;
+        NodeId supplier = 0; // who sends the data; of an upgrade: the requester itself
+        Phase phase = Phase::invalidating;
+        bool upgrade = false;
+    };
+
+    ObjectId object_;
+    NodeId self_;
+    NodeId home_;
+    std::uint64_t pages_;
+    NodeSet down_;
+    std::uint64_t next_request_;
+    std::uint64_t next_transaction_;
+    PageTable<CachePage> cache_;
+    Slab<Request> requests_;
+    PageTable<DirectoryPage> directory_;
+    Slab<Transaction> transactions_;
+    Slab<Get> queue_;
+    std::vector<Msg> to_self_; // messages between the home's two sides; empty between steps
+    std::uint64_t rejected_ = 0;
+    std::uint64_t late_ = 0;
+};
+
+// Handles one event. The effects in `out` are to be carried out in order, before the next event.
+void step(State &state, const Event &event, Outbox &out);
+
+// One line about a message, for traces.
+std::string describe(const Msg &msg);
+
+} // namespace norma::dsm

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A state as bytes, for comparing, and as text, for people.
+#include "dsm/core/sides.hpp"
+
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+namespace norma::dsm {
+
+namespace {
+
+class Bytes {
+  public:
+    template <class T> void put(T value) {
+        static_assert(std::is_integral_v<T> || std::is_enum_v<T>);
+        auto rest = static_cast<std::uint64_t>(value);
+        for (std::size_t i = 0; i < sizeof(T); ++i, rest >>= 8) {
+            bytes_.push_back(static_cast<std::uint8_t>(rest));
+        }
+    }
+    void put(const NodeSet &set) {
+        put(static_cast<std::uint16_t>(set.count()));
+        for_each_node(set, [this](NodeId node) { put(node); });
+    }
+    std::vector<std::uint8_t> take() { return std::move(bytes_); }
+
+  private:
+    std::vector<std::uint8_t> bytes_;
+};
+
+const char *name(Access access) {
+    constexpr const char *kNames[] = {"none", "read", "write", "lost"};
+    return kNames[static_cast<unsigned>(access)];
+}
+
+const char *name(MsgType type) {
+    constexpr const char *kNames[] = {"?", "get", "forward", "inval", "inval_ack", "data", "grant", "done", "fail"};
+    const auto index = static_cast<unsigned>(type);
+    return index < std::size(kNames) ? kNames[index] : kNames[0];
+}
+
+std::string hex(std::uint64_t value) {
+    std::string digits;
+    do {
+        digits.insert(digits.begin(), "0123456789abcdef"[value & 15]);
+        value >>= 4;
+    } while (value != 0);
+    return "0x" + digits;
+}
+
+std::string list(const NodeSet &set) {
+    std::string text = "{";
+    for_each_node(set, [&text](NodeId node) { text += (text.size() > 1 ? "," : "") + std::to_string(node); });
+    return text + "}";
+}
+
+} // namespace
+
+// Slots are named by what is in them, never by their numbers: those depend on the order in which slots were freed.
+std::vector<std::uint8_t> State::canonical() const {
+    Bytes bytes;
+    bytes.put(self_);
+    bytes.put(down_);
+    bytes.put(next_request_);
+    bytes.put(next_transaction_);
+    cache_.for_each([&](PageIndex index, const CachePage &page) {
+        bytes.put(index);
+        bytes.put(page.epoch);
+        bytes.put(page.access);
+        bytes.put(page.want);
+        const bool is_base = page.request != kNoSlot && requests_[page.request].base == index;
+        bytes.put(page.request != kNoSlot ? requests_[page.request].number : 0);
+        bytes.put(is_base ? requests_[page.request].count : 0);
+        bytes.put(is_base && requests_[page.request].write);
+    });
+    const auto put_get = [&](const Get &get) {
+        bytes.put(get.request);
+        bytes.put(get.base);
+        bytes.put(get.count);
+        bytes.put(get.from);
+        bytes.put(get.write);
+        bytes.put(get.have);
+    };
+    directory_.for_each([&](PageIndex index, const DirectoryPage &page) {
+        bytes.put(index);
+        bytes.put(page.sharers);
+        bytes.put(page.owner);
+        bytes.put(page.lost);
+        bytes.put(page.busy != kNoSlot ? transactions_[page.busy].number : 0);
+        if (page.busy != kNoSlot && transactions_[page.busy].get.base == index) {
+            const Transaction &transaction = transactions_[page.busy];
+            put_get(transaction.get);
+            bytes.put(transaction.mask);
+            bytes.put(transaction.waiting);
+            bytes.put(transaction.supplier);
+            bytes.put(transaction.phase);
+            bytes.put(transaction.upgrade);
+        }
+        for (std::uint32_t slot = page.queue_first; slot != kNoSlot; slot = queue_[slot].next) {
+            put_get(queue_[slot]);
+        }
+        bytes.put(std::uint64_t{0}); // no request has number 0: the end of the queue
+    });
+    return bytes.take();
+}
+
+std::string State::describe() const {
+    std::string text = "node " + std::to_string(self_) + (is_home() ? " (home)" : "") + ", down " + list(down_) +
+                       ", rejected " + std::to_string(rejected_) + ", late " + std::to_string(late_) + "\n";
+    cache_.for_each([&](PageIndex index, const CachePage &page) {
+        if (page.request == kNoSlot && page.want == 0 && page.epoch == 0 && page.access == Access::none) {
+            return;
+        }
+        text += "  page " + std::to_string(index) + ": " + name(page.access) + ", epoch " + std::to_string(page.epoch);
+        if (page.request != kNoSlot) {
+            text += ", request " + std::to_string(requests_[page.request].number);
+        }
+        text += std::string((page.want & kWantRead) != 0 ? ", wants read" : "") +
+                ((page.want & kWantWrite) != 0 ? ", wants write" : "") + "\n";
+    });
+    directory_.for_each([&](PageIndex index, const DirectoryPage &page) {
+        if (page.owner == home_ && page.sharers.none() && page.busy == kNoSlot && !page.lost) {
+            return;
+        }
+        text += "  record " + std::to_string(index) + ": owner " + std::to_string(page.owner) + ", sharers " +
+                list(page.sharers) + (page.lost ? ", lost" : "");
+        if (page.busy != kNoSlot) {
+            const Transaction &transaction = transactions_[page.busy];
+            text += ", transaction " + std::to_string(transaction.number) + " for " +
+                    std::to_string(transaction.get.from) + (transaction.upgrade ? ", upgrade" : ", supply") +
+                    (transaction.phase == Phase::invalidating ? ", waits for " + list(transaction.waiting)
+                                                              : ", waits for done");
+        }
+        for (std::uint32_t slot = page.queue_first; slot != kNoSlot; slot = queue_[slot].next) {
+            text += ", then " + std::to_string(queue_[slot].from);
+        }
+        text += "\n";
+    });
+    return text;
+}
+
+std::string describe(const Msg &msg) {
+    std::string text = name(msg.type);
+    text += std::string(msg.write ? " write" : "") + (msg.have ? " have" : "") + (msg.lost ? " lost" : "");
+    text += " base " + std::to_string(msg.base);
+    text += msg.count != 0 ? " count " + std::to_string(msg.count) : " mask " + hex(msg.mask);
+    text += msg.txn != 0 ? " txn " + std::to_string(msg.txn) : "";
+    text += msg.request != 0 ? " request " + std::to_string(msg.request) : "";
+    text += msg.type == MsgType::forward ? " for " + std::to_string(msg.requester) : "";
+    return text;
+}
+
+} // namespace norma::dsm

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The two sides of a node's share of an object. They talk by messages, also where both are at the home; the one
+// exception is the home's own copy, which the directory takes away by a direct call.
+#pragma once
+
+#include "dsm/core/core.hpp"
+
+#include <bit>
+
+namespace norma::dsm {
+
+inline constexpr std::uint8_t kWantRead = 1;
+inline constexpr std::uint8_t kWantWrite = 2;
+
+// The `count` lowest bits, 1 <= count <= 64.
+constexpr std::uint64_t low_bits(std::uint32_t count) {
+    return ~std::uint64_t{0} >> (64 - count);
+}
+
+// visit(i) for every set bit i, lowest first.
+template <class Visit> void for_each_bit(std::uint64_t mask, Visit visit) {
+    for (; mask != 0; mask &= mask - 1) {
+        visit(static_cast<std::uint32_t>(std::countr_zero(mask)));
+    }
+}
+
+// visit(node) for every member, lowest first. (The set's own search skips empty words; it is libstdc++'s.)
+template <class Visit> void for_each_node(const NodeSet &set, Visit visit) {
+    for (std::size_t node = set._Find_first(); node < kMaxNodes; node = set._Find_next(node)) {
+        visit(static_cast<NodeId>(node));
+    }
+}
+
+// To another node: an effect. To oneself: kept until the message in hand has been dealt with.
+void send(std::vector<Msg> &to_self, NodeId self, NodeId to, const Msg &msg, Outbox &out);
+
+class CacheSide {
+  public:
+    CacheSide(State &state, Outbox &out) : s_(state), out_(out) {}
+
+    void fault(PageIndex page, bool write, std::uint32_t window);
+    void on_data(const Msg &msg);
+    void on_grant(const Msg &msg);
+    void on_forward(const Msg &msg);
+    void on_inval(const Msg &msg);
+    void on_fail(const Msg &msg);
+    void on_home_down();
+
+    // Gives up the pages of mask, all of which are held here.
+    void drop(PageIndex base, std::uint64_t mask);
+
+  private:
+    void ask(PageIndex page, bool write, std::uint32_t window);
+    std::uint32_t window_from(PageIndex page, std::uint32_t window) const;
+    std::uint32_t find_request(const Msg &msg) const;
+    void conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t accepted, Access got);
+    void set_access(PageIndex base, std::uint64_t mask, Access access, std::uint64_t epoch);
+    std::uint64_t held(PageIndex base, std::uint64_t mask, std::uint64_t txn) const;
+    std::uint64_t having(PageIndex base, std::uint64_t mask, Access access) const;
+    void protect(PageIndex base, std::uint64_t mask);
+    void emit(Effect::Type type, PageIndex base, std::uint64_t mask, Access access = Access::none);
+    void send_home(const Msg &msg) { send(s_.to_self_, s_.self_, s_.home_, msg, out_); }
+
+    State &s_;
+    Outbox &out_;
+};
+
+class DirectorySide {
+  public:
+    DirectorySide(State &state, Outbox &out) : s_(state), out_(out), own_copy_(state, out) {}
+
+    void on_get(NodeId from, const Msg &msg);
+    void on_inval_ack(NodeId from, const Msg &msg);
+    void on_done(NodeId from, const Msg &msg);
+    void on_node_down(NodeId node);
+
+  private:
+    using Page = State::DirectoryPage;
+    using Get = State::Get;
+    using Transaction = State::Transaction;
+
+    void start(const Get &get);
+    std::uint64_t extras(const Transaction &transaction) const;
+    bool fits(const Transaction &transaction, const Page &page) const;
+    void advance(std::uint32_t slot);
+    void grant(Transaction &transaction);
+    void forward(Transaction &transaction);
+    void restart(std::uint32_t slot);
+    void abandon(std::uint32_t slot);
+    void commit(const Transaction &transaction, Page &page, bool accepted);
+    void close(std::uint32_t slot);
+    void release(std::uint32_t slot);
+    void serve_queues(PageIndex base, std::uint64_t mask);
+    void review(std::uint32_t slot, NodeId node);
+
+    void enqueue(Page &page, const Get &get);
+    Get dequeue(Page &page);
+    bool queued(const Page &page, NodeId from) const;
+    void drop_queued(Page &page, NodeId from);
+
+    NodeSet rivals(const Page &page, NodeId requester) const;
+    NodeId supplier_of(const Page &page, bool write) const;
+    bool holds(const Page &page, NodeId node) const { return page.owner == node || page.sharers[node]; }
+    void forget(Page &page, NodeId node) const;
+    void settle(Page &page) const;
+    void lose(Page &page) const;
+    void drop_own_copy(const Transaction &transaction);
+    std::uint32_t find_transaction(const Msg &msg) const;
+    void send_to(NodeId to, const Msg &msg) { send(s_.to_self_, s_.self_, to, msg, out_); }
+
+    State &s_;
+    Outbox &out_;
+    CacheSide own_copy_;
+};
+
+} // namespace norma::dsm

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Storage of the coherence core: tables by page that exist only where they were used, and slabs whose slots are reused,
+// so that an event in the steady state allocates nothing. Everything is a value: copies are deep.
+#pragma once
+
+#include "dsm/core/check.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace norma::dsm {
+
+inline constexpr std::uint32_t kNoSlot = UINT32_MAX;
+
+// One T per page, in chunks that come into being on first use; elsewhere every page reads as `blank`.
+template <class T> class PageTable {
+  public:
+    PageTable(std::uint64_t pages, T blank) : pages_(pages), blank_(blank) {}
+
+    const T &look(std::uint64_t page) const {
+        NORMA_CHECK(page < pages_);
+        const std::uint64_t chunk = page / kChunk;
+        return chunk < chunks_.size() && !chunks_[chunk].empty() ? chunks_[chunk][page % kChunk] : blank_;
+    }
+    // References stay good until the table is copied or destroyed.
+    T &at(std::uint64_t page) {
+        NORMA_CHECK(page < pages_);
+        const std::uint64_t chunk = page / kChunk;
+        if (chunk >= chunks_.size()) {
+            chunks_.resize(chunk + 1);
+        }
+        if (chunks_[chunk].empty()) {
+            chunks_[chunk].assign(std::min(kChunk, pages_ - chunk * kChunk), blank_);
+        }
+        return chunks_[chunk][page % kChunk];
+    }
+    // visit(page, T&) for every page of every chunk that exists.
+    template <class Visit> void for_each(Visit visit) { walk(chunks_, visit); }
+    template <class Visit> void for_each(Visit visit) const { walk(chunks_, visit); }
+
+  private:
+    static constexpr std::uint64_t kChunk = 512;
+
+    template <class Chunks, class Visit> static void walk(Chunks &chunks, Visit &visit) {
+        for (std::size_t chunk = 0; chunk < chunks.size(); ++chunk) {
+            for (std::size_t i = 0; i < chunks[chunk].size(); ++i) {
+                visit(chunk * kChunk + i, chunks[chunk][i]);
+            }
+        }
+    }
+
+    std::uint64_t pages_;
+    T blank_;
+    std::vector<std::vector<T>> chunks_;
+};
+
+// Numbered slots. take() may move the items: hold slot numbers across it, not references.
+template <class T> class Slab {
+  public:
+    std::uint32_t take(const T &item) {
+        if (free_.empty()) {
+            slots_.push_back({item, true});
+            free_.reserve(slots_.capacity()); // so that give_back() never allocates
+            return static_cast<std::uint32_t>(slots_.size() - 1);
+        }
+        const std::uint32_t slot = free_.back();
+        free_.pop_back();
+        slots_[slot] = {item, true};
+        return slot;
+    }
+    void give_back(std::uint32_t slot) {
+        NORMA_CHECK(in_use(slot));
+        slots_[slot].in_use = false;
+        free_.push_back(slot);
+    }
+    T &operator[](std::uint32_t slot) {
+        NORMA_CHECK(in_use(slot));
+        return slots_[slot].item;
+    }
+    const T &operator[](std::uint32_t slot) const {
+        NORMA_CHECK(in_use(slot));
+        return slots_[slot].item;
+    }
+    bool in_use(std::uint32_t slot) const { return slot < slots_.size() && slots_[slot].in_use; }
+    std::uint32_t end() const { return static_cast<std::uint32_t>(slots_.size()); }
+    std::size_t used() const { return slots_.size() - free_.size(); }
+
+  private:
+    struct Slot {
+        T item{};
+        bool in_use = false;
+    };
+    std::vector<Slot> slots_;
+    std::vector<std::uint32_t> free_;
+};
+
+} // namespace norma::dsm

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dsm/frames.hpp"
+
+#include "rpc/transport.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace norma::dsm {
+
+namespace {
+
+constexpr std::uint64_t kPage = rpc::kPageBytes;
+
+[[noreturn]] void fail(const char *what) { throw std::system_error(errno, std::generic_category(), what); }
+
+} // namespace
+
+Frames::Frames(std::uint64_t pages) : fd_(memfd_create("norma-frames", MFD_CLOEXEC)) {
+    if (fd_ < 0) {
+        fail("memfd_create");
+    }
+    if (ftruncate(fd_, static_cast<off_t>(pages * kPage)) != 0) {
+        const int why = errno;
+        ::close(fd_);
+        errno = why;
+        fail("ftruncate of a memory object");
+    }
+}
+
+Frames::~Frames() { ::close(fd_); }
+
+void Frames::read(std::uint64_t page, std::span<std::byte> into) const {
+    const auto got = pread(fd_, into.data(), into.size(), static_cast<off_t>(page * kPage));
+    if (got != static_cast<ssize_t>(into.size())) {
+        fail("pread of frames");
+    }
+}
+
+void Frames::write(std::uint64_t page, std::span<const std::byte> from) {
+    const auto put = pwrite(fd_, from.data(), from.size(), static_cast<off_t>(page * kPage));
+    if (put != static_cast<ssize_t>(from.size())) {
+        fail("pwrite of frames");
+    }
+}
+
+void Frames::drop(std::uint64_t page, std::uint64_t count) {
+    if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(page * kPage),
+                  static_cast<off_t>(count * kPage)) != 0) {
+        fail("fallocate(FALLOC_FL_PUNCH_HOLE) of frames");
+    }
+}
+
+std::uint64_t Frames::resident_bytes() const {
+    struct stat info {};
+    return fstat(fd_, &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * 512 : 0;
+}
+
+} // namespace norma::dsm

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The frames of one object on this node: a sparse memfd that every local task maps. Only the node server reads it by
+// descriptor, makes holes in it and, rarely, writes it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace norma::dsm {
+
+class Frames {
+  public:
+    explicit Frames(std::uint64_t pages); // throws std::system_error
+    ~Frames();
+    Frames(const Frames &) = delete;
+    Frames &operator=(const Frames &) = delete;
+
+    int fd() const { return fd_; }
+    // Reads whole pages; a hole reads as zeros and stays a hole.
+    void read(std::uint64_t page, std::span<std::byte> into) const;
+    void write(std::uint64_t page, std::span<const std::byte> from);
+    // Frees the frames and takes them out of every mapping at once.
+    void drop(std::uint64_t page, std::uint64_t count);
+    std::uint64_t resident_bytes() const;
+
+  private:
+    int fd_;
+};
+
+} // namespace norma::dsm

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Carries out what the coherence core decides: reads faults, moves pages between frames and messages, and write-protects
+// or drops them in the local tasks' mappings. One per node server, used by its loop only; nothing here blocks.
+#pragma once
+
+#include "dsm/core/core.hpp"
+#include "dsm/frames.hpp"
+#include "dsm/stream.hpp"
+#include "dsm/userfault.hpp"
+#include "rpc/transport.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace norma::dsm {
+
+struct LocalObject;
+struct Waiting;
+
+// The memory of one local task, as far as coherent objects are mapped into it. Owned by the task's record; the pager
+// keeps a pointer in each object that is mapped here, so a space outlives its mappings (unmap_all() first).
+struct Space {
+    explicit Space(int userfault_fd) : userfault(userfault_fd) {}
+    struct Range {
+        std::uint64_t start = 0, pages = 0;
+        LocalObject *object = nullptr;
+        PageIndex first = 0; // the object's page at `start`
+    };
+    Userfault userfault;
+    std::map<std::uint64_t, Range> ranges; // by start
+    const Range *find(std::uint64_t address) const;
+};
+
+struct PagerCounters {
+    std::uint64_t faults_read = 0, faults_write = 0, zero_filled = 0, pages_in = 0, pages_out = 0, poisoned = 0;
+};
+
+class Pager {
+  public:
+    struct Hooks {
+        std::function<void(NodeId to, const ObjectId &, const Msg &, rpc::StagingPtr)> send;
+        std::function<rpc::StagingPtr()> stage;
+        // A thread of the task waits for a page that is lost for good: make its access fail, then call wake().
+        std::function<void(Space &, std::uint64_t address)> poison;
+    };
+    Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks);
+    ~Pager();
+
+    // A new object with its home here. Throws std::system_error if there is no memory for its description.
+    ObjectId create(std::uint64_t pages);
+    // An object of another node's; no effect if it is known already.
+    void attach(const ObjectId &id, std::uint64_t pages);
+    void destroy(const ObjectId &id); // no mapping may be left
+    bool knows(const ObjectId &id) const { return objects_.contains(id); }
+    std::uint64_t pages(const ObjectId &id) const;
+    int frames_fd(const ObjectId &id) const;
+    bool mapped_here(const ObjectId &id) const;
+
+    // The task has mapped [address, address + pages) onto the object's frames from page `first` on. Called before any
+    // thread of the task can touch the range.
+    void map(Space &space, std::uint64_t address, std::uint64_t pages, const ObjectId &id, PageIndex first);
+    // The range, or a part of what was mapped, is going away. Called before the task unmaps it.
+    void unmap(Space &space, std::uint64_t address, std::uint64_t pages);
+    void unmap_all(Space &space);
+
+    void fault(Space &space, const PageFault &fault);
+    // `payload` may be of any size; a message whose payload does not fit its masks is refused (false).
+    bool message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload);
+    void node_down(NodeId node);
+
+    const PagerCounters &counters() const { return counters_; }
+    bool threads_wait() const { return waiting_ > 0; } // for a page
+
+  private:
+    LocalObject *find(const ObjectId &id) const;
+    void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
+    void share(LocalObject &object);
+    void register_range(LocalObject &object, Space &space, const Space::Range &range);
+    void protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except);
+    void install(LocalObject &object, const Effect &effect, const Msg &msg, std::span<const std::byte> payload);
+    void place(LocalObject &object, PageIndex page, std::span<const std::byte> bytes, bool writable);
+    void resolve(LocalObject &object, const Effect &effect);
+    void satisfy(LocalObject &object, const Waiting &waiting, bool writable);
+    void zero_fill(LocalObject &object, const Waiting &waiting, bool writable);
+    rpc::StagingPtr read_frames(LocalObject &object, PageIndex base, std::uint64_t mask, std::uint64_t &zero);
+
+    NodeId self_;
+    std::uint32_t incarnation_;
+    std::uint32_t prefetch_;
+    Hooks hooks_;
+    std::uint64_t next_serial_ = 1, next_life_ = 0;
+    std::map<ObjectId, std::unique_ptr<LocalObject>> objects_;
+    LocalObject *last_ = nullptr; // the object found last: most messages are about one object
+    Outbox outbox_;
+    PagerCounters counters_;
+    std::size_t waiting_ = 0; // entries in the objects' lists of waiting threads
+};
+
+} // namespace norma::dsm

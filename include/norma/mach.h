@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Mach's task, thread and virtual memory calls on norma.
+ *
+ * Names, argument order and numeric values are Mach's. The library exports every call that has a plain Mach name
+ * under the prefix norma_mach_ and this header binds the plain name to it, so Mach code compiles unchanged and
+ * nothing clashes at link time. Calls that Mach itself named norma_... keep their names.
+ *
+ * Every call is thread-safe, may be made from any thread of a task, writes its outputs only on success, and returns
+ * one of the KERN_ values below. A call that has to reach another node returns KERN_NODE_DOWN if that node is gone,
+ * and KERN_OPERATION_TIMED_OUT past its deadline (NORMA_CALL_TIMEOUT). Outside a job (the program was not started by
+ * `norma run`) every call returns KERN_FAILURE.
+ */
+#ifndef NORMA_MACH_H
+#define NORMA_MACH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define NORMA_MACH_NOEXCEPT noexcept
+#else
+#define NORMA_MACH_NOEXCEPT
+#endif
+
+#define NORMA_EXPORT __attribute__((visibility("default")))
+/* The plain Mach name is bound to the prefixed symbol. */
+#define NORMA_MACH_CALL(name) __asm__("norma_mach_" #name) NORMA_EXPORT
+
+typedef int kern_return_t;
+typedef int boolean_t;
+typedef unsigned int natural_t;
+typedef int integer_t;
+typedef natural_t mach_port_t; /* a name in the calling task's own name space */
+typedef natural_t mach_port_name_t;
+typedef natural_t mach_msg_type_number_t;
+typedef mach_port_t task_t;
+typedef mach_port_t vm_task_t;
+typedef mach_port_t thread_t;
+typedef mach_port_t thread_act_t;
+typedef mach_port_t host_t;
+typedef mach_port_t ledger_t;
+typedef mach_port_t memory_object_t;
+typedef ledger_t *ledger_port_array_t;
+typedef thread_act_t *thread_act_array_t;
+typedef uintptr_t vm_address_t;
+typedef uintptr_t vm_offset_t;
+typedef uintptr_t vm_size_t;
+typedef int vm_prot_t;
+typedef unsigned int vm_inherit_t;
+typedef int vm_behavior_t;
+
+#ifndef TRUE
+#define TRUE 1
+#define FALSE 0
+#endif
+
+#define MACH_PORT_NULL ((mach_port_t)0)
+#define TASK_NULL ((task_t)0)
+#define THREAD_NULL ((thread_t)0)
+
+/* Return values. */
+#define KERN_SUCCESS 0
+#define KERN_INVALID_ADDRESS 1
+#define KERN_PROTECTION_FAILURE 2
+#define KERN_NO_SPACE 3
+#define KERN_INVALID_ARGUMENT 4
+#define KERN_FAILURE 5
+#define KERN_RESOURCE_SHORTAGE 6
+#define KERN_MEMORY_FAILURE 9 /* the data is gone for good */
+#define KERN_MEMORY_ERROR 10  /* the data may be back later */
+#define KERN_ABORTED 14
+#define KERN_INVALID_TASK 16
+#define KERN_INVALID_VALUE 18
+#define KERN_INVALID_CAPABILITY 20
+#define KERN_INVALID_HOST 22
+#define KERN_EXCEPTION_PROTECTED 32
+#define KERN_INVALID_LEDGER 33
+#define KERN_INVALID_SECURITY 35
+#define KERN_TERMINATED 37
+#define KERN_NOT_SUPPORTED 46
+#define KERN_NODE_DOWN 47
+#define KERN_OPERATION_TIMED_OUT 49
+
+/* Protection and inheritance. */
+#define VM_PROT_NONE 0
+#define VM_PROT_READ 1
+#define VM_PROT_WRITE 2
+#define VM_PROT_EXECUTE 4
+#define VM_PROT_DEFAULT (VM_PROT_READ | VM_PROT_WRITE)
+#define VM_PROT_ALL (VM_PROT_READ | VM_PROT_WRITE | VM_PROT_EXECUTE)
+
+#define VM_INHERIT_SHARE 0u
+#define VM_INHERIT_COPY 1u
+#define VM_INHERIT_NONE 2u
+#define VM_INHERIT_DEFAULT VM_INHERIT_COPY
+
+#define VM_BEHAVIOR_DEFAULT 0
+#define VM_BEHAVIOR_RANDOM 1
+#define VM_BEHAVIOR_SEQUENTIAL 2
+#define VM_BEHAVIOR_RSEQNTL 3
+#define VM_BEHAVIOR_WILLNEED 4
+#define VM_BEHAVIOR_DONTNEED 5
+
+/* vm_region. */
+typedef int vm_region_flavor_t;
+typedef int *vm_region_info_t;
+#define VM_REGION_BASIC_INFO 10
+typedef struct vm_region_basic_info {
+    vm_prot_t protection;
+    vm_prot_t max_protection;
+    vm_inherit_t inheritance;
+    boolean_t shared;   /* another task, here or on another node, maps the same object */
+    boolean_t reserved; /* always 0 */
+    vm_offset_t offset; /* bytes into the memory object */
+    vm_behavior_t behavior;
+    unsigned short user_wired_count;
+} vm_region_basic_info_data_t;
+typedef vm_region_basic_info_data_t *vm_region_basic_info_t;
+#define VM_REGION_BASIC_INFO_COUNT ((mach_msg_type_number_t)(sizeof(vm_region_basic_info_data_t) / sizeof(int)))
+
+/* Thread state. NORMA_THREAD_ENTRY is norma's own flavor: where a new thread starts. */
+typedef int thread_state_flavor_t;
+typedef natural_t *thread_state_t;
+#define NORMA_THREAD_ENTRY 0x4e01
+typedef struct norma_thread_entry {
+    void (*entry)(void *); /* an address in the program, which is the same in every task of the job */
+    void *argument;        /* passed to entry; should point to coherent memory, or be a plain value */
+    vm_size_t stack_size;  /* bytes of coherent memory for the stack; 0: NORMA_STACK_SIZE */
+} norma_thread_entry_data_t;
+#define NORMA_THREAD_ENTRY_COUNT ((mach_msg_type_number_t)(sizeof(norma_thread_entry_data_t) / sizeof(natural_t)))
+
+/** The name of the calling task's own port. Never fails inside a job; MACH_PORT_NULL outside one. */
+NORMA_EXPORT task_t norma_mach_task_self(void) NORMA_MACH_NOEXCEPT;
+task_t mach_task_self(void) NORMA_MACH_NOEXCEPT __asm__("norma_mach_task_self");
+
+/** The name of the calling thread's own port. */
+thread_t mach_thread_self(void) NORMA_MACH_NOEXCEPT __asm__("norma_mach_thread_self") NORMA_EXPORT;
+
+/** The port of the node the caller runs on. */
+host_t mach_host_self(void) NORMA_MACH_NOEXCEPT __asm__("norma_mach_host_self") NORMA_EXPORT;
+
+/** Bytes of a page, the unit of coherence: 4096. KERN_INVALID_HOST if `host` is no host port. */
+kern_return_t host_page_size(host_t host, vm_size_t *page_size) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(host_page_size);
+
+/* ---- Tasks on nodes ------------------------------------------------------------------------------------------- */
+
+/**
+ * Creates a task on `child_node` that shares all of the parent's memory, whatever the inheritance attributes; the
+ * attributes themselves are copied. No page moves: the cost does not depend on the amount of memory. The child has
+ * no threads and a suspend count of 0. `inherit_memory` false gives an empty address space. All or nothing.
+ * Source: norma_task_clone(seed). Errors: KERN_INVALID_TASK (parent), KERN_INVALID_ARGUMENT (node out of range, null
+ * output), KERN_NODE_DOWN, KERN_RESOURCE_SHORTAGE (the process could not be made).
+ */
+NORMA_EXPORT kern_return_t norma_task_clone(task_t parent_task, boolean_t inherit_memory, int child_node,
+                                            task_t *child_task) NORMA_MACH_NOEXCEPT;
+
+/**
+ * As norma_task_clone, and the parent is then terminated. Its pages stay on its node and are served on demand; every
+ * sharing relation with third tasks holds. To the node the parent is on: does nothing and returns the parent. If it
+ * fails the parent is unchanged and running.
+ * Of the calling task itself: on success the caller goes on in the child (its thread, on its coherent stack; the
+ * task's other threads end) and *child_task is mach_task_self() there. Static data and the malloc heap are the new
+ * process's own: they are as after program start. Needs a thread whose stack is coherent memory (the main thread and
+ * those of thread_create are), else KERN_NOT_SUPPORTED.
+ * Source: norma_task_teleport(seed). Errors as norma_task_clone.
+ */
+NORMA_EXPORT kern_return_t norma_task_teleport(task_t parent_task, boolean_t inherit_memory, int child_node,
+                                               task_t *child_task) NORMA_MACH_NOEXCEPT;
+
+/** The index of the node that `host` is; nodes are 0 .. norma_node_count() - 1. */
+NORMA_EXPORT kern_return_t norma_node_self(host_t host, int *node) NORMA_MACH_NOEXCEPT;
+
+/** The node where the object behind `port` (a task, thread or host) lives at this moment. A hint: it may move. */
+NORMA_EXPORT kern_return_t norma_port_location_hint(task_t task, mach_port_t port, int *node) NORMA_MACH_NOEXCEPT;
+
+/** Ends a task: its threads end, its rights go, memory it shares with others survives. Terminating a task that has
+ * ended already: KERN_INVALID_TASK. */
+kern_return_t task_terminate(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_terminate);
+
+/** Suspends: counted; returns once every thread of the task has stopped (the caller itself excepted). */
+kern_return_t task_suspend(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_suspend);
+
+/** Undoes one task_suspend. KERN_FAILURE if the count is 0. */
+kern_return_t task_resume(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_resume);
+
+/** Lists the threads of a task, the library's own service thread excepted. *threads is allocated with vm_allocate;
+ * the caller frees it with vm_deallocate(mach_task_self(), *threads, *count * sizeof(thread_t)). */
+kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_type_number_t *count)
+    NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_threads);
+
+/* ---- Threads -------------------------------------------------------------------------------------------------- */
+
+/** Makes a thread with suspend count 1 and no entry: set it with thread_set_state, start it with thread_resume. */
+kern_return_t thread_create(task_t task, thread_act_t *child) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_create);
+
+/** Makes a thread and starts it. The flavor must be NORMA_THREAD_ENTRY (else KERN_INVALID_ARGUMENT). */
+kern_return_t thread_create_running(task_t task, thread_state_flavor_t flavor, thread_state_t state,
+                                    mach_msg_type_number_t count,
+                                    thread_act_t *child) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_create_running);
+
+/** Sets where a thread that has not started yet will start (flavor NORMA_THREAD_ENTRY). Of the calling thread:
+ * KERN_INVALID_ARGUMENT; of a thread that has started: KERN_NOT_SUPPORTED; of one that has ended: KERN_TERMINATED. */
+kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
+                               mach_msg_type_number_t count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_set_state);
+
+/** Suspends a thread: counted; returns once it has stopped. A thread runs while its count and its task's are 0. */
+kern_return_t thread_suspend(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_suspend);
+
+/** Undoes one thread_suspend. KERN_FAILURE if the count is 0. */
+kern_return_t thread_resume(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_resume);
+
+/** Ends a thread. KERN_TERMINATED if it has ended already. Of the calling thread: does not return. */
+kern_return_t thread_terminate(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_terminate);
+
+/* ---- Virtual memory ------------------------------------------------------------------------------------------- */
+
+/** Allocates `size` bytes, rounded up to pages, zero-filled, read-write, inheritance COPY. anywhere: the node picks
+ * an address that is unique in the job; else at *address, which must be page-aligned and inside the coherent window.
+ * size 0: KERN_SUCCESS, *address unchanged. KERN_INVALID_ADDRESS (outside the window), KERN_INVALID_ARGUMENT
+ * (unaligned), KERN_NO_SPACE (overlap, or window full), KERN_RESOURCE_SHORTAGE (NORMA_MEMORY). */
+kern_return_t vm_allocate(vm_task_t task, vm_address_t *address, vm_size_t size,
+                          boolean_t anywhere) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_allocate);
+
+/** Removes every page of [address, address + size), rounded outward to pages. Deallocating twice is fine.
+ * KERN_INVALID_ADDRESS if the range wraps or leaves the window. */
+kern_return_t vm_deallocate(vm_task_t task, vm_address_t address,
+                            vm_size_t size) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_deallocate);
+
+/** Sets the current (or the maximum) protection. The whole range is checked first: all or nothing. The maximum never
+ * rises and clips the current. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (beyond the maximum). */
+kern_return_t vm_protect(vm_task_t task, vm_address_t address, vm_size_t size, boolean_t set_maximum,
+                         vm_prot_t protection) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_protect);
+
+/** Sets the inheritance of [address, address + size), rounded outward to pages. Children that already live are not
+ * changed. KERN_INVALID_ADDRESS (a hole, nothing changed), KERN_INVALID_ARGUMENT (no such attribute). */
+kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size,
+                         vm_inherit_t inheritance) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_inherit);
+
+/** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name is
+ * MACH_PORT_NULL. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
+kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,
+                        vm_region_info_t info, mach_msg_type_number_t *count,
+                        mach_port_t *object_name) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_region);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What norma adds to Mach, in C: facts about the job, waiting for tasks, and synchronisation across nodes.
+ *
+ * Barriers, mutexes, condition variables and semaphores are services of the node servers, not words in memory: no
+ * page moves when they are used. They are named by 64-bit ids that are valid in every task of the job, so an id may
+ * be kept in coherent memory or passed as an argument. The node where an object was made (its home) queues the
+ * waiters and grants first come, first served. All calls are thread-safe and block only the calling thread.
+ * Common errors: KERN_INVALID_VALUE (no such object), KERN_NODE_DOWN (its home is gone).
+ */
+#ifndef NORMA_NORMA_H
+#define NORMA_NORMA_H
+
+#include <norma/mach.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NORMA_VERSION_MAJOR 0
+#define NORMA_VERSION_MINOR 1
+
+typedef uint64_t norma_sync_t; /* 0 is never a valid id */
+
+/** Number of nodes the job was started with; 0 outside a job. */
+NORMA_EXPORT int norma_node_count(void) NORMA_MACH_NOEXCEPT;
+
+/** The node the calling task runs on; -1 outside a job. */
+NORMA_EXPORT int norma_node(void) NORMA_MACH_NOEXCEPT;
+
+/** Non-zero if the caller runs inside a job. */
+NORMA_EXPORT int norma_in_job(void) NORMA_MACH_NOEXCEPT;
+
+/** How a task ended: exit code in bits 8..15, signal in bits 0..6, as wait(2) has it. */
+/** Waits for a task's end. A task that was teleported is followed to where it went. timeout_ms < 0: for ever.
+ * Errors: KERN_INVALID_TASK, KERN_OPERATION_TIMED_OUT, KERN_NODE_DOWN (the task's node died, and it with it). */
+NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *status) NORMA_MACH_NOEXCEPT;
+
+/** thread_create_running with an entry function and an argument. stack_size 0: NORMA_STACK_SIZE. When entry returns
+ * the thread ends; a task made by clone or teleport goes on without threads until it is terminated. */
+NORMA_EXPORT kern_return_t norma_thread_start(task_t task, void (*entry)(void *), void *argument, vm_size_t stack_size,
+                                              thread_act_t *thread) NORMA_MACH_NOEXCEPT;
+
+/** Waits until a thread has ended. */
+NORMA_EXPORT kern_return_t norma_thread_wait(thread_act_t thread, int timeout_ms) NORMA_MACH_NOEXCEPT;
+
+/** Ends the calling task with an exit code, as exit(3) does, from any of its threads. */
+NORMA_EXPORT void norma_exit(int code) __attribute__((noreturn));
+
+/** The text for a return value, never null. */
+NORMA_EXPORT const char *norma_strerror(kern_return_t code) NORMA_MACH_NOEXCEPT;
+
+/* ---- Synchronisation ------------------------------------------------------------------------------------------ */
+
+/** A barrier for `count` participants (threads, of any tasks); count 0: KERN_INVALID_ARGUMENT. */
+NORMA_EXPORT kern_return_t norma_barrier_create(unsigned count, norma_sync_t *barrier) NORMA_MACH_NOEXCEPT;
+/** Waits until `count` threads have arrived. *serial (may be null) is TRUE for exactly one of them. If a task that
+ * has used the barrier dies, it is broken: waiters get KERN_TERMINATED, and so does every later caller. */
+NORMA_EXPORT kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *serial) NORMA_MACH_NOEXCEPT;
+
+NORMA_EXPORT kern_return_t norma_mutex_create(norma_sync_t *mutex) NORMA_MACH_NOEXCEPT;
+/** First come, first served. KERN_TERMINATED: the lock is held by the caller, but its last holder died holding it, so
+ * what it protects may be half done. Locking twice by one thread: KERN_INVALID_ARGUMENT (it would never return). */
+NORMA_EXPORT kern_return_t norma_mutex_lock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
+/** KERN_RESOURCE_SHORTAGE if it is held. */
+NORMA_EXPORT kern_return_t norma_mutex_trylock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
+/** KERN_INVALID_ARGUMENT if the caller does not hold it. */
+NORMA_EXPORT kern_return_t norma_mutex_unlock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
+
+/** A condition variable. Its home is the caller's node; a mutex used with it may live on any node. */
+NORMA_EXPORT kern_return_t norma_cond_create(norma_sync_t *cond) NORMA_MACH_NOEXCEPT;
+/** Queues the caller, then releases the mutex, waits, and locks it again. timeout_ms < 0: for ever. Wakes are never
+ * spurious. KERN_OPERATION_TIMED_OUT with the mutex held. KERN_TERMINATED as norma_mutex_lock. */
+NORMA_EXPORT kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) NORMA_MACH_NOEXCEPT;
+NORMA_EXPORT kern_return_t norma_cond_signal(norma_sync_t cond) NORMA_MACH_NOEXCEPT;
+NORMA_EXPORT kern_return_t norma_cond_broadcast(norma_sync_t cond) NORMA_MACH_NOEXCEPT;
+
+NORMA_EXPORT kern_return_t norma_semaphore_create(unsigned value, norma_sync_t *semaphore) NORMA_MACH_NOEXCEPT;
+/** KERN_OPERATION_TIMED_OUT after timeout_ms; < 0: for ever; 0: does not wait. */
+NORMA_EXPORT kern_return_t norma_semaphore_wait(norma_sync_t semaphore, int timeout_ms) NORMA_MACH_NOEXCEPT;
+NORMA_EXPORT kern_return_t norma_semaphore_post(norma_sync_t semaphore) NORMA_MACH_NOEXCEPT;
+
+/** Destroys any of the four. Waiters get KERN_TERMINATED. */
+NORMA_EXPORT kern_return_t norma_sync_destroy(norma_sync_t object) NORMA_MACH_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Owners of the UCX objects that live as long as the transport: the context and its one worker.
+#pragma once
+
+#include "rpc/staging.hpp"
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include <ucp/api/ucp.h>
+
+namespace norma::rpc::ucx {
+
+class Context {
+  public:
+    explicit Context(std::string_view kind);
+    ~Context() { ucp_cleanup(context_); }
+    Context(const Context &) = delete;
+    Context &operator=(const Context &) = delete;
+    ucp_context_h get() const { return context_; }
+    // Registers slabs of staging buffers; the context must outlive what it hands out.
+    Registrar registrar() const;
+
+  private:
+    ucp_context_h context_ = nullptr;
+};
+
+class Worker {
+  public:
+    explicit Worker(const Context &context);
+    ~Worker() { ucp_worker_destroy(worker_); }
+    Worker(const Worker &) = delete;
+    Worker &operator=(const Worker &) = delete;
+    ucp_worker_h get() const { return worker_; }
+    int event_fd() const { return event_fd_; }
+    std::size_t max_header() const { return max_header_; }
+    std::vector<std::byte> address() const;
+    void on_message(unsigned id, ucp_am_recv_callback_t callback, void *arg);
+
+  private:
+    ucp_worker_h worker_ = nullptr;
+    int event_fd_ = -1;
+    std::size_t max_header_ = 0;
+};
+
+// Throws std::runtime_error with `what` and UCX's words for the status.
+void check(ucs_status_t status, std::string_view what);
+
+} // namespace norma::rpc::ucx

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The message path of UcxTransport: send() down to UCX, and from UCX's callbacks up to the handlers.
+#include "rpc/ucx/transport.hpp"
+
+#include <cassert>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace norma::rpc::ucx {
+
+void UcxTransport::send(NodeId peer_id, std::span<const std::byte> record, StagingPtr payload) {
+    assert(record.size() <= kMaxRecordBytes && (!payload || payload->size <= kMaxPayloadBytes));
+    if (peer_id >= kMaxNodes || peers_[peer_id].state != State::connected) {
+        return;
+    }
+    auto &peer = peers_[peer_id];
+    ++counters_.sent;
+    counters_.bytes_sent += record.size() + (payload ? payload->size : 0);
+    auto &outgoing = *begin_outgoing(peer, record, std::move(payload));
+    ++sends_in_flight_;
+    const auto request = post(outgoing);
+    if (UCS_PTR_IS_PTR(request)) {
+        return; // on_sent() follows
+    }
+    finish_outgoing(outgoing);
+    if (UCS_PTR_IS_ERR(request)) {
+        mark_broken(peer, ucs_status_string(UCS_PTR_STATUS(request)));
+    }
+}
+
+UcxTransport::Outgoing *UcxTransport::begin_outgoing(Peer &peer, std::span<const std::byte> record,
+                                                     StagingPtr payload) {
+    if (idle_outgoing_.empty()) {
+        idle_outgoing_.push_back(&outgoing_.emplace_back());
+    }
+    auto *outgoing = idle_outgoing_.back();
+    idle_outgoing_.pop_back();
+    outgoing->transport = this;
+    outgoing->peer = &peer;
+    outgoing->endpoint = peer.endpoint;
+    outgoing->payload = std::move(payload);
+    const MessageHeader header{
+        .source = options_.self,
+        .destination = id_of(peer),
+        .job_key = options_.job_key,
+        .sequence = peer.next_sequence++,
+        .source_incarnation = options_.incarnation,
+        .destination_incarnation = peer.incarnation,
+        .record_bytes = static_cast<std::uint32_t>(record.size()),
+        .payload_bytes = static_cast<std::uint32_t>(outgoing->payload ? outgoing->payload->size : 0),
+    };
+    outgoing->front.resize(kHeaderBytes + record.size());
+    encode_header(header, std::span(outgoing->front).first<kHeaderBytes>());
+    if (!record.empty()) {
+        std::memcpy(outgoing->front.data() + kHeaderBytes, record.data(), record.size());
+    }
+    return outgoing;
+}
+
+ucs_status_ptr_t UcxTransport::post(Outgoing &outgoing) {
+    ucp_request_param_t param{};
+    param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS |
+                         UCP_OP_ATTR_FIELD_MEMORY_TYPE;
+    param.flags = UCP_AM_SEND_FLAG_EAGER;
+    param.cb.send = &UcxTransport::on_sent;
+    param.user_data = &outgoing;
+    param.memory_type = UCS_MEMORY_TYPE_HOST;
+    auto &front = outgoing.front;
+    const auto *staging = static_cast<StagingBuffer *>(outgoing.payload.get());
+    const void *data = staging != nullptr ? staging->data : nullptr;
+    const std::size_t size = staging != nullptr ? staging->size : 0;
+    if (front.size() <= header_limit_) {
+        if (size != 0 && staging->registration != nullptr) {
+            param.op_attr_mask |= UCP_OP_ATTR_FIELD_MEMH;
+            param.memh = static_cast<ucp_mem_h>(staging->registration);
+        }
+        return ucp_am_send_nbx(outgoing.endpoint, kMessageId, front.data(), front.size(), data, size, &param);
+    }
+    if (size == 0) {
+        return ucp_am_send_nbx(outgoing.endpoint, kMessageId, nullptr, 0, front.data(), front.size(), &param);
+    }
+    outgoing.iov = {ucp_dt_iov_t{front.data(), front.size()}, ucp_dt_iov_t{const_cast<void *>(data), size}};
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
+    param.datatype = ucp_dt_make_iov();
+    return ucp_am_send_nbx(outgoing.endpoint, kMessageId, nullptr, 0, outgoing.iov.data(), 2, &param);
+}
+
+void UcxTransport::finish_outgoing(Outgoing &outgoing) {
+    outgoing.payload.reset();
+    idle_outgoing_.push_back(&outgoing);
+    --sends_in_flight_;
+}
+
+void UcxTransport::on_sent(void *request, ucs_status_t status, void *user_data) {
+    auto &outgoing = *static_cast<Outgoing *>(user_data);
+    auto &transport = *outgoing.transport;
+    if (status != UCS_OK && outgoing.peer->endpoint == outgoing.endpoint) {
+        transport.mark_broken(*outgoing.peer, ucs_status_string(status));
+    }
+    transport.finish_outgoing(outgoing);
+    ucp_request_free(request);
+}
+
+ucs_status_t UcxTransport::on_message(void *arg, const void *header, std::size_t header_length, void *data,
+                                      std::size_t length, const ucp_am_recv_param_t *param) {
+    auto &transport = *static_cast<UcxTransport *>(arg);
+    const std::span front(static_cast<const std::byte *>(header), header_length);
+    if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0) {
+        return transport.fetch(front, data, length);
+    }
+    transport.accept(front, std::span(static_cast<const std::byte *>(data), length));
+    return UCS_OK;
+}
+
+// UCX announces data rather than bringing it only if a setting of the user's says so; it works, but is not tuned.
+ucs_status_t UcxTransport::fetch(std::span<const std::byte> front, void *descriptor, std::size_t length) {
+    if (length > kHeaderBytes + kMaxRecordBytes + kMaxPayloadBytes) {
+        count_drop(Verdict::garbage);
+        return UCS_ERR_MESSAGE_TRUNCATED;
+    }
+    auto pending = std::make_unique<Fetch>();
+    pending->transport = this;
+    pending->front.assign(front.begin(), front.end());
+    pending->data.resize(length);
+    ucp_request_param_t param{};
+    param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
+    param.cb.recv_am = &UcxTransport::on_fetched;
+    param.user_data = pending.get();
+    const auto request = ucp_am_recv_data_nbx(worker_.get(), descriptor, pending->data.data(), length, &param);
+    if (UCS_PTR_IS_PTR(request)) {
+        ++fetches_in_flight_;
+        pending.release(); // on_fetched() takes it back
+    }
+    return UCS_INPROGRESS;
+}
+
+void UcxTransport::on_fetched(void *request, ucs_status_t status, std::size_t, void *user_data) {
+    const std::unique_ptr<Fetch> fetched(static_cast<Fetch *>(user_data));
+    ucp_request_free(request);
+    --fetched->transport->fetches_in_flight_;
+    if (status == UCS_OK) {
+        fetched->transport->accept(fetched->front, fetched->data);
+    }
+}
+
+void UcxTransport::accept(std::span<const std::byte> front, std::span<const std::byte> data) {
+    if (leaving_) {
+        return;
+    }
+    const Expected expected{options_.self, options_.incarnation, options_.job_key, incarnations_};
+    Message message;
+    const auto verdict = decode_message(front, data, expected, message);
+    if (verdict != Verdict::ok) {
+        count_drop(verdict);
+        return;
+    }
+    const auto from = message.header.source;
+    switch (peers_[from].inbox.offer(message)) {
+    case Inbox::Offer::deliver:
+        deliver(from, message.record, message.payload);
+        deliver_waiting(from);
+        return;
+    case Inbox::Offer::held:
+        return;
+    case Inbox::Offer::repeat:
+        ++counters_.dropped_garbage;
+        return;
+    case Inbox::Offer::refused:
+        ++counters_.dropped_garbage;
+        mark_broken(peers_[from], "too many messages wait for one that is missing");
+        return;
+    }
+}
+
+void UcxTransport::deliver(NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
+    ++counters_.received;
+    counters_.bytes_received += record.size() + payload.size();
+    if (handlers_.message) {
+        handlers_.message(from, record, payload);
+    }
+}
+
+bool UcxTransport::deliver_waiting(NodeId from) {
+    bool happened = false;
+    Inbox::Held held;
+    // The handler may disconnect the peer, which empties the inbox.
+    while (peers_[from].inbox.take(held)) {
+        const std::span bytes(held.bytes);
+        deliver(from, bytes.first(held.record_bytes), bytes.subspan(held.record_bytes));
+        happened = true;
+    }
+    return happened;
+}
+
+void UcxTransport::count_drop(Verdict verdict) {
+    switch (verdict) {
+    case Verdict::ok:
+        return;
+    case Verdict::garbage:
+        ++counters_.dropped_garbage;
+        return;
+    case Verdict::version:
+        ++counters_.dropped_version;
+        return;
+    case Verdict::key:
+        ++counters_.dropped_key;
+        return;
+    case Verdict::incarnation:
+        ++counters_.dropped_incarnation;
+        return;
+    }
+}
+
+} // namespace norma::rpc::ucx

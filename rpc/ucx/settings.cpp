@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "rpc/ucx/settings.hpp"
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+
+#include <fmt/core.h>
+#include <ucs/config/global_opts.h>
+#include <ucs/debug/debug.h>
+
+namespace norma::rpc::ucx {
+
+namespace {
+
+struct Setting {
+    std::string_view kind; // empty: every kind
+    const char *name;
+    const char *value;
+};
+
+constexpr std::array kSettings{
+    Setting{"tcp", "TLS", "tcp"},
+    Setting{"tcp", "NET_DEVICES", "lo"},
+    Setting{"shm", "TLS", "posix,self"},
+    Setting{"", "TCP_RX_SEG_SIZE", "320K"},
+    Setting{"", "MAX_EAGER_RAILS", "1"},
+    Setting{"", "POSIX_ERROR_HANDLING", "y"},
+    Setting{"", "KEEPALIVE_INTERVAL", "500ms"},
+};
+
+std::string variable(const char *name) {
+    return fmt::format("UCX_{}", name);
+}
+
+bool user_has(const char *name) {
+    return std::getenv(variable(name).c_str()) != nullptr;
+}
+
+} // namespace
+
+bool known_kind(std::string_view kind) {
+    return kind == "ucx" || kind == "tcp" || kind == "shm";
+}
+
+ScopedSettings::ScopedSettings(std::string_view kind) {
+    for (const auto &setting : kSettings) {
+        if ((setting.kind.empty() || setting.kind == kind) && !user_has(setting.name)) {
+            names_.push_back(variable(setting.name));
+            ::setenv(names_.back().c_str(), setting.value, 1);
+        }
+    }
+}
+
+ScopedSettings::~ScopedSettings() {
+    for (const auto &name : names_) {
+        ::unsetenv(name.c_str());
+    }
+}
+
+void quieten_library() {
+    if (!user_has("LOG_LEVEL")) {
+        ucs_global_opts_set_value("LOG_LEVEL", "fatal");
+    }
+    // UCX catches crash signals from its load on and prints a backtrace; a process that serves page faults must be free
+    // to have handlers of its own, and a crash must end it at once.
+    if (!user_has("HANDLE_ERRORS") && !user_has("ERROR_SIGNALS")) {
+        for (const int signal : {SIGILL, SIGSEGV, SIGBUS, SIGFPE}) {
+            ucs_debug_disable_signal(signal);
+        }
+    }
+}
+
+} // namespace norma::rpc::ucx

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "rpc/ucx/transport.hpp"
+
+#include "rpc/ucx/address.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include <fmt/core.h>
+
+namespace norma::rpc::ucx {
+
+namespace {
+
+// How long the destructor waits for messages to leave, and then for endpoints to close.
+constexpr std::chrono::milliseconds kDrainLimit{1000};
+constexpr std::chrono::milliseconds kCloseLimit{1000};
+
+// UCX 1.13 tells what it has chosen in print only. The line sought is like "lane[0]:  1:posix/memory.0 md[1] ...".
+std::string first_lane(ucp_ep_h endpoint) {
+    char *text = nullptr;
+    std::size_t size = 0;
+    std::FILE *file = ::open_memstream(&text, &size);
+    if (file == nullptr) {
+        return {};
+    }
+    ucp_ep_print_info(endpoint, file);
+    std::fclose(file);
+    const std::string_view info(text, size);
+    std::string lane;
+    auto begin = info.find("lane[0]:");
+    begin = begin == info.npos ? begin : info.find(':', begin + 8);
+    if (begin != info.npos) {
+        const auto end = info.find_first_of(". \n", begin);
+        lane = info.substr(begin + 1, end - begin - 1);
+    }
+    std::free(text);
+    return lane;
+}
+
+} // namespace
+
+UcxTransport::UcxTransport(const Options &options, Handlers handlers)
+    : options_(options), handlers_(std::move(handlers)), settings_(options.kind), context_(options.kind),
+      pool_(StagingPool::make(context_.registrar())), worker_(context_), header_limit_(worker_.max_header()),
+      peers_(kMaxNodes), incarnations_(kMaxNodes, 0) {
+    settings_.reset();
+    for (auto &peer : peers_) {
+        peer.transport = this;
+    }
+    worker_.on_message(kMessageId, &UcxTransport::on_message, this);
+}
+
+UcxTransport::~UcxTransport() {
+    leaving_ = true;
+    // What was sent before the end should still arrive, if the peers are there to take it. Each endpoint is flushed for
+    // itself: flushing the worker would wait for the dead ones too.
+    for (auto &peer : peers_) {
+        if (peer.state == State::connected) {
+            auto param = ending_param();
+            count_ending(ucp_ep_flush_nbx(peer.endpoint, &param));
+        }
+    }
+    progress_until_idle(kDrainLimit);
+    for (auto &peer : peers_) {
+        close(peer);
+    }
+    progress_until_idle(kCloseLimit);
+}
+
+ucp_request_param_t UcxTransport::ending_param() {
+    ucp_request_param_t param{};
+    param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+    param.cb.send = &UcxTransport::on_ended;
+    param.user_data = this;
+    return param;
+}
+
+void UcxTransport::count_ending(ucs_status_ptr_t request) {
+    if (UCS_PTR_IS_PTR(request)) {
+        ++endings_in_flight_;
+    }
+}
+
+std::vector<std::byte> UcxTransport::address() const {
+    return seal_address(options_.kind, worker_.address());
+}
+
+void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
+    if (peer_id >= kMaxNodes || peer_id == options_.self || incarnation == 0 || incarnation == kNoIncarnation) {
+        throw std::runtime_error(
+            fmt::format("node {} cannot connect to node {} (incarnation {})", options_.self, peer_id, incarnation));
+    }
+    std::string why;
+    const auto worker_address = open_address(options_.kind, address, why);
+    if (worker_address.empty()) {
+        throw std::runtime_error(fmt::format("the address of node {} is no good: {}", peer_id, why));
+    }
+    disconnect(peer_id);
+    auto &peer = peers_[peer_id];
+    ucp_ep_params_t params{};
+    params.field_mask =
+        UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER;
+    params.address = reinterpret_cast<const ucp_address_t *>(worker_address.data());
+    params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+    params.err_handler = {.cb = &UcxTransport::on_error, .arg = &peer};
+    check(ucp_ep_create(worker_.get(), &params, &peer.endpoint),
+          fmt::format("cannot connect to node {} over '{}'", peer_id, options_.kind));
+    peer.state = State::connected;
+    peer.incarnation = incarnation;
+    peer.next_sequence = 0;
+    incarnations_[peer_id] = incarnation;
+    counters_.dropped_incarnation += peer.inbox.open(incarnation);
+    if (peer.inbox.ready()) {
+        opened_.push_back(peer_id);
+    }
+}
+
+void UcxTransport::disconnect(NodeId peer_id) {
+    if (peer_id >= kMaxNodes) {
+        return;
+    }
+    auto &peer = peers_[peer_id];
+    if (peer.state == State::absent) {
+        return;
+    }
+    close(peer);
+    peer.state = State::gone;
+    peer.inbox.close();
+    incarnations_[peer_id] = kNoIncarnation;
+}
+
+void UcxTransport::close(Peer &peer) {
+    if (peer.endpoint == nullptr) {
+        return;
+    }
+    auto param = ending_param();
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_FLAGS;
+    param.flags = UCP_EP_CLOSE_FLAG_FORCE;
+    count_ending(ucp_ep_close_nbx(std::exchange(peer.endpoint, nullptr), &param));
+}
+
+void UcxTransport::on_ended(void *request, ucs_status_t, void *user_data) {
+    --static_cast<UcxTransport *>(user_data)->endings_in_flight_;
+    ucp_request_free(request);
+}
+
+void UcxTransport::on_error(void *arg, ucp_ep_h endpoint, ucs_status_t status) {
+    auto &peer = *static_cast<Peer *>(arg);
+    // A late report about a former endpoint says nothing about the present one.
+    if (peer.endpoint == endpoint) {
+        peer.transport->mark_broken(peer, ucs_status_string(status));
+    }
+}
+
+void UcxTransport::mark_broken(Peer &peer, std::string why) {
+    if (peer.state != State::connected) {
+        return;
+    }
+    peer.state = State::broken;
+    peer.why = std::move(why);
+    broken_.push_back(id_of(peer));
+}
+
+bool UcxTransport::report_broken() {
+    bool happened = false;
+    while (!broken_.empty()) {
+        const auto id = broken_.back();
+        broken_.pop_back();
+        auto &peer = peers_[id];
+        if (peer.state != State::broken) {
+            continue; // disconnected or connected anew in the meantime
+        }
+        const auto why = std::move(peer.why);
+        disconnect(id);
+        happened = true;
+        if (handlers_.down) {
+            handlers_.down(id, why);
+        }
+    }
+    return happened;
+}
+
+bool UcxTransport::progress() {
+    bool happened = ucp_worker_progress(worker_.get()) != 0;
+    while (!opened_.empty()) {
+        const auto id = opened_.back();
+        opened_.pop_back();
+        happened |= deliver_waiting(id);
+    }
+    if (!broken_.empty()) {
+        happened |= report_broken();
+    }
+    return happened;
+}
+
+bool UcxTransport::arm() {
+    return broken_.empty() && opened_.empty() && ucp_worker_arm(worker_.get()) == UCS_OK;
+}
+
+void UcxTransport::progress_until_idle(std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while ((sends_in_flight_ != 0 || fetches_in_flight_ != 0 || endings_in_flight_ != 0) &&
+           std::chrono::steady_clock::now() < deadline) {
+        ucp_worker_progress(worker_.get());
+    }
+}
+
+std::string UcxTransport::describe() const {
+    const auto name = options_.kind == "ucx" ? "ucx" : "ucx " + options_.kind;
+    for (const auto &peer : peers_) {
+        if (peer.state == State::connected) {
+            const auto lane = first_lane(peer.endpoint);
+            if (!lane.empty()) {
+                return fmt::format("{} ({})", name, lane);
+            }
+        }
+    }
+    return name;
+}
+
+} // namespace norma::rpc::ucx

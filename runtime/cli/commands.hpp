@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The sub-commands of `norma`. Each gets its own arguments (argv[0] is its name), prints its own help, and returns the
+// exit status.
+#pragma once
+
+namespace norma::rt {
+
+int run_command(int argc, char **argv);
+int node_command(int argc, char **argv);
+int perf_command(int argc, char **argv);
+int info_command(int argc, char **argv);
+
+} // namespace norma::rt

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `norma info`: prints what runtime/info found, for people or as JSON.
+#include "runtime/build_info.hpp"
+#include "runtime/cli/commands.hpp"
+#include "runtime/info.hpp"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace norma::rt {
+namespace {
+
+std::string json_string(std::string_view text) {
+    std::string out = "\"";
+    for (const char letter : text) {
+        if (letter == '"' || letter == '\\') {
+            out += '\\';
+            out += letter;
+        } else if (static_cast<unsigned char>(letter) < 0x20) {
+            out += fmt::format("\\u{:04x}", letter);
+        } else {
+            out += letter;
+        }
+    }
+    return out + '"';
+}
+
+// {"name": "value", ...} of the facts.
+std::string json_object(const std::vector<Fact> &facts) {
+    std::vector<std::string> members;
+    for (const Fact &fact : facts) {
+        members.push_back(fmt::format("{}: {}", json_string(fact.name), json_string(fact.value)));
+    }
+    return fmt::format("{{{}}}", fmt::join(members, ", "));
+}
+
+std::string json_list(const std::vector<std::string> &items) {
+    return fmt::format("[\n    {}\n  ]", fmt::join(items, ",\n    "));
+}
+
+std::string_view word(Requirement::State state) {
+    constexpr std::array<std::string_view, 3> kWords = {"ok", "limited", "missing"};
+    return kWords.at(std::size_t(state));
+}
+
+void print_json(const Findings &findings, const std::vector<Requirement> &requirements) {
+    std::vector<std::string> members;
+    for (const Section &section : describe(findings)) {
+        members.push_back(fmt::format("{}: {}", json_string(section.title), json_object(section.facts)));
+    }
+    std::vector<std::string> rows;
+    for (const Setting &s : settings(environ)) {
+        rows.push_back(json_object({{"name", s.name},
+                                    {"value", s.value},
+                                    {"default", s.fallback},
+                                    {"allowed", s.allowed},
+                                    {"meaning", s.meaning}}));
+    }
+    members.push_back(fmt::format("\"Configuration\": {}", json_list(rows)));
+    rows.clear();
+    for (const Requirement &r : requirements) {
+        rows.push_back(json_object(
+            {{"name", r.name}, {"state", std::string(word(r.state))}, {"found", r.found}, {"mend", r.mend}}));
+    }
+    members.push_back(fmt::format("\"Requirements\": {}", json_list(rows)));
+    members.push_back(fmt::format("\"mode\": {}", json_string(mode_name(findings.host.userfault.mode))));
+    members.push_back(fmt::format("\"can_run\": {}", can_run(requirements)));
+    fmt::print("{{\n  {}\n}}\n", fmt::join(members, ",\n  "));
+}
+
+void print_check(const Findings &findings, const std::vector<Requirement> &requirements) {
+    for (const Requirement &r : requirements) {
+        fmt::print("{:<8} {:<24} {}\n", word(r.state), r.name, r.found);
+        if (!r.mend.empty()) {
+            fmt::print("{:<8} {:<24} to mend: {}\n", "", "", r.mend);
+        }
+    }
+    const auto mode = findings.host.userfault.mode;
+    if (can_run(requirements)) {
+        fmt::print("norma can run here, mode: {}: {}\n", mode_name(mode), mode_meaning(mode));
+    } else {
+        fmt::print("norma cannot run here until what is missing has been mended\n");
+    }
+}
+
+void print_all(const Findings &findings) {
+    for (const Section &section : describe(findings)) {
+        fmt::print("{}\n", section.title);
+        for (const Fact &fact : section.facts) {
+            fmt::print("  {:<28} {}\n", fact.name, fact.value);
+        }
+        fmt::print("\n");
+    }
+    fmt::print("Configuration (* set in the environment)\n");
+    for (const Setting &s : settings(environ)) {
+        fmt::print("{} {}={}\n      {}\n      {}; default {}\n", s.set ? '*' : ' ', s.name, s.value, s.meaning,
+                   s.allowed, s.fallback);
+    }
+    for (const std::string &mistake : findings.config_mistakes) {
+        fmt::print("! {}\n", mistake);
+    }
+}
+
+} // namespace
+
+int info_command(int argc, char **argv) {
+    CLI::App app("What was built, what this machine can do, and every configuration variable.", "norma info");
+    bool check = false;
+    bool json = false;
+    app.add_flag("--check", check,
+                 "Only say whether norma can run here, and how to mend what is missing; exit status 1 "
+                 "if it cannot");
+    app.add_flag("--json", json, "Print everything as one JSON object");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError &error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
+    const Findings findings = find_out(environ);
+    const auto requirements = judge(findings);
+    if (json) {
+        print_json(findings, requirements);
+    } else if (check) {
+        print_check(findings, requirements);
+    } else {
+        print_all(findings);
+    }
+    return check && !can_run(requirements) ? 1 : 0;
+}
+
+} // namespace norma::rt

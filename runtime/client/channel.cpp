@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/client/channel.hpp"
+
+#include "norma/mach.h"
+#include "runtime/client/job.hpp"
+#include "runtime/sockets.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace norma::rt {
+
+namespace {
+
+// Everything a system call reads or writes here is thread-local, never on the stack: the stack may be coherent memory,
+// which the kernel cannot fetch for a system call where only user faults are served.
+struct Channel {
+    int fd = -1;
+    RequestHead request{};
+    std::unique_ptr<std::byte[]> reply; // kMaxPacketBytes, from the first call on
+    ~Channel() { close_if_open(fd); }
+};
+thread_local Channel channel;
+
+bool open_channel() noexcept {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        return false;
+    }
+    channel.reply.reset(new (std::nothrow) std::byte[kMaxPacketBytes]);
+    if (channel.reply == nullptr) {
+        ::close(ends[0]);
+        ::close(ends[1]);
+        return false;
+    }
+    channel.fd = ends[0];
+    tell(TaskMsg::channel, {}, {}, ends[1]);
+    ::close(ends[1]);
+    return true;
+}
+
+} // namespace
+
+void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob, int fd) noexcept {
+    static thread_local TaskMsgHead head;
+    head = {.type = static_cast<std::uint32_t>(type), .reserved = 0, .args = {args[0], args[1], args[2]}};
+    send_packet(job.control, std::as_bytes(std::span(&head, 1)), blob, fd);
+}
+
+// Not inlined: a thread that teleports itself goes on in another process, where the address of everything thread-local
+// is another one, and must not be remembered across that.
+[[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args) noexcept {
+    if (!job.active || (channel.fd < 0 && !open_channel())) {
+        return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
+    }
+    channel.request = {.op = static_cast<std::uint32_t>(op),
+                       .port = port,
+                       .thread = static_cast<std::uint64_t>(gettid()),
+                       .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
+    if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), {}) != 0) {
+        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
+    }
+    ssize_t size = 0;
+    do {
+        size = recv(channel.fd, channel.reply.get(), kMaxPacketBytes, 0);
+    } while (size < 0 && errno == EINTR);
+    ReplyHead head{};
+    if (size < static_cast<ssize_t>(sizeof head)) { // the node server is gone, and this process is about to be
+        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
+    }
+    std::memcpy(&head, channel.reply.get(), sizeof head);
+    Answer answer{.status = head.status,
+                  .vals = {},
+                  .blob = {channel.reply.get() + sizeof head, static_cast<std::size_t>(size) - sizeof head}};
+    std::copy(std::begin(head.vals), std::end(head.vals), answer.vals.begin());
+    return answer;
+}
+
+} // namespace norma::rt

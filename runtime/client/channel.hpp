@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A thread's own connection to the node server.
+#pragma once
+
+#include "runtime/protocol.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace norma::rt {
+
+struct Answer {
+    std::int32_t status = 0; // KERN_...
+    std::array<std::uint64_t, kOpVals> vals{};
+    std::span<const std::byte> blob; // valid until the thread's next call
+};
+
+// Sends a request and waits for its answer. Blocks only the calling thread. KERN_FAILURE outside a job.
+Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {}) noexcept;
+
+// Tells the node server something on the control socket; safe from any thread.
+void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob = {}, int fd = -1) noexcept;
+
+} // namespace norma::rt

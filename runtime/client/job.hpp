@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What libnorma knows of the job it is in. Set once before main(), read-only afterwards, so any thread may read it.
+#pragma once
+
+#include "dsm/userfault.hpp"
+#include "runtime/config.hpp"
+
+#include <cstdint>
+#include <sys/types.h>
+
+namespace norma::rt {
+
+struct Job {
+    bool active = false; // false: the program was not started by `norma run`
+    int node = -1;
+    int nodes = 0;
+    int control = -1; // the task's control socket
+    dsm::FaultMode fault_mode = dsm::FaultMode::none;
+    std::uint64_t window_base = 0, window_size = 0;
+    pid_t service = 0; // kernel id of the service thread
+
+    bool in_window(const void *address) const {
+        return reinterpret_cast<std::uint64_t>(address) - window_base < window_size;
+    }
+};
+
+extern Job job;
+
+// Joins the job: reserves the window and says hello. False outside a job; does not return if it fails.
+bool join_job();
+
+} // namespace norma::rt

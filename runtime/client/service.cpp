@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/client/service.hpp"
+
+#include "runtime/client/channel.hpp"
+#include "runtime/client/job.hpp"
+#include "runtime/client/stops.hpp"
+#include "runtime/client/threads.hpp"
+#include "runtime/client/window.hpp"
+#include "runtime/protocol.hpp"
+#include "runtime/sockets.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <pthread.h>
+#include <unistd.h>
+
+namespace norma::rt {
+
+namespace {
+
+void acknowledge(std::uint64_t number, int error, std::uint64_t value = 0, std::span<const std::byte> blob = {}) {
+    tell(TaskMsg::ack, {number, static_cast<std::uint64_t>(error), value}, blob);
+}
+
+void acknowledge_thread(std::uint64_t number, int error, const NewThread &made) {
+    acknowledge(number, error, static_cast<std::uint64_t>(made.tid));
+    if (error == 0) {
+        made.go(); // only now: its first call finds the node server informed
+    }
+}
+
+void obey(const CommandHead &head, int fd) {
+    const auto &args = head.args;
+    const auto tid = static_cast<pid_t>(args[0]);
+    NewThread made;
+    switch (static_cast<Command>(head.command)) {
+    case Command::welcome:
+        job.node = static_cast<int>(args[0]);
+        job.nodes = static_cast<int>(args[1]);
+        return acknowledge(head.number, 0);
+    case Command::map:
+        return acknowledge(head.number, map_frames(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
+    case Command::unmap:
+        return acknowledge(head.number, unmap_range(args[0], args[1]));
+    case Command::protect:
+        return acknowledge(head.number, protect_range(args[0], args[1], static_cast<int>(args[2])));
+    case Command::poison:
+        return acknowledge(head.number, poison_page(args[0]));
+    case Command::thread_start: {
+        const int error = start_thread(args[0], args[1], args[2], args[3], made);
+        return acknowledge_thread(head.number, error, made);
+    }
+    case Command::thread_resume_context: {
+        const int error = resume_thread(args[0], args[1], made);
+        return acknowledge_thread(head.number, error, made);
+    }
+    case Command::suspend_all:
+        return acknowledge(head.number, stop_all());
+    case Command::resume_all:
+        return acknowledge(head.number, go_all());
+    case Command::suspend_thread:
+        return acknowledge(head.number, stop_thread(tid));
+    case Command::resume_thread:
+        return acknowledge(head.number, go_thread(tid));
+    case Command::terminate_thread:
+        return acknowledge(head.number, end_thread(tid));
+    case Command::list_threads: {
+        const auto ids = thread_ids();
+        return acknowledge(head.number, 0, ids.size(), std::as_bytes(std::span(ids)));
+    }
+    case Command::run_main:
+        break;
+    }
+    acknowledge(head.number, EINVAL);
+}
+
+// The next command. Ends the process if the node server is gone, as the kernel is about to do anyway.
+CommandHead next_command(int &fd) {
+    static CommandHead head;
+    ssize_t size = 0;
+    do {
+        size = receive_packet(job.control, std::as_writable_bytes(std::span(&head, 1)), fd);
+    } while (size < 0);
+    if (size != sizeof head) {
+        std::_Exit(126);
+    }
+    return head;
+}
+
+void *serve(void *) {
+    job.service = gettid();
+    for (;;) {
+        int fd = -1;
+        const auto head = next_command(fd);
+        obey(head, fd);
+        close_if_open(fd);
+    }
+    return nullptr;
+}
+
+void start_service_thread() {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's threads
+    pthread_t thread{};
+    if (const int error = pthread_create(&thread, nullptr, serve, nullptr); error != 0) {
+        std::fprintf(stderr, "norma: the service thread cannot be made: %s\n", std::strerror(error));
+        std::_Exit(126);
+    }
+    pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+} // namespace
+
+MainStack serve_until_main() {
+    job.service = gettid();
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (;;) {
+        int fd = -1;
+        const auto head = next_command(fd);
+        if (static_cast<Command>(head.command) == Command::run_main) {
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
+            start_service_thread();
+            acknowledge(head.number, 0);
+            return {.address = head.args[0], .bytes = head.args[1]};
+        }
+        obey(head, fd);
+        close_if_open(fd);
+    }
+}
+
+} // namespace norma::rt

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The service thread: does to this process what the node server says. It never touches coherent memory, so it can never
+// wait for the node server that waits for it.
+#pragma once
+
+#include <cstdint>
+
+namespace norma::rt {
+
+// Serves until the order to run main() comes (which makes this the job's first task), and hands the rest to a thread of
+// its own; returns the stack for main(). In any other task it never returns.
+struct MainStack {
+    std::uint64_t address = 0, bytes = 0;
+};
+MainStack serve_until_main();
+
+} // namespace norma::rt

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stopping threads of this process from its service thread: a signal whose handler waits until the thread may go on.
+#pragma once
+
+#include <cstdint>
+#include <sys/types.h>
+#include <vector>
+
+namespace norma::rt {
+
+void install_stop_handler();
+// Gives the calling thread a signal stack of its own in private memory, so that it can be stopped while its stack is
+// coherent memory that is not here.
+void use_signal_stack();
+// Where a new thread looks before it runs the program's code.
+void stop_point();
+
+// The service thread's side. Each returns 0 or an errno value: ESRCH (no such thread), EAGAIN (too many stopped).
+int stop_all();  // all threads but the service thread; returns when all have stopped
+int go_all();
+int stop_thread(pid_t tid); // returns when it has stopped
+int go_thread(pid_t tid);
+int end_thread(pid_t tid); // returns when it has taken notice
+std::vector<std::uint64_t> thread_ids(); // all but the service thread
+
+} // namespace norma::rt

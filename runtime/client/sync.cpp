@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// <norma/norma.h>: synchronisation. The service behind it is described in runtime/sync.hpp.
+#include "norma/norma.h"
+#include "runtime/client/channel.hpp"
+#include "runtime/sync.hpp"
+
+namespace {
+
+using norma::rt::Answer;
+using norma::rt::call;
+using norma::rt::Op;
+using norma::rt::SyncKind;
+using norma::rt::SyncOp;
+
+kern_return_t create(SyncKind kind, unsigned value, norma_sync_t *id) {
+    if (id == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = call(Op::sync_create, MACH_PORT_NULL, {static_cast<std::uint64_t>(kind), value});
+    if (answer.status == KERN_SUCCESS) {
+        *id = answer.vals[0];
+    }
+    return answer.status;
+}
+
+Answer request(norma_sync_t id, SyncOp op, int timeout_ms = -1) {
+    return call(Op::sync_request, MACH_PORT_NULL,
+                {id, static_cast<std::uint64_t>(op), static_cast<std::uint64_t>(std::int64_t{timeout_ms})});
+}
+
+} // namespace
+
+extern "C" {
+
+kern_return_t norma_barrier_create(unsigned count, norma_sync_t *barrier) noexcept {
+    return create(SyncKind::barrier, count, barrier);
+}
+
+kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *serial) noexcept {
+    const auto answer = request(barrier, SyncOp::barrier_wait);
+    if (answer.status == KERN_SUCCESS && serial != nullptr) {
+        *serial = answer.vals[0] != 0;
+    }
+    return answer.status;
+}
+
+kern_return_t norma_mutex_create(norma_sync_t *mutex) noexcept { return create(SyncKind::mutex, 0, mutex); }
+kern_return_t norma_mutex_lock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_lock).status; }
+kern_return_t norma_mutex_trylock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_trylock).status; }
+kern_return_t norma_mutex_unlock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_unlock).status; }
+
+kern_return_t norma_cond_create(norma_sync_t *cond) noexcept { return create(SyncKind::condition, 0, cond); }
+
+kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) noexcept {
+    if (const auto queued = request(cond, SyncOp::cond_enqueue); queued.status != KERN_SUCCESS) {
+        return queued.status;
+    }
+    if (const auto unlocked = request(mutex, SyncOp::mutex_unlock).status; unlocked != KERN_SUCCESS) {
+        request(cond, SyncOp::cond_cancel);
+        return unlocked;
+    }
+    const auto woken = request(cond, SyncOp::cond_await, timeout_ms).status;
+    const auto locked = request(mutex, SyncOp::mutex_lock).status;
+    return locked != KERN_SUCCESS ? locked : woken;
+}
+
+kern_return_t norma_cond_signal(norma_sync_t cond) noexcept { return request(cond, SyncOp::cond_signal).status; }
+kern_return_t norma_cond_broadcast(norma_sync_t cond) noexcept { return request(cond, SyncOp::cond_broadcast).status; }
+
+kern_return_t norma_semaphore_create(unsigned value, norma_sync_t *semaphore) noexcept {
+    return create(SyncKind::semaphore, value, semaphore);
+}
+kern_return_t norma_semaphore_wait(norma_sync_t semaphore, int timeout_ms) noexcept {
+    const auto op = timeout_ms == 0 ? SyncOp::semaphore_trywait : SyncOp::semaphore_wait;
+    return request(semaphore, op, timeout_ms).status;
+}
+kern_return_t norma_semaphore_post(norma_sync_t semaphore) noexcept {
+    return request(semaphore, SyncOp::semaphore_post).status;
+}
+
+kern_return_t norma_sync_destroy(norma_sync_t object) noexcept { return request(object, SyncOp::destroy).status; }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/client/window.hpp"
+
+#include "norma/mach.h"
+#include "runtime/client/job.hpp"
+
+#include <cerrno>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace norma::rt {
+
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+
+bool inside(std::uint64_t address, std::uint64_t bytes) {
+    return address % kPage == 0 && bytes % kPage == 0 && bytes > 0 && address >= job.window_base &&
+           bytes <= job.window_size && address - job.window_base <= job.window_size - bytes;
+}
+
+int native(int mach_protection) {
+    return ((mach_protection & VM_PROT_READ) != 0 ? PROT_READ : 0) |
+           ((mach_protection & VM_PROT_WRITE) != 0 ? PROT_WRITE : 0) |
+           ((mach_protection & VM_PROT_EXECUTE) != 0 ? PROT_EXEC : 0);
+}
+
+void *at(std::uint64_t address) { return reinterpret_cast<void *>(address); }
+
+int map_fixed(std::uint64_t address, std::uint64_t bytes, int protection, int flags, int fd, std::uint64_t offset) {
+    return mmap(at(address), bytes, protection, flags | MAP_FIXED, fd, static_cast<off_t>(offset)) == MAP_FAILED ? errno
+                                                                                                               : 0;
+}
+
+} // namespace
+
+int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset) {
+    if (!inside(address, bytes)) {
+        return EINVAL;
+    }
+    if (const int error = map_fixed(address, bytes, native(mach_protection), MAP_SHARED, fd, offset); error != 0) {
+        return error;
+    }
+    // A plain fork's child has no userfaultfd, so its touch would put pages of zeros into the frames; huge pages would
+    // cover pages of other nodes; and a core dump would fetch the whole job's memory.
+    for (const int advice : {MADV_DONTFORK, MADV_NOHUGEPAGE, MADV_DONTDUMP}) {
+        if (madvise(at(address), bytes, advice) != 0 && advice == MADV_DONTFORK) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+int unmap_range(std::uint64_t address, std::uint64_t bytes) {
+    return inside(address, bytes)
+               ? map_fixed(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+               : EINVAL;
+}
+
+int protect_range(std::uint64_t address, std::uint64_t bytes, int mach_protection) {
+    if (!inside(address, bytes)) {
+        return EINVAL;
+    }
+    return mprotect(at(address), bytes, native(mach_protection)) != 0 ? errno : 0;
+}
+
+// A mapping behind the end of its file raises SIGBUS on every access, with the address that was touched.
+int poison_page(std::uint64_t address) {
+    if (!inside(address, kPage)) {
+        return EINVAL;
+    }
+    static const int empty = memfd_create("norma-poison", MFD_CLOEXEC);
+    return empty < 0 ? ENOMEM : map_fixed(address, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, empty, 0);
+}
+
+} // namespace norma::rt

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The coherent window of this process, changed by the service thread as the node server says.
+#pragma once
+
+#include <cstdint>
+
+namespace norma::rt {
+
+// Each returns 0 or an errno value; EINVAL for a range outside the window.
+int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset);
+int unmap_range(std::uint64_t address, std::uint64_t bytes);
+int protect_range(std::uint64_t address, std::uint64_t bytes, int mach_protection);
+int poison_page(std::uint64_t address);
+
+} // namespace norma::rt

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/config.hpp"
+
+#include "runtime/values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <map>
+
+namespace norma::rt {
+namespace {
+
+using Kind = Variable::Kind;
+using namespace std::chrono;
+
+constexpr std::int64_t kKiB = 1024;
+constexpr std::int64_t kMiB = kKiB * kKiB;
+constexpr std::int64_t kTiB = kMiB * kMiB;
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kUserTop = 0x7fff'0000'0000; // user addresses end a little above; the stack is there
+constexpr std::string_view kPrefix = "NORMA_";
+
+constexpr std::array kVariables = {
+    Variable{.name = "NORMA_TRANSPORT",
+             .kind = Kind::choice,
+             .fallback = "ucx",
+             .meaning = "how node servers talk: what UCX thinks best, TCP, or shared memory (one machine only)",
+             .store = [](Config &c, const Value &v) { c.transport = v.text; },
+             .choices = "ucx|tcp|shm"},
+    Variable{.name = "NORMA_WAIT",
+             .kind = Kind::choice,
+             .fallback = "adaptive",
+             .meaning = "how node servers wait: spin a little and then block, spin only, or block at once",
+             .store = [](Config &c, const Value &v) { c.wait = WaitMode(v.number); },
+             .choices = "adaptive|spin|block"},
+    Variable{.name = "NORMA_SPIN",
+             .kind = Kind::time,
+             .fallback = "50us",
+             .meaning = "how long a node server spins before it blocks when NORMA_WAIT is adaptive",
+             .store = [](Config &c, const Value &v) { c.spin = nanoseconds(v.number); },
+             .most = kSecond},
+    Variable{
+        .name = "NORMA_CALL_TIMEOUT",
+        .kind = Kind::time,
+        .fallback = "10s",
+        .meaning = "how long a call waits for another node before it returns KERN_OPERATION_TIMED_OUT",
+        .store = [](Config &c, const Value &v) { c.call_timeout = duration_cast<milliseconds>(nanoseconds(v.number)); },
+        .least = kSecond / 1000,
+        .most = 24 * 3600 * kSecond},
+    Variable{.name = "NORMA_STACK_SIZE",
+             .kind = Kind::bytes,
+             .fallback = "8M",
+             .meaning = "the stack of a thread that is made without a size of its own",
+             .store = [](Config &c, const Value &v) { c.stack_size = std::uint64_t(v.number); },
+             .least = 64 * kKiB,
+             .most = kTiB},
+    Variable{.name = "NORMA_WINDOW_BASE",
+             .kind = Kind::address,
+             .fallback = "0x200000000000",
+             .meaning = "where coherent memory starts in every task's address space; a multiple of 2 MiB",
+             .store = [](Config &c, const Value &v) { c.window_base = std::uint64_t(v.number); },
+             .least = 2 * kMiB,
+             .most = kUserTop},
+    Variable{.name = "NORMA_WINDOW_SIZE",
+             .kind = Kind::bytes,
+             .fallback = "16T",
+             .meaning = "how much address space is set aside for coherent memory, shared out among the nodes",
+             .store = [](Config &c, const Value &v) { c.window_size = std::uint64_t(v.number); },
+             .least = 1024 * kMiB,
+             .most = 64 * kTiB},
+    Variable{.name = "NORMA_MEMORY",
+             .kind = Kind::bytes,
+             .fallback = "0",
+             .meaning = "coherent memory the tasks of one node may allocate; 0: the node's share of the machine's",
+             .store = [](Config &c, const Value &v) { c.memory = std::uint64_t(v.number); },
+             .most = 64 * kTiB},
+    Variable{.name = "NORMA_PREFETCH",
+             .kind = Kind::integer,
+             .fallback = "64",
+             .meaning =
+                 "most pages fetched with one fault when a task reads or writes page after page; 0: only its own",
+             .store = [](Config &c, const Value &v) { c.prefetch = std::uint32_t(v.number); },
+             .most = 64},
+    Variable{.name = "NORMA_BIND",
+             .kind = Kind::choice,
+             .fallback = "cores",
+             .meaning = "give each node on this machine its share of the cores, or let all use all",
+             .store = [](Config &c, const Value &v) { c.bind = BindMode(v.number); },
+             .choices = "none|cores"},
+    Variable{.name = "NORMA_LOG",
+             .kind = Kind::choice,
+             .fallback = "warn",
+             .meaning = "what is written to standard error",
+             .store = [](Config &c, const Value &v) { c.log = LogLevel(v.number); },
+             .choices = "error|warn|info|debug"},
+    Variable{.name = "NORMA_UFFD",
+             .kind = Kind::choice,
+             .fallback = "auto",
+             .meaning = "auto: have faults inside system calls served if one may; user: as an ordinary user gets it",
+             .store = [](Config &c, const Value &v) { c.uffd = UffdMode(v.number); },
+             .choices = "auto|user"},
+    Variable{.name = "NORMA_TASK_FD",
+             .kind = Kind::integer,
+             .fallback = "-1",
+             .meaning = "a task's connection to its node server",
+             .store = [](Config &c, const Value &v) { c.task_fd = int(v.number); },
+             .least = -1,
+             .most = 1'000'000,
+             .internal = true},
+};
+
+const Variable *find(std::string_view name) {
+    const auto *const found = std::ranges::find(kVariables, name, &Variable::name);
+    return found == kVariables.end() ? nullptr : found;
+}
+
+// Those of `environment` that are ours, by name. The first of two entries counts, as with getenv(3).
+std::map<std::string_view, std::string_view> ours(const char *const *environment) {
+    std::map<std::string_view, std::string_view> found;
+    for (; environment != nullptr && *environment != nullptr; ++environment) {
+        const std::string_view entry = *environment;
+        const auto equals = entry.find('=');
+        if (entry.starts_with(kPrefix) && equals != std::string_view::npos) {
+            found.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+        }
+    }
+    return found;
+}
+
+std::string unknown_message(std::string_view name) {
+    const Variable *nearest = nullptr;
+    unsigned distance = 4; // further away is no longer a slip of the finger
+    for (const Variable &variable : kVariables) {
+        const unsigned here = edit_distance(name, variable.name);
+        if (here < distance && !variable.internal) {
+            nearest = &variable;
+            distance = here;
+        }
+    }
+    return nearest != nullptr ? fmt::format("{}: there is no such variable; did you mean {}?", name, nearest->name)
+                              : fmt::format("{}: there is no such variable; `norma info` lists those there are", name);
+}
+
+std::optional<Value> parse(const Variable &variable, std::string_view text) {
+    std::optional<std::int64_t> number;
+    switch (variable.kind) {
+    case Kind::boolean:
+        number = parse_boolean(text);
+        break;
+    case Kind::integer:
+        number = parse_integer(text);
+        break;
+    case Kind::bytes:
+        number = parse_bytes(text);
+        break;
+    case Kind::time:
+        number = parse_time(text);
+        break;
+    case Kind::address:
+        number = parse_address(text);
+        break;
+    case Kind::choice:
+        number = parse_choice(text, variable.choices);
+        break;
+    case Kind::text:
+        number = 0;
+        break;
+    }
+    const bool bounded = variable.kind == Kind::integer || variable.kind == Kind::bytes ||
+                         variable.kind == Kind::time || variable.kind == Kind::address;
+    if (!number || (bounded && (*number < variable.least || *number > variable.most))) {
+        return std::nullopt;
+    }
+    return Value{*number, text};
+}
+
+// What no single variable can get wrong.
+void check_together(const Config &config, std::vector<std::string> &mistakes) {
+    if (config.window_base % (2 * kMiB) != 0) {
+        mistakes.push_back(fmt::format("NORMA_WINDOW_BASE={:#x}: it must be a multiple of 2 MiB", config.window_base));
+    }
+    if (config.window_base + config.window_size > std::uint64_t(kUserTop)) {
+        mistakes.push_back(fmt::format("NORMA_WINDOW_BASE={:#x} with NORMA_WINDOW_SIZE={}: the window would end above "
+                                       "{:#x}, beyond what a process may use",
+                                       config.window_base, format_bytes(config.window_size), kUserTop));
+    }
+}
+
+Config read(const char *const *environment, std::vector<std::string> &mistakes) {
+    Config config;
+    const auto given = ours(environment);
+    for (const Variable &variable : kVariables) {
+        const auto entry = given.find(variable.name);
+        auto value = entry == given.end() ? std::nullopt : parse(variable, entry->second);
+        if (entry != given.end() && !value) {
+            mistakes.push_back(
+                fmt::format("{}={}: it must be {}", variable.name, entry->second, allowed_values(variable)));
+        }
+        if (!value) {
+            value = parse(variable, variable.fallback);
+        }
+        variable.store(config, value.value());
+    }
+    for (const auto &[name, value] : given) {
+        if (find(name) == nullptr) {
+            mistakes.push_back(unknown_message(name));
+        }
+    }
+    check_together(config, mistakes);
+    return config;
+}
+
+} // namespace
+
+std::span<const Variable> variables() {
+    return kVariables;
+}
+
+std::string allowed_values(const Variable &variable) {
+    const auto between = [&](auto format) {
+        return fmt::format("from {} to {}", format(variable.least), format(variable.most));
+    };
+    switch (variable.kind) {
+    case Kind::boolean:
+        return "yes or no (or true, false, on, off, 1, 0)";
+    case Kind::integer:
+        return fmt::format("a whole number {}", between([](auto n) { return n; }));
+    case Kind::bytes:
+        return fmt::format("a size {}: a whole number, with K, M, G or T if need be",
+                           between([](auto n) { return format_bytes(std::uint64_t(n)); }));
+    case Kind::time:
+        return fmt::format("a time {}: a whole number with us, ms or s",
+                           between([](auto n) { return format_time(nanoseconds(n)); }));
+    case Kind::address:
+        return fmt::format("an address {} in hexadecimal", between([](auto n) { return fmt::format("{:#x}", n); }));
+    case Kind::choice: {
+        std::string words(variable.choices);
+        std::ranges::replace(words, '|', ' ');
+        return fmt::format("one of: {}", words);
+    }
+    case Kind::text:
+        break;
+    }
+    return "any text";
+}
+
+Config load_config(const char *const *environment) {
+    std::vector<std::string> mistakes;
+    Config config = read(environment, mistakes);
+    if (!mistakes.empty()) {
+        throw ConfigError(fmt::format("{}", fmt::join(mistakes, "\n")));
+    }
+    return config;
+}
+
+std::optional<std::string_view> given_value(const char *const *environment, std::string_view name) {
+    const auto given = ours(environment);
+    const auto entry = given.find(name);
+    return entry == given.end() ? std::nullopt : std::optional(entry->second);
+}
+
+std::vector<std::string> config_mistakes(const char *const *environment) {
+    std::vector<std::string> mistakes;
+    read(environment, mistakes);
+    return mistakes;
+}
+
+} // namespace norma::rt

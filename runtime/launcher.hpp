@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `norma run`: starts one node server per node, runs a program as the job's first task, returns its exit status.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace norma::rt {
+
+struct JobOptions {
+    unsigned nodes = 1;
+    std::vector<std::string> node_server; // path and leading arguments; `--node K --nodes N` is appended
+    std::string program;                  // absolute path of the first task's program
+    std::vector<std::string> argv;        // its arguments, its own name first
+    std::vector<std::string> env;         // environment of the node servers and of the program
+    std::string cwd;
+};
+
+// Runs a job to its end and returns the exit status for the calling process: that of the program, 128 + signal if a
+// signal ended the program or the launcher, 1 if the job could not go on. Takes over signals and reaps children, so it
+// is for a process with one thread that does nothing else. When it returns no process of the job is left.
+int run_job(const JobOptions &options);
+
+// `norma run`. argv[0] is the name of the sub-command. Exit status 2 and a message for wrong input.
+int run_command(int argc, char **argv);
+
+} // namespace norma::rt

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What libnorma and its node server say to each other, over SOCK_SEQPACKET sockets of one machine, and the operations
+// that node servers carry out for each other.
+//
+// Every task has one control socket (fd in NORMA_TASK_FD), read by the library's service thread: the node server sends
+// it commands and gets acknowledgements. Every thread that makes a call opens a channel of its own, passing one end of
+// a socket pair over the control socket: so a call blocks only its thread and needs no hop to another one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace norma::rt {
+
+inline constexpr std::size_t kMaxPacketBytes = 64 * 1024; // fixed part and blob together
+inline constexpr std::uint32_t kTaskProtocol = 1;
+
+// Names every task has from the start; others are handed out from kFirstName on.
+enum WellKnownName : std::uint32_t { kNameNull = 0, kNameTaskSelf = 1, kNameHost = 2, kFirstName = 16 };
+
+enum class Op : std::uint32_t {
+    // "-> port": the reply's rights arrive as names, in vals[0] or, where there may be many, as u32s in the blob.
+    // tasks: `port` names a task
+    task_clone = 1,   // 0 inherit, 1 node -> port
+    task_teleport,    // 0 inherit, 1 node, 2 saved context (0: not the caller itself), 3 stack canary -> port
+    task_terminate,   // 0 exit code
+    task_suspend,
+    task_resume,
+    task_threads,     // -> ports in the blob
+    task_wait,        // 0 timeout in ms (as signed; < 0: none) -> vals[0] status
+    thread_create,    // -> port
+    thread_start,     // 0 entry, 1 argument, 2 stack bytes -> port
+    vm_allocate,      // 0 address, 1 bytes, 2 anywhere -> vals[0] address
+    vm_deallocate,    // 0 address, 1 bytes
+    vm_protect,       // 0 address, 1 bytes, 2 set maximum, 3 protection
+    vm_inherit,       // 0 address, 1 bytes, 2 inheritance
+    vm_region,        // 0 address -> blob: RegionInfo
+    // threads: `port` names a thread
+    thread_set_entry, // 0 entry, 1 argument, 2 stack bytes
+    thread_suspend,
+    thread_resume,
+    thread_terminate,
+    thread_wait,      // 0 timeout in ms
+    // any port
+    port_location,    // -> vals[0] node
+    // no port
+    thread_self,      // -> port of the calling thread
+    // synchronisation (runtime/sync.hpp)
+    sync_create,      // 0 SyncKind, 1 value -> vals[0] id
+    sync_request,     // 0 id, 1 SyncOp, 2 timeout in ms (as signed; < 0: none) -> vals[0] flag
+    // measuring (runtime/probe.hpp)
+    probe_am,         // 0 peer, 1 request bytes, 2 reply bytes, 3 iterations, 4 warm-up -> blob: doubles
+    probe_bw,         // 0 peer, 1 message bytes, 2 messages -> vals[0] nanoseconds
+    stats,            // -> blob: text
+    // between node servers only; refused from a task
+    spawn = 128,      // blob: task image -> right of the task
+    resume_context,   // target task; 0 context, 1 canary, 2 the thread's number for synchronisation
+    attach,           // blob: object ids -> blob: pages of each
+    detach,           // blob: object ids
+    destroy,          // blob: object ids
+    sync_task_died,   // 0 task, 1 it ended of its own will with exit code 0
+    sync_thread_died, // 0 thread
+    sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none)
+};
+
+inline constexpr std::size_t kOpArgs = 6;
+inline constexpr std::size_t kOpVals = 4;
+
+struct RequestHead {
+    std::uint32_t op;
+    std::uint32_t port;   // name of the target, or 0
+    std::uint64_t thread; // kernel thread id of the caller
+    std::uint64_t args[kOpArgs];
+};
+static_assert(sizeof(RequestHead) == 64);
+
+struct ReplyHead {
+    std::int32_t status; // KERN_...
+    std::uint32_t reserved;
+    std::uint64_t vals[kOpVals];
+};
+static_assert(sizeof(ReplyHead) == 40);
+
+// ---- Node server -> service thread, on the control socket; each is acknowledged by an Ack with the same number. ----
+enum class Command : std::uint32_t {
+    welcome = 1,     // 0 node, 1 number of nodes: the first command of all
+    map,             // 0 address, 1 bytes, 2 protection, 3 offset in the file; the object's frames come as a descriptor
+    unmap,           // 0 address, 1 bytes: becomes a part of the reserved window again
+    protect,         // 0 address, 1 bytes, 2 protection
+    poison,          // 0 address of a page: accesses to it raise SIGBUS from now on
+    thread_start,    // 0 entry, 1 argument, 2 stack address, 3 stack bytes -> kernel thread id
+    thread_resume_context, // 0 context, 1 canary -> kernel thread id
+    suspend_all,     // returns when all threads have stopped
+    resume_all,
+    suspend_thread,  // 0 kernel thread id
+    resume_thread,
+    terminate_thread,
+    list_threads,    // -> blob: u64 kernel thread ids
+    run_main,        // the first task: main() may start. 0 stack address, 1 stack bytes
+};
+
+struct CommandHead {
+    std::uint32_t command;
+    std::uint32_t reserved;
+    std::uint64_t number; // echoed
+    std::uint64_t args[4];
+};
+static_assert(sizeof(CommandHead) == 48);
+
+// ---- Service thread (or a new thread) -> node server, on the control socket ----
+enum class TaskMsg : std::uint32_t {
+    hello = 1,     // 0 kTaskProtocol, 1 FaultMode, 2 errno if there is no userfaultfd; blob: build id; the userfaultfd
+                   // comes as a descriptor
+    ack,           // 0 number, 1 errno or 0, 2 value; blob
+    channel,       // a thread's channel comes as a descriptor
+    thread_ended,  // 0 kernel thread id
+};
+
+struct TaskMsgHead {
+    std::uint32_t type;
+    std::uint32_t reserved;
+    std::uint64_t args[3];
+};
+static_assert(sizeof(TaskMsgHead) == 32);
+
+struct RegionInfo {
+    std::uint64_t address, bytes, offset;
+    std::uint32_t protection, max_protection, inheritance, behavior, shared, reserved;
+};
+static_assert(sizeof(RegionInfo) == 48);
+
+} // namespace norma::rt

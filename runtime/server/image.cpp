@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/server/image.hpp"
+
+#include <algorithm>
+
+namespace norma::rt {
+
+namespace {
+
+void put_strings(rpc::Writer &writer, const std::vector<std::string> &strings) {
+    writer.put(static_cast<std::uint32_t>(strings.size()));
+    for (const auto &text : strings) {
+        writer.put_string(text);
+    }
+}
+
+std::vector<std::string> get_strings(rpc::Reader &reader) {
+    std::vector<std::string> strings(reader.get_count(sizeof(std::uint32_t)));
+    for (auto &text : strings) {
+        text = reader.get_string();
+    }
+    return strings;
+}
+
+} // namespace
+
+std::vector<std::byte> encode(const TaskImage &image) {
+    rpc::Writer writer;
+    writer.put_string(image.program.path);
+    put_strings(writer, image.program.argv);
+    put_strings(writer, image.program.env);
+    writer.put_string(image.program.cwd).put_string(image.program.build_id);
+    writer.put(static_cast<std::uint8_t>(image.first)).put(static_cast<std::uint8_t>(image.teleported));
+    encode_entries(writer, image.entries);
+    writer.put(static_cast<std::uint32_t>(image.objects.size()));
+    for (const auto &object : image.objects) {
+        writer.put(object.id.home).put(object.id.incarnation).put(object.id.serial).put(object.pages);
+    }
+    return writer.bytes();
+}
+
+std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window) {
+    rpc::Reader reader(bytes);
+    TaskImage image;
+    image.program.path = reader.get_string();
+    image.program.argv = get_strings(reader);
+    image.program.env = get_strings(reader);
+    image.program.cwd = reader.get_string();
+    image.program.build_id = reader.get_string();
+    image.first = reader.get<bool>();
+    image.teleported = reader.get<bool>();
+    AddressMap map(window);
+    if (!decode_entries(reader, map)) {
+        return std::nullopt;
+    }
+    image.entries.assign(map.entries().begin(), map.entries().end());
+    const auto objects = reader.get_count(24);
+    for (std::uint32_t i = 0; i < objects; ++i) {
+        SharedObject object;
+        object.id.home = reader.get<std::uint32_t>();
+        object.id.incarnation = reader.get<std::uint32_t>();
+        object.id.serial = reader.get<std::uint64_t>();
+        object.pages = reader.get<std::uint64_t>();
+        if (object.id.home >= dsm::kMaxNodes) {
+            return std::nullopt;
+        }
+        image.objects.push_back(object);
+    }
+    // Every entry must lie inside an object that the image names.
+    const bool sound = std::all_of(image.entries.begin(), image.entries.end(), [&](const MapEntry &entry) {
+        return std::any_of(image.objects.begin(), image.objects.end(), [&](const SharedObject &object) {
+            return object.id == entry.object && object.pages <= (std::uint64_t{1} << 51) &&
+                   entry.offset <= object.pages * kMapPage && entry.size <= object.pages * kMapPage - entry.offset;
+        });
+    });
+    if (!reader.done() || !sound || image.program.path.empty()) {
+        return std::nullopt;
+    }
+    return image;
+}
+
+} // namespace norma::rt

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a task is made from: the program, and the address space it starts with. Travels to the node of a new task.
+#pragma once
+
+#include "dsm/core/core.hpp"
+#include "runtime/address_map.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace norma::rt {
+
+struct Program {
+    std::string path;
+    std::vector<std::string> argv, env;
+    std::string cwd;
+    std::string build_id; // of the main program; empty until a task has told
+};
+
+struct SharedObject {
+    dsm::ObjectId id;
+    std::uint64_t pages = 0;
+};
+
+struct TaskImage {
+    Program program;
+    bool first = false;      // the job ends with this task
+    bool teleported = false; // it replaces its parent
+    std::vector<MapEntry> entries;
+    std::vector<SharedObject> objects; // each object of the entries, once
+};
+
+std::vector<std::byte> encode(const TaskImage &image);
+// No value: damaged, or a map that does not fit `window`.
+std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window);
+
+} // namespace norma::rt

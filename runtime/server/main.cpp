@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The node server as a program: `normad --node K --nodes N`, with the launcher's socket as descriptor 3.
+#include "runtime/server/main.hpp"
+
+#include "rpc/wire.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/log.hpp"
+#include "runtime/server/node.hpp"
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace norma::rt {
+
+int node_server_main(int argc, char **argv) {
+    unsigned node = 0;
+    unsigned nodes = 1;
+    CLI::App app{"The server of one node of a norma job. `norma run` starts one per node."};
+    app.add_option("--node", node, "index of this node")->required();
+    app.add_option("--nodes", nodes, "number of nodes of the job")->required()->check(CLI::Range(1U, dsm::kMaxNodes));
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError &error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (node >= nodes) {
+        fmt::print(stderr, "norma node: --node {} is not below --nodes {}\n", node, nodes);
+        return 2;
+    }
+    if (getsockopt(kLaunchFd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
+        fmt::print(stderr, "norma node: descriptor {} is not a launcher's socket; start jobs with `norma run`\n",
+                   kLaunchFd);
+        return 2;
+    }
+    try {
+        auto config = load_config(environ);
+        set_log_level(config.log);
+        set_log_name(fmt::format("node {}", node));
+        return Node(static_cast<dsm::NodeId>(node), nodes, std::move(config)).run();
+    } catch (const std::exception &error) {
+        const auto record = rpc::Writer().put(LaunchMsg::fatal).put_string(error.what());
+        send(kLaunchFd, record.bytes().data(), record.bytes().size(), MSG_NOSIGNAL);
+        return 1;
+    }
+}
+
+} // namespace norma::rt

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The operations of protocol.hpp, one function each. `done` is called exactly once.
+#pragma once
+
+#include "runtime/server/node.hpp"
+
+namespace norma::rt {
+
+using Handler = void (*)(Node &, const Request &, Done);
+
+struct Operation {
+    Op op;
+    Right::Kind target; // what the port must name; none: there is no port
+    Handler handler;
+    bool waits; // may take for ever, so it has no deadline
+};
+
+const Operation *find_operation(Op op); // null: no such operation
+
+// ops_task.cpp
+void op_task_clone(Node &, const Request &, Done);
+void op_task_teleport(Node &, const Request &, Done);
+void op_spawn(Node &, const Request &, Done);
+void op_task_terminate(Node &, const Request &, Done);
+void op_task_suspend(Node &, const Request &, Done);
+void op_task_resume(Node &, const Request &, Done);
+void op_task_wait(Node &, const Request &, Done);
+
+// ops_thread.cpp
+void op_task_threads(Node &, const Request &, Done);
+void op_thread_self(Node &, const Request &, Done);
+void op_thread_create(Node &, const Request &, Done);
+void op_thread_start(Node &, const Request &, Done);
+void op_thread_set_entry(Node &, const Request &, Done);
+void op_thread_suspend(Node &, const Request &, Done);
+void op_thread_resume(Node &, const Request &, Done);
+void op_thread_terminate(Node &, const Request &, Done);
+void op_thread_wait(Node &, const Request &, Done);
+void op_resume_context(Node &, const Request &, Done);
+
+// ops_vm.cpp
+void op_vm_allocate(Node &, const Request &, Done);
+void op_vm_deallocate(Node &, const Request &, Done);
+void op_vm_protect(Node &, const Request &, Done);
+void op_vm_inherit(Node &, const Request &, Done);
+void op_vm_region(Node &, const Request &, Done);
+
+// probe.cpp
+void op_probe_am(Node &, const Request &, Done);
+void op_probe_bw(Node &, const Request &, Done);
+void op_stats(Node &, const Request &, Done);
+
+} // namespace norma::rt

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Threads of a task: made and stopped by its service thread, counted here.
+#include "runtime/server/ops.hpp"
+
+#include "norma/mach.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace norma::rt {
+
+namespace {
+
+constexpr std::uint64_t kLeastStack = 64 * 1024;
+
+Reply thread_reply(const Task &task, std::uint64_t number) {
+    Reply reply;
+    reply.rights.push_back({.kind = Right::Kind::thread, .task = task.id, .thread = number});
+    return reply;
+}
+
+std::int32_t status_of(const Ack &ack) {
+    return ack.error == 0 ? KERN_SUCCESS : (ack.error == ESRCH ? KERN_TERMINATED : KERN_RESOURCE_SHORTAGE);
+}
+
+// The thread a request is about, or null with the reply already given.
+Thread *target_thread(Node &node, const Request &request, Task *&task, const Done &done) {
+    task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
+    auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
+    if (thread == nullptr || thread->ended) {
+        done(status_reply(KERN_TERMINATED));
+        return nullptr;
+    }
+    return thread;
+}
+
+} // namespace
+
+void op_thread_self(Node &node, const Request &request, Done done) {
+    auto &task = *node.tasks.at(request.caller.task);
+    for (const auto &[number, thread] : task.threads) {
+        if (thread.sync_identity == request.caller.thread && !thread.ended) {
+            done(thread_reply(task, number));
+            return;
+        }
+    }
+    done(status_reply(KERN_FAILURE));
+}
+
+void op_task_threads(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    node.command(*task, Command::list_threads, {}, [&node, id = task->id, done](const Ack &ack) {
+        const auto found = node.tasks.find(id);
+        if (ack.error != 0 || found == node.tasks.end()) {
+            done(status_reply(KERN_INVALID_TASK));
+            return;
+        }
+        auto &live = *found->second;
+        std::vector<std::uint64_t> tids(ack.blob.size() / sizeof(std::uint64_t));
+        std::memcpy(tids.data(), ack.blob.data(), tids.size() * sizeof(std::uint64_t));
+        Reply reply;
+        for (const auto tid : tids) { // threads the program made by itself are met here for the first time
+            if (live.number_of(static_cast<pid_t>(tid)) == 0) {
+                live.add_thread(static_cast<pid_t>(tid), node.self);
+            }
+        }
+        for (auto &[number, thread] : live.threads) {
+            const bool alive = std::find(tids.begin(), tids.end(), static_cast<std::uint64_t>(thread.tid)) != tids.end();
+            if (!thread.ended && (thread.tid == 0 || alive)) {
+                reply.rights.push_back({.kind = Right::Kind::thread, .task = id, .thread = number});
+            }
+        }
+        done(reply);
+    });
+}
+
+void op_thread_create(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    const auto number = task->add_thread(0, node.self);
+    task->threads.at(number).suspend_count = 1;
+    done(thread_reply(*task, number));
+}
+
+void op_thread_set_entry(Node &node, const Request &request, Done done) {
+    Task *task = nullptr;
+    auto *thread = target_thread(node, request, task, done);
+    if (thread == nullptr) {
+        return;
+    }
+    if (thread->tid != 0 || request.args[0] == 0) {
+        done(status_reply(thread->tid != 0 ? KERN_NOT_SUPPORTED : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    thread->entry = request.args[0];
+    thread->argument = request.args[1];
+    thread->stack_bytes = request.args[2];
+    done(status_reply(KERN_SUCCESS));
+}
+
+void op_thread_start(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr || request.args[0] == 0) {
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    const auto number = task->add_thread(0, node.self);
+    auto &thread = task->threads.at(number);
+    thread.entry = request.args[0];
+    thread.argument = request.args[1];
+    thread.stack_bytes = request.args[2];
+    node.start_thread(*task, number, [id = task->id, number, done](Reply reply) {
+        if (reply.status == KERN_SUCCESS) {
+            reply.rights.push_back({.kind = Right::Kind::thread, .task = id, .thread = number});
+        }
+        done(std::move(reply));
+    });
+}
+
+// A stack of coherent memory whose lowest page is a guard, then the thread.
+void Node::start_thread(Task &task, std::uint64_t number, Done done) {
+    auto &thread = task.threads.at(number);
+    const auto bytes = std::max(thread.stack_bytes == 0 ? config.stack_size : thread.stack_bytes, kLeastStack);
+    const auto id = task.id;
+    const auto fail = [this, id, number, done](std::int32_t status) {
+        if (const auto found = tasks.find(id); found != tasks.end()) {
+            thread_ended(*found->second, number);
+        }
+        done(status_reply(status));
+    };
+    make_stack(task, bytes, [this, id, number, done, fail](std::int32_t status, std::uint64_t stack,
+                                                           std::uint64_t stack_bytes) {
+        const auto found = tasks.find(id);
+        if (status != KERN_SUCCESS || found == tasks.end()) {
+            fail(status == KERN_SUCCESS ? KERN_INVALID_TASK : status);
+            return;
+        }
+        auto &live = *found->second;
+        auto &starting = live.threads.at(number);
+        starting.stack = stack;
+        starting.stack_bytes = stack_bytes;
+        command(live, Command::thread_start, {starting.entry, starting.argument, stack, stack_bytes},
+                [this, id, number, done, fail](const Ack &ack) {
+                    const auto again = tasks.find(id);
+                    if (ack.error != 0 || again == tasks.end()) {
+                        fail(status_of(ack));
+                        return;
+                    }
+                    auto &started = again->second->threads.at(number);
+                    started.tid = static_cast<pid_t>(ack.value);
+                    started.sync_identity = sync_identity(self, started.tid);
+                    done(status_reply(KERN_SUCCESS));
+                });
+    });
+}
+
+void Node::make_stack(Task &task, std::uint64_t bytes,
+                      std::function<void(std::int32_t, std::uint64_t, std::uint64_t)> done) {
+    MapEntry entry;
+    std::uint64_t address = 0;
+    if (const auto status = allocate(task, address, bytes, true, entry); status != KERN_SUCCESS) {
+        done(status, 0, 0);
+        return;
+    }
+    const auto id = task.id;
+    map_entry(task, entry, [this, id, entry, done](int error) {
+        const auto found = tasks.find(id);
+        if (error != 0 || found == tasks.end()) {
+            done(KERN_RESOURCE_SHORTAGE, 0, 0);
+            return;
+        }
+        std::vector<ProtectionChange> changed;
+        found->second->map.protect(entry.start, kMapPage, false, VM_PROT_NONE, changed);
+        command(*found->second, Command::protect, {entry.start, kMapPage, VM_PROT_NONE},
+                [entry, done](const Ack &ack) {
+                    done(ack.error == 0 ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE, entry.start, entry.size);
+                });
+    });
+}
+
+void Node::thread_ended(Task &task, std::uint64_t number) {
+    auto &thread = task.threads.at(number);
+    thread.ended = true;
+    for (dsm::NodeId home = 0; thread.sync_identity != 0 && home < count; ++home) {
+        if (task.sync_homes[home]) {
+            Request request;
+            request.op = Op::sync_thread_died;
+            request.args[0] = thread.sync_identity;
+            router.tell(home, std::move(request));
+        }
+    }
+    for (const auto &waiter : std::exchange(thread.waiters, {})) {
+        waiter(status_reply(KERN_SUCCESS));
+    }
+    if (thread.stack != 0) {
+        std::vector<MapEntry> pieces;
+        task.map.remove(thread.stack, thread.stack_bytes, pieces);
+        unmap_pieces(task, std::move(pieces), [] {});
+    }
+}
+
+void op_thread_suspend(Node &node, const Request &request, Done done) {
+    Task *task = nullptr;
+    auto *thread = target_thread(node, request, task, done);
+    if (thread == nullptr) {
+        return;
+    }
+    ++thread->suspend_count;
+    if (thread->tid == 0) {
+        done(status_reply(KERN_SUCCESS));
+        return;
+    }
+    node.command(*task, Command::suspend_thread, {static_cast<std::uint64_t>(thread->tid)},
+                 [done](const Ack &ack) { done(status_reply(status_of(ack))); });
+}
+
+void op_thread_resume(Node &node, const Request &request, Done done) {
+    Task *task = nullptr;
+    auto *thread = target_thread(node, request, task, done);
+    if (thread == nullptr) {
+        return;
+    }
+    const bool startable = thread->tid != 0 || thread->entry != 0;
+    if (thread->suspend_count == 0 || !startable) {
+        done(status_reply(startable ? KERN_FAILURE : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (--thread->suspend_count > 0) {
+        done(status_reply(KERN_SUCCESS));
+    } else if (thread->tid == 0) {
+        node.start_thread(*task, request.target.thread, std::move(done));
+    } else {
+        node.command(*task, Command::resume_thread, {static_cast<std::uint64_t>(thread->tid)},
+                     [done](const Ack &ack) { done(status_reply(status_of(ack))); });
+    }
+}
+
+void op_thread_terminate(Node &node, const Request &request, Done done) {
+    Task *task = nullptr;
+    auto *thread = target_thread(node, request, task, done);
+    if (thread == nullptr) {
+        return;
+    }
+    if (thread->tid == 0) {
+        node.thread_ended(*task, request.target.thread);
+        done(status_reply(KERN_SUCCESS));
+        return;
+    }
+    node.command(*task, Command::terminate_thread, {static_cast<std::uint64_t>(thread->tid)},
+                 [&node, id = task->id, number = request.target.thread, done](const Ack &ack) {
+                     const auto found = node.tasks.find(id);
+                     if (ack.error == 0 && found != node.tasks.end() && !found->second->threads.at(number).ended) {
+                         node.thread_ended(*found->second, number);
+                     }
+                     done(status_reply(status_of(ack)));
+                 });
+}
+
+void op_thread_wait(Node &node, const Request &request, Done done) {
+    auto *task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
+    auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
+    if (thread == nullptr || thread->ended) {
+        done(status_reply(KERN_SUCCESS));
+        return;
+    }
+    node.wait_in(thread->waiters, static_cast<std::int64_t>(request.args[0]), std::move(done));
+}
+
+void op_resume_context(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    const auto number = task->add_thread(0, node.self);
+    // The thread keeps the identity under which it holds locks. It makes no call before its start is acknowledged.
+    task->threads.at(number).sync_identity = request.args[2];
+    task->sync_homes.set();
+    node.command(*task, Command::thread_resume_context, {request.args[0], request.args[1]},
+                 [&node, id = task->id, number, done](const Ack &ack) {
+                     if (const auto found = node.tasks.find(id); ack.error == 0 && found != node.tasks.end()) {
+                         found->second->threads.at(number).tid = static_cast<pid_t>(ack.value);
+                     }
+                     done(status_reply(status_of(ack)));
+                 });
+}
+
+} // namespace norma::rt

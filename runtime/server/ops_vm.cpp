@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Virtual memory: the address map changes here, then the task's service thread does the same to the process.
+#include "runtime/log.hpp"
+#include "runtime/server/ops.hpp"
+
+#include "norma/mach.h"
+
+#include <cstring>
+#include <set>
+#include <system_error>
+
+namespace norma::rt {
+
+std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t bytes, bool anywhere, MapEntry &entry) {
+    const auto size = page_ceil(bytes);
+    if (!size || *size > window.size) {
+        return KERN_NO_SPACE;
+    }
+    if (!anywhere && !page_aligned(address)) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    if (!anywhere && !window.range().contains(address, *size)) {
+        return KERN_INVALID_ADDRESS;
+    }
+    const auto occupied = [&](std::uint64_t start) {
+        const auto *region = task.map.region(start);
+        return region != nullptr && region->start < start + *size;
+    };
+    if (!anywhere && occupied(address)) {
+        return KERN_NO_SPACE;
+    }
+    if (*size > memory_limit - std::min(memory_used, memory_limit)) {
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    Range range{.start = address, .size = *size};
+    if (anywhere) {
+        // The slice knows of all tasks of the node, but not of what this one has put at an address of its choice.
+        std::vector<Range> unusable;
+        auto start = addresses.allocate(*size);
+        while (start && occupied(*start)) {
+            unusable.push_back({.start = *start, .size = *size});
+            start = addresses.allocate(*size);
+        }
+        for (const auto &other : unusable) {
+            addresses.release(other);
+        }
+        if (!start) {
+            return KERN_NO_SPACE;
+        }
+        range.start = *start;
+    } else {
+        addresses.reserve(range); // for good: another object may have a part of it as its own
+    }
+    try {
+        entry.object = pager.create(*size / kMapPage);
+    } catch (const std::system_error &error) {
+        log_error("a memory object of {} bytes cannot be made: {}", *size, error.what());
+        addresses.release(range);
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    entry.start = address = range.start;
+    entry.size = *size;
+    objects[entry.object].addresses = anywhere ? range : Range{};
+    memory_used += *size;
+    use(entry.object);
+    return task.map.insert(entry);
+}
+
+void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)> done) {
+    const auto id = task.id;
+    command(
+        task, Command::map,
+        {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), entry.offset},
+        [this, id, entry, done = std::move(done)](const Ack &ack) {
+            const auto found = tasks.find(id);
+            if (ack.error == 0 && found != tasks.end() && found->second->state == Task::State::running) {
+                pager.map(*found->second->space, entry.start, entry.size / kMapPage, entry.object,
+                          entry.offset / kMapPage);
+            }
+            done(ack.error);
+        },
+        pager.frames_fd(entry.object));
+}
+
+// The pieces are out of the address map already. Their objects go back once the process has unmapped them.
+void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done) {
+    if (pieces.empty()) {
+        done();
+        return;
+    }
+    const auto id = task.id;
+    auto open = std::make_shared<std::size_t>(pieces.size());
+    auto finished = std::make_shared<std::function<void()>>(std::move(done));
+    std::set<dsm::ObjectId> gone;
+    for (const auto &piece : pieces) {
+        if (!task.map.maps(piece.object)) {
+            gone.insert(piece.object);
+        }
+    }
+    for (const auto &piece : pieces) {
+        pager.unmap(*task.space, piece.start, piece.size / kMapPage);
+        command(task, Command::unmap, {piece.start, piece.size}, [this, id, piece, open, gone, finished](const Ack &) {
+            // A thread that waited for a page of the range has not been told by the kernel: it looks again, and finds
+            // that nothing is there.
+            if (const auto found = tasks.find(id); found != tasks.end() && found->second->space != nullptr) {
+                found->second->space->userfault.wake(piece.start, piece.size);
+            }
+            if (--*open == 0) {
+                for (const auto &object : gone) {
+                    release(object);
+                }
+                (*finished)();
+            }
+        });
+    }
+}
+
+namespace {
+
+Done to_reply(Done done, std::uint64_t value) {
+    return [done = std::move(done), value](Reply reply) {
+        reply.vals[0] = value;
+        done(std::move(reply));
+    };
+}
+
+} // namespace
+
+void op_vm_allocate(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    auto address = request.args[0];
+    if (request.args[1] == 0) {
+        to_reply(std::move(done), address)(status_reply(KERN_SUCCESS));
+        return;
+    }
+    MapEntry entry;
+    const auto status = node.allocate(*task, address, request.args[1], request.args[2] != 0, entry);
+    if (status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    node.map_entry(*task, entry, [&node, id = task->id, entry, done](int error) {
+        const auto found = node.tasks.find(id);
+        if (error == 0) {
+            to_reply(done, entry.start)(status_reply(KERN_SUCCESS));
+        } else if (found == node.tasks.end()) {
+            done(status_reply(KERN_INVALID_TASK));
+        } else {
+            std::vector<MapEntry> pieces;
+            found->second->map.remove(entry.start, entry.size, pieces);
+            node.unmap_pieces(*found->second, std::move(pieces),
+                              [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
+        }
+    });
+}
+
+void op_vm_deallocate(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    std::vector<MapEntry> pieces;
+    if (const auto status = task->map.remove(request.args[0], request.args[1], pieces); status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    node.unmap_pieces(*task, std::move(pieces), [done] { done(status_reply(KERN_SUCCESS)); });
+}
+
+void op_vm_protect(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    std::vector<ProtectionChange> changed;
+    const auto wanted = request.args[3];
+    const auto status = wanted > VM_PROT_ALL
+                            ? KERN_INVALID_ARGUMENT
+                            : task->map.protect(request.args[0], request.args[1], request.args[2] != 0,
+                                                static_cast<vm_prot_t>(wanted), changed);
+    if (status != KERN_SUCCESS || changed.empty()) {
+        done(status_reply(status));
+        return;
+    }
+    auto open = std::make_shared<std::size_t>(changed.size());
+    for (const auto &piece : changed) {
+        node.command(*task, Command::protect,
+                     {piece.entry.start, piece.entry.size, static_cast<std::uint64_t>(piece.entry.protection)},
+                     [open, done](const Ack &ack) {
+                         if (--*open == 0) {
+                             done(status_reply(ack.error == 0 ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE));
+                         }
+                     });
+    }
+}
+
+void op_vm_inherit(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    const auto wanted = request.args[2];
+    if (task == nullptr || wanted > VM_INHERIT_NONE) {
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    done(status_reply(task->map.inherit(request.args[0], request.args[1], static_cast<vm_inherit_t>(wanted))));
+}
+
+void op_vm_region(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    const auto *entry = task == nullptr ? nullptr : task->map.region(request.args[0]);
+    if (entry == nullptr) {
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_NO_SPACE));
+        return;
+    }
+    const auto &use = node.objects.at(entry->object);
+    RegionInfo info{};
+    info.address = entry->start;
+    info.bytes = entry->size;
+    info.offset = entry->offset;
+    info.protection = static_cast<std::uint32_t>(entry->protection);
+    info.max_protection = static_cast<std::uint32_t>(entry->max_protection);
+    info.inheritance = entry->inheritance;
+    info.behavior = static_cast<std::uint32_t>(entry->behavior);
+    // Only the home knows of the other nodes; an object of another home came here by being shared.
+    info.shared = use.users > 1 || use.mappers.any() || entry->object.home != node.self;
+    Reply reply;
+    const auto bytes = std::as_bytes(std::span(&info, 1));
+    reply.blob.assign(bytes.begin(), bytes.end());
+    done(reply);
+}
+
+} // namespace norma::rt

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tasks as processes: starting them, talking to their service threads, and cleaning up when they end.
+#include "runtime/server/node.hpp"
+
+#include "runtime/log.hpp"
+#include "runtime/sockets.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/close_range.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace norma::rt {
+
+namespace {
+
+std::vector<char *> pointers(std::vector<std::string> &strings) {
+    std::vector<char *> list;
+    for (auto &text : strings) {
+        list.push_back(text.data());
+    }
+    list.push_back(nullptr);
+    return list;
+}
+
+// In the child of fork: becomes the program, with the same addresses everywhere, or says why not.
+[[noreturn]] void become(const Program &program, char *const *argv, char *const *env, pid_t parent, bool first) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // no task outlives its node server
+    if (getppid() != parent) {
+        _exit(127);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (!first) {
+        const int null = ::open("/dev/null", O_RDONLY);
+        dup2(null, STDIN_FILENO);
+        ::close(null);
+    }
+    if (chdir(program.cwd.c_str()) != 0) {
+        dprintf(STDERR_FILENO, "norma: cannot change to the directory %s: %s\n", program.cwd.c_str(), strerror(errno));
+        _exit(127);
+    }
+    if (personality(ADDR_NO_RANDOMIZE) == -1) {
+        dprintf(STDERR_FILENO, "norma: address randomisation cannot be switched off (personality: %s); does a "
+                               "container forbid it?\n", strerror(errno));
+        _exit(127);
+    }
+    execve(program.path.c_str(), argv, env);
+    dprintf(STDERR_FILENO, "norma: cannot run %s: %s\n", program.path.c_str(), strerror(errno));
+    _exit(127);
+}
+
+} // namespace
+
+Task &Node::start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready) {
+    auto ends = socket_pair();
+    const TaskId id = TaskId{self} << 48 | TaskId{incarnation & 0xffff} << 32 | ++next_task_;
+    auto task = std::make_unique<Task>(id, window);
+    task->program = std::move(program);
+    task->first = first;
+    task->on_ready = std::move(on_ready);
+    auto env = task->program.env;
+    env.push_back(fmt::format("NORMA_TASK_FD={}", ends.second));
+    auto argv = task->program.argv;
+    const auto argv_list = pointers(argv);
+    const auto env_list = pointers(env);
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid == 0) {
+        // The transport's sockets are not close-on-exec by themselves; held open by a task, they would hide from the
+        // other nodes that this one has died.
+        close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+        fcntl(ends.second, F_SETFD, 0);
+        become(task->program, argv_list.data(), env_list.data(), parent, first);
+    }
+    const int why = errno;
+    ::close(ends.second);
+    if (pid < 0) {
+        ::close(ends.first);
+        throw std::system_error(why, std::generic_category(), "fork of a task");
+    }
+    task->pid = pid;
+    task->control = ends.first;
+    loop.watch(task->control, [this, id](std::uint32_t) { on_control(id); });
+    auto &made = *task;
+    tasks[id] = std::move(task);
+    return made;
+}
+
+void Node::on_control(TaskId id) {
+    static std::vector<std::byte> buffer(kMaxPacketBytes);
+    const auto found = tasks.find(id);
+    if (found == tasks.end()) {
+        return;
+    }
+    auto &task = *found->second;
+    int fd = -1;
+    const auto size = receive_packet(task.control, buffer, fd);
+    if (size > 0) {
+        handle_task_message(task, std::span(buffer).first(static_cast<std::size_t>(size)), fd);
+    } else if (size == 0) { // the process has ended, or has closed it: the reaper will see to the rest
+        loop.unwatch(task.control);
+    }
+}
+
+void Node::handle_task_message(Task &task, std::span<const std::byte> packet, int fd) {
+    TaskMsgHead head;
+    if (packet.size() < sizeof head) {
+        close_if_open(fd);
+        return;
+    }
+    std::memcpy(&head, packet.data(), sizeof head);
+    const auto blob = packet.subspan(sizeof head);
+    switch (static_cast<TaskMsg>(head.type)) {
+    case TaskMsg::hello:
+        hello(task, packet, fd);
+        return;
+    case TaskMsg::channel:
+        if (fd >= 0) {
+            const auto id = task.id;
+            task.channels.insert(fd);
+            loop.watch(fd, [this, id, fd](std::uint32_t) { on_channel(id, fd); });
+        }
+        return;
+    case TaskMsg::ack:
+        if (task.command_out && head.args[0] == task.commands_sent) {
+            auto pending = std::move(task.commands.front());
+            task.commands.pop_front();
+            task.command_out = false;
+            const auto id = task.id;
+            pending.done({.error = static_cast<int>(head.args[1]),
+                          .value = head.args[2],
+                          .blob = {blob.begin(), blob.end()}});
+            if (const auto again = tasks.find(id); again != tasks.end()) { // which `done` may have given a new command
+                next_command(*again->second);
+            }
+        }
+        break;
+    case TaskMsg::thread_ended:
+        if (const auto number = task.number_of(static_cast<pid_t>(head.args[0])); number != 0) {
+            thread_ended(task, number);
+        }
+        break;
+    }
+    close_if_open(fd);
+}
+
+void Node::hello(Task &task, std::span<const std::byte> packet, int fd) {
+    TaskMsgHead head;
+    std::memcpy(&head, packet.data(), sizeof head);
+    const auto blob = packet.subspan(sizeof head);
+    const std::string build_id(reinterpret_cast<const char *>(blob.data()), blob.size());
+    std::string trouble;
+    if (task.space != nullptr || task.state != Task::State::starting) {
+        close_if_open(fd);
+        return;
+    }
+    if (head.args[0] != kTaskProtocol) {
+        trouble = fmt::format("libnorma speaks protocol {}, the node server {}", head.args[0], kTaskProtocol);
+    } else if (fd < 0) {
+        trouble = fmt::format("no userfaultfd: {} (`norma info --check` says how to mend it)",
+                              std::strerror(static_cast<int>(head.args[2])));
+    } else if (!task.program.build_id.empty() && task.program.build_id != build_id) {
+        trouble = fmt::format("{} is another program here than on its parent's node: build id {} instead of {}",
+                              task.program.path, build_id, task.program.build_id);
+    }
+    if (!trouble.empty()) {
+        log(LogLevel::error, "{}: {}", task.program.path, trouble);
+        close_if_open(fd);
+        kill_task(task, [] {});
+        return;
+    }
+    task.program.build_id = build_id;
+    task.space = std::make_unique<dsm::Space>(fd);
+    auto *space = task.space.get();
+    loop.watch(fd, [this, space](std::uint32_t) {
+        while (const auto fault = space->userfault.read()) {
+            pager.fault(*space, *fault);
+        }
+    });
+    task.state = Task::State::running;
+    command(task, Command::welcome, {self, count}, [](const Ack &) {});
+    auto ready = std::exchange(task.on_ready, nullptr);
+    ready(KERN_SUCCESS);
+}
+
+void Node::command(Task &task, Command command, std::array<std::uint64_t, 4> args,
+                   std::function<void(const Ack &)> done, int fd) {
+    task.commands.push_back({.command = command, .args = args, .fd = fd, .done = std::move(done)});
+    next_command(task);
+}
+
+void Node::next_command(Task &task) {
+    if (task.command_out || task.commands.empty()) {
+        return;
+    }
+    task.command_out = true;
+    const auto &pending = task.commands.front();
+    CommandHead head{};
+    head.command = static_cast<std::uint32_t>(pending.command);
+    head.number = ++task.commands_sent;
+    std::copy(pending.args.begin(), pending.args.end(), head.args);
+    // A task that is gone does not take it: its end, which is about to be noticed, answers the command.
+    send_packet(task.control, std::as_bytes(std::span(&head, 1)), {}, pending.fd);
+}
+
+void Node::on_channel(TaskId id, int fd) {
+    static std::vector<std::byte> buffer(kMaxPacketBytes);
+    const auto found = tasks.find(id);
+    if (found == tasks.end()) {
+        return;
+    }
+    int passed = -1;
+    const auto size = receive_packet(fd, buffer, passed);
+    close_if_open(passed);
+    if (size > 0) {
+        from_task(*found->second, fd, std::span(buffer).first(static_cast<std::size_t>(size)));
+    } else if (size == 0) {
+        loop.unwatch(fd);
+        found->second->channels.erase(fd);
+        ::close(fd);
+    }
+}
+
+void Node::kill_task(Task &task, std::function<void()> reaped) {
+    task.state = Task::State::ending;
+    task.on_reaped.push_back(std::move(reaped));
+    ::kill(task.pid, SIGKILL);
+}
+
+void Node::reap() {
+    int status = 0;
+    pid_t pid = 0;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (auto entry = tasks.begin(); entry != tasks.end(); ++entry) {
+            if (entry->second->pid == pid) {
+                auto task = std::move(entry->second);
+                tasks.erase(entry);
+                task_over(std::move(task), status);
+                break;
+            }
+        }
+    }
+}
+
+// The process is gone: everything the task had goes back, and whoever waits for it is told.
+void Node::task_over(std::unique_ptr<Task> task, int status) {
+    if (task->space != nullptr) {
+        loop.unwatch(task->space->userfault.fd());
+        pager.unmap_all(*task->space);
+    }
+    loop.unwatch(task->control);
+    ::close(task->control);
+    for (const int channel : task->channels) {
+        loop.unwatch(channel);
+        ::close(channel);
+    }
+    std::vector<MapEntry> pieces(task->map.entries().begin(), task->map.entries().end());
+    std::set<dsm::ObjectId> used;
+    for (const auto &entry : pieces) {
+        used.insert(entry.object);
+    }
+    for (const auto &id : used) {
+        release(id);
+    }
+    // An end that was asked for is no failure.
+    ended[task->id] = {.status = task->terminated ? 0 : status, .successor = task->successor};
+    // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
+    for (dsm::NodeId node = 0; task->successor == 0 && node < count; ++node) {
+        if (task->sync_homes[node]) {
+            Request request;
+            request.op = Op::sync_task_died;
+            request.args = {task->id, status == 0 && !task->terminated ? 1U : 0U};
+            router.tell(node, std::move(request));
+        }
+    }
+    for (auto &pending : task->commands) {
+        pending.done({.error = ESRCH, .value = 0, .blob = {}});
+    }
+    if (task->on_ready) {
+        task->on_ready(KERN_RESOURCE_SHORTAGE);
+    }
+    for (auto &[number, thread] : task->threads) {
+        for (const auto &waiter : thread.waiters) {
+            waiter(status_reply(KERN_SUCCESS));
+        }
+    }
+    for (const auto &reaped : task->on_reaped) {
+        reaped();
+    }
+    for (const auto &waiter : task->waiters) {
+        Request again;
+        again.op = Op::task_wait;
+        again.target = {.kind = Right::Kind::task, .task = task->id, .thread = 0};
+        again.args[0] = static_cast<std::uint64_t>(-1);
+        execute(again, waiter); // now answered from `ended`, or by the successor's node
+    }
+    if (task->first && task->successor == 0) {
+        report_exit(task->terminated ? 0 : status, "");
+    }
+}
+
+} // namespace norma::rt

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From a thread's packet to an operation on the node where its target lives, and back. Port names mean something only
+// here: they become rights before a request leaves the caller's node, and rights become names when the reply is back.
+#include "runtime/server/ops.hpp"
+#include "runtime/sockets.hpp"
+
+#include "norma/mach.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace norma::rt {
+
+namespace {
+
+using Kind = Right::Kind;
+
+void serve_sync_create(Node &node, const Request &request, Done done) { node.sync.create(request, done); }
+void serve_sync_request(Node &node, const Request &request, Done done) { node.sync.request(request, std::move(done)); }
+
+void serve_sync_task_died(Node &node, const Request &request, Done done) {
+    node.sync.task_died(request.args[0], request.args[1] != 0);
+    done(status_reply(KERN_SUCCESS));
+}
+
+void serve_sync_thread_died(Node &node, const Request &request, Done done) {
+    node.sync.thread_died(request.args[0]);
+    done(status_reply(KERN_SUCCESS));
+}
+
+void serve_sync_task_moved(Node &node, const Request &request, Done done) {
+    node.sync.task_moved({.from = request.args[0],
+                          .to = request.args[1],
+                          .to_node = node_of(request.args[1]),
+                          .from_thread = request.args[2],
+                          .to_thread = request.args[2]});
+    node.sync.task_died(request.args[0], true); // what has not moved with it
+    done(status_reply(KERN_SUCCESS));
+}
+
+void serve_attach(Node &node, const Request &request, Done done) { node.serve_attach(request, done); }
+void serve_detach(Node &node, const Request &request, Done done) { node.serve_detach(request, done); }
+void serve_destroy(Node &node, const Request &request, Done done) { node.serve_destroy(request, done); }
+
+constexpr std::array kOperations{
+    Operation{Op::task_clone, Kind::task, op_task_clone, false},
+    Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
+    Operation{Op::task_terminate, Kind::task, op_task_terminate, false},
+    Operation{Op::task_suspend, Kind::task, op_task_suspend, false},
+    Operation{Op::task_resume, Kind::task, op_task_resume, false},
+    Operation{Op::task_threads, Kind::task, op_task_threads, false},
+    Operation{Op::task_wait, Kind::task, op_task_wait, true},
+    Operation{Op::thread_create, Kind::task, op_thread_create, false},
+    Operation{Op::thread_start, Kind::task, op_thread_start, false},
+    Operation{Op::vm_allocate, Kind::task, op_vm_allocate, false},
+    Operation{Op::vm_deallocate, Kind::task, op_vm_deallocate, false},
+    Operation{Op::vm_protect, Kind::task, op_vm_protect, false},
+    Operation{Op::vm_inherit, Kind::task, op_vm_inherit, false},
+    Operation{Op::vm_region, Kind::task, op_vm_region, false},
+    Operation{Op::thread_set_entry, Kind::thread, op_thread_set_entry, false},
+    Operation{Op::thread_suspend, Kind::thread, op_thread_suspend, false},
+    Operation{Op::thread_resume, Kind::thread, op_thread_resume, false},
+    Operation{Op::thread_terminate, Kind::thread, op_thread_terminate, false},
+    Operation{Op::thread_wait, Kind::thread, op_thread_wait, true},
+    Operation{Op::thread_self, Kind::none, op_thread_self, false},
+    Operation{Op::sync_create, Kind::none, serve_sync_create, false},
+    Operation{Op::sync_request, Kind::none, serve_sync_request, true},
+    Operation{Op::probe_am, Kind::none, op_probe_am, true},
+    Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
+    Operation{Op::stats, Kind::none, op_stats, false},
+    Operation{Op::spawn, Kind::none, op_spawn, false},
+    Operation{Op::resume_context, Kind::task, op_resume_context, false},
+    Operation{Op::attach, Kind::none, serve_attach, false},
+    Operation{Op::detach, Kind::none, serve_detach, false},
+    Operation{Op::destroy, Kind::none, serve_destroy, false},
+    Operation{Op::sync_task_died, Kind::none, serve_sync_task_died, false},
+    Operation{Op::sync_thread_died, Kind::none, serve_sync_thread_died, false},
+    Operation{Op::sync_task_moved, Kind::none, serve_sync_task_moved, false},
+};
+
+void answer(Task &task, int channel, const Reply &reply) {
+    ReplyHead head{};
+    head.status = reply.status;
+    std::copy(reply.vals.begin(), reply.vals.end(), head.vals);
+    std::vector<std::uint32_t> names;
+    if (reply.status == KERN_SUCCESS) {
+        for (const auto &right : reply.rights) {
+            names.push_back(task.name(right));
+        }
+    }
+    if (!names.empty()) {
+        head.vals[0] = names.front();
+    }
+    const auto blob = reply.blob.empty() ? std::as_bytes(std::span(names)) : std::span<const std::byte>(reply.blob);
+    const auto head_bytes = std::as_bytes(std::span(&head, 1));
+    if (head_bytes.size() + blob.size() > kMaxPacketBytes) {
+        head = {};
+        head.status = KERN_RESOURCE_SHORTAGE;
+        send_packet(channel, head_bytes, {});
+        return;
+    }
+    send_packet(channel, head_bytes, blob);
+}
+
+std::int32_t bad_port(Kind wanted) { return wanted == Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT; }
+
+} // namespace
+
+const Operation *find_operation(Op op) {
+    const auto found =
+        std::find_if(kOperations.begin(), kOperations.end(), [op](const Operation &row) { return row.op == op; });
+    return found == kOperations.end() ? nullptr : &*found;
+}
+
+void Node::execute(const Request &request, Done done) {
+    const auto *operation = find_operation(request.op);
+    if (operation == nullptr || operation->target != request.target.kind) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    operation->handler(*this, request, std::move(done));
+}
+
+void Node::from_task(Task &task, int channel, std::span<const std::byte> packet) {
+    RequestHead head;
+    const auto reply_to = [this, id = task.id, channel](const Reply &reply) {
+        const auto found = tasks.find(id);
+        if (found != tasks.end() && found->second->channels.contains(channel)) {
+            answer(*found->second, channel, reply);
+        }
+    };
+    if (packet.size() < sizeof head) {
+        reply_to(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    std::memcpy(&head, packet.data(), sizeof head);
+    Request request;
+    request.op = static_cast<Op>(head.op);
+    std::copy(std::begin(head.args), std::end(head.args), request.args.begin());
+    const auto blob = packet.subspan(sizeof head);
+    request.blob.assign(blob.begin(), blob.end());
+    const auto *operation = find_operation(request.op);
+    const auto right = task.right(head.port);
+    if (request.op == Op::port_location) {
+        Reply reply = status_reply(right.kind == Kind::none ? KERN_INVALID_ARGUMENT : KERN_SUCCESS);
+        reply.vals[0] = node_of(right.task);
+        reply_to(reply);
+        return;
+    }
+    if (operation == nullptr || request.op >= Op::spawn) {
+        reply_to(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (operation->target != Kind::none && operation->target != right.kind) {
+        reply_to(status_reply(bad_port(operation->target)));
+        return;
+    }
+    const auto tid = static_cast<pid_t>(head.thread);
+    auto number = task.number_of(tid);
+    if (number == 0) {
+        number = task.add_thread(tid, self);
+    }
+    request.caller.task = task.id;
+    request.caller.thread = task.threads.at(number).sync_identity;
+    auto destination = self;
+    if (operation->target != Kind::none) {
+        request.target = right;
+        destination = node_of(right.task);
+    } else if (request.op == Op::sync_request) {
+        destination = split_sync_id(request.args[0]).home;
+        if (destination >= count) {
+            reply_to(status_reply(KERN_INVALID_VALUE));
+            return;
+        }
+        task.sync_homes.set(destination);
+    }
+    router.call(destination, std::move(request), reply_to, !operation->waits);
+}
+
+} // namespace norma::rt

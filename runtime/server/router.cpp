@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/server/router.hpp"
+
+#include "norma/mach.h"
+#include "rpc/transport.hpp"
+
+namespace norma::rt {
+
+Router::Router(dsm::NodeId self, Loop &loop, std::chrono::milliseconds timeout, Send send, Execute execute)
+    : self_(self), loop_(loop), timeout_(timeout), send_(std::move(send)), execute_(std::move(execute)) {}
+
+void Router::call(dsm::NodeId node, Request request, Done done, bool deadline) {
+    const auto call = next_call_++;
+    request.caller.node = self_;
+    request.caller.call = call;
+    if (node == self_) {
+        execute_(request, std::move(done));
+        return;
+    }
+    if (down_[node]) {
+        done(status_reply(KERN_NODE_DOWN));
+        return;
+    }
+    const auto record = encode(request);
+    if (record.size() > rpc::kMaxRecordBytes) {
+        done(status_reply(KERN_RESOURCE_SHORTAGE));
+        return;
+    }
+    std::uint64_t timer = 0;
+    if (deadline) {
+        timer = loop_.at(Clock::now() + timeout_, [this, call] {
+            pending_.at(call).timer = 0;
+            finish(call, status_reply(KERN_OPERATION_TIMED_OUT));
+        });
+    }
+    pending_.emplace(call, Pending{.node = node, .done = std::move(done), .timer = timer});
+    send_(node, record);
+}
+
+void Router::tell(dsm::NodeId node, Request request) {
+    call(node, std::move(request), [](const Reply &) {});
+}
+
+void Router::on_request(dsm::NodeId from, Request request) {
+    const auto call = request.caller.call;
+    execute_(request, [this, from, call](const Reply &reply) { send_(from, encode(call, reply)); });
+}
+
+void Router::on_reply(dsm::NodeId from, std::uint64_t call, Reply reply) {
+    const auto found = pending_.find(call);
+    if (found != pending_.end() && found->second.node == from) {
+        finish(call, std::move(reply));
+    }
+}
+
+void Router::finish(std::uint64_t call, Reply reply) {
+    auto node = pending_.extract(call);
+    loop_.cancel(node.mapped().timer);
+    node.mapped().done(std::move(reply));
+}
+
+void Router::node_down(dsm::NodeId node) {
+    down_.set(node);
+    std::vector<std::uint64_t> lost;
+    for (const auto &[call, pending] : pending_) {
+        if (pending.node == node) {
+            lost.push_back(call);
+        }
+    }
+    for (const auto call : lost) {
+        finish(call, status_reply(KERN_NODE_DOWN));
+    }
+}
+
+} // namespace norma::rt

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Requests between node servers, with their replies, deadlines and the loss of a node. A request for this node itself
+// is executed on the spot, so callers need not care where its target lives.
+#pragma once
+
+#include "runtime/server/loop.hpp"
+#include "runtime/server/wire.hpp"
+
+#include <functional>
+#include <unordered_map>
+
+namespace norma::rt {
+
+// Called exactly once, maybe before the call that took it returns.
+using Done = std::function<void(Reply)>;
+
+inline Reply status_reply(std::int32_t status) {
+    Reply reply;
+    reply.status = status;
+    return reply;
+}
+
+class Router {
+  public:
+    using Send = std::function<void(dsm::NodeId to, const std::vector<std::byte> &record)>;
+    using Execute = std::function<void(const Request &, Done)>;
+
+    Router(dsm::NodeId self, Loop &loop, std::chrono::milliseconds timeout, Send send, Execute execute);
+
+    // KERN_NODE_DOWN if the node is gone, or goes. With `deadline`, KERN_OPERATION_TIMED_OUT when it has passed; a
+    // reply that comes later is dropped.
+    void call(dsm::NodeId node, Request request, Done done, bool deadline = true);
+    // Tells a node something; nobody waits for the answer.
+    void tell(dsm::NodeId node, Request request);
+
+    void on_request(dsm::NodeId from, Request request);
+    void on_reply(dsm::NodeId from, std::uint64_t call, Reply reply);
+    void node_down(dsm::NodeId node);
+    bool is_down(dsm::NodeId node) const { return down_[node]; }
+
+  private:
+    struct Pending {
+        dsm::NodeId node;
+        Done done;
+        std::uint64_t timer; // 0: none
+    };
+    void finish(std::uint64_t call, Reply reply);
+
+    dsm::NodeId self_;
+    Loop &loop_;
+    std::chrono::milliseconds timeout_;
+    Send send_;
+    Execute execute_;
+    std::uint64_t next_call_ = 1;
+    std::unordered_map<std::uint64_t, Pending> pending_;
+    dsm::NodeSet down_;
+};
+
+} // namespace norma::rt

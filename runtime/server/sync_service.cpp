@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/server/sync_service.hpp"
+
+namespace norma::rt {
+
+void SyncService::create(const Request &request, const Done &done) {
+    Reply reply;
+    SyncId id = 0;
+    const auto kind = static_cast<SyncKind>(request.args[0] <= 0xff ? request.args[0] : 0);
+    reply.status = request.args[1] > 0xffffffff
+                       ? KERN_INVALID_ARGUMENT
+                       : home_.create(kind, static_cast<std::uint32_t>(request.args[1]), id);
+    reply.vals[0] = id;
+    done(reply);
+}
+
+void SyncService::request(const Request &request, Done done) {
+    const Waiter waiter{.node = request.caller.node,
+                        .task = request.caller.task,
+                        .thread = request.caller.thread,
+                        .call = request.caller.call};
+    const auto op = static_cast<SyncOp>(request.args[1] <= 0xff ? request.args[1] : 0);
+    const Key key{waiter.node, waiter.call};
+    pending_[key] = {.waiter = waiter, .done = std::move(done), .timer = 0};
+    Outcomes outcomes;
+    home_.request(op, request.args[0], waiter, outcomes);
+    deliver(outcomes);
+    const auto timeout = static_cast<std::int64_t>(request.args[2]);
+    const auto waiting = pending_.find(key);
+    if (waiting != pending_.end() && timeout >= 0) {
+        waiting->second.timer = loop_.at(Clock::now() + std::chrono::milliseconds(timeout), [this, key] {
+            auto &late = pending_.at(key);
+            late.timer = 0;
+            Outcomes ended;
+            home_.cancel(late.waiter, ended);
+            deliver(ended);
+        });
+    }
+}
+
+void SyncService::deliver(const Outcomes &outcomes) {
+    for (const auto &outcome : outcomes) {
+        auto found = pending_.extract(Key{outcome.to.node, outcome.to.call});
+        if (found.empty()) {
+            continue;
+        }
+        loop_.cancel(found.mapped().timer);
+        Reply reply;
+        reply.status = outcome.status;
+        reply.vals[0] = outcome.flag ? 1 : 0;
+        found.mapped().done(reply);
+    }
+}
+
+template <class Match> void SyncService::forget(Match match) {
+    std::vector<Done> unanswered;
+    std::erase_if(pending_, [&](auto &entry) {
+        const bool dead = match(entry.second.waiter);
+        if (dead) {
+            loop_.cancel(entry.second.timer);
+            unanswered.push_back(std::move(entry.second.done));
+        }
+        return dead;
+    });
+    for (const auto &done : unanswered) { // for the caller's node server, which keeps an account of its calls
+        done(status_reply(KERN_TERMINATED));
+    }
+}
+
+void SyncService::task_died(TaskId task, bool cleanly) {
+    Outcomes outcomes;
+    cleanly ? home_.task_left(task, outcomes) : home_.task_died(task, outcomes);
+    forget([task](const Waiter &waiter) { return waiter.task == task; });
+    deliver(outcomes);
+}
+
+void SyncService::thread_died(std::uint64_t thread) {
+    Outcomes outcomes;
+    home_.thread_died(thread, outcomes);
+    forget([thread](const Waiter &waiter) { return waiter.thread == thread; });
+    deliver(outcomes);
+}
+
+void SyncService::node_died(dsm::NodeId node) {
+    Outcomes outcomes;
+    home_.node_died(node, outcomes);
+    forget([node](const Waiter &waiter) { return waiter.node == node; });
+    deliver(outcomes);
+}
+
+} // namespace norma::rt

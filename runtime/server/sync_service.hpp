@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Joins the pure synchronisation service to the node server: keeps who is to be answered, and the clock.
+#pragma once
+
+#include "runtime/server/router.hpp"
+#include "runtime/sync.hpp"
+
+#include <map>
+
+namespace norma::rt {
+
+class SyncService {
+  public:
+    SyncService(dsm::NodeId self, std::uint32_t incarnation, Loop &loop) : home_(self, incarnation), loop_(loop) {}
+
+    void create(const Request &request, const Done &done);
+    void request(const Request &request, Done done);
+    void task_died(TaskId task, bool cleanly);
+    void thread_died(std::uint64_t thread);
+    void task_moved(const TaskMove &move) { home_.task_moved(move); }
+    void node_died(dsm::NodeId node);
+
+  private:
+    using Key = std::pair<dsm::NodeId, std::uint64_t>; // node, call
+    struct Pending {
+        Waiter waiter;
+        Done done;
+        std::uint64_t timer; // 0: none
+    };
+    void deliver(const Outcomes &outcomes);
+    template <class Match> void forget(Match match); // waits of the dead
+
+    SyncHome home_;
+    Loop &loop_;
+    std::map<Key, Pending> pending_;
+};
+
+} // namespace norma::rt

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One task of this node: a process, the sockets to it, its address map, threads and names. Owned and used by the node
+// server's loop only.
+#pragma once
+
+#include "dsm/pager.hpp"
+#include "runtime/address_map.hpp"
+#include "runtime/server/image.hpp"
+#include "runtime/server/router.hpp"
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace norma::rt {
+
+// The answer to a command: errno or 0.
+struct Ack {
+    int error = 0;
+    std::uint64_t value = 0;
+    std::vector<std::byte> blob;
+};
+
+struct Thread {
+    pid_t tid = 0;                   // 0: not started
+    std::uint64_t sync_identity = 0; // what it is to the synchronisation service; survives teleport
+    int suspend_count = 0;
+    bool ended = false;
+    std::uint64_t entry = 0, argument = 0, stack_bytes = 0; // until started
+    std::uint64_t stack = 0;                                // coherent memory to be given back at the end; 0: none
+    std::vector<Done> waiters;
+};
+
+struct Task {
+    Task(TaskId number, const Window &window) : id(number), map(window) {}
+
+    TaskId id;
+    Program program;
+    bool first = false;
+    pid_t pid = -1;
+    enum class State : std::uint8_t { starting, running, ending } state = State::starting;
+    bool moving = false;     // a teleport is under way
+    bool terminated = false; // by task_terminate: its end is no failure
+    int control = -1;
+    std::set<int> channels;
+    std::unique_ptr<dsm::Space> space; // from hello on
+    AddressMap map;
+    int suspend_count = 0;
+    std::map<std::uint64_t, Thread> threads; // by number
+    std::uint64_t next_thread = 1;
+    std::vector<Right> names; // name kFirstName + i
+    std::map<Right, std::uint32_t> name_of;
+    dsm::NodeSet sync_homes; // nodes whose synchronisation objects it has used
+    std::vector<Done> waiters;
+    std::function<void(std::int32_t status)> on_ready; // once: after hello, or after death before it
+    std::vector<std::function<void()>> on_reaped;
+    TaskId successor = 0; // of a teleport that has succeeded
+
+    // Commands go out one at a time, in order; a new one when the last is acknowledged.
+    struct Pending {
+        Command command;
+        std::array<std::uint64_t, 4> args;
+        int fd; // borrowed; -1: none
+        std::function<void(const Ack &)> done;
+    };
+    std::deque<Pending> commands;
+    std::uint64_t commands_sent = 0; // the number of the last one
+    bool command_out = false;        // the first of the queue has been sent
+
+    std::uint32_t name(const Right &right);
+    Right right(std::uint32_t name) const; // kind none: no such name
+    std::uint64_t add_thread(pid_t tid, dsm::NodeId node);
+    Thread *thread(std::uint64_t number);
+    std::uint64_t number_of(pid_t tid) const; // 0: not known
+};
+
+inline std::uint64_t sync_identity(dsm::NodeId node, pid_t tid) {
+    return (std::uint64_t{node} << 32 | static_cast<std::uint32_t>(tid)) + (std::uint64_t{1} << 63);
+}
+
+// How a task that is over ended; kept so that a late norma_task_wait() still learns of it.
+struct EndedTask {
+    int status = 0;
+    TaskId successor = 0;
+};
+
+} // namespace norma::rt

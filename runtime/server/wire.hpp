@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The records node servers send each other, behind rpc's own header. The first byte says which.
+#pragma once
+
+#include "dsm/core/core.hpp"
+#include "runtime/protocol.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace norma::rt {
+
+enum class PeerMsg : std::uint8_t { coherence = 1, request, reply, bulk };
+
+using TaskId = std::uint64_t; // birth node 16 | its incarnation 16 | serial 32; 0 is none
+constexpr dsm::NodeId node_of(TaskId task) { return static_cast<dsm::NodeId>(task >> 48); }
+
+// What a port name stands for.
+struct Right {
+    enum class Kind : std::uint8_t { none, task, thread, host } kind{};
+    TaskId task = 0;          // host: the node
+    std::uint64_t thread = 0; // number within the task
+    auto operator<=>(const Right &) const = default;
+};
+
+// Who makes a request: vouched for by the caller's node server.
+struct Caller {
+    dsm::NodeId node = 0;
+    TaskId task = 0;
+    std::uint64_t thread = 0; // unique in the job while the thread lives
+    std::uint64_t call = 0;   // unique among the calls of the node
+};
+
+struct Request {
+    Op op{};
+    Caller caller;
+    Right target;
+    std::array<std::uint64_t, kOpArgs> args{};
+    std::vector<std::byte> blob;
+};
+
+struct Reply {
+    std::int32_t status = 0;
+    std::array<std::uint64_t, kOpVals> vals{};
+    std::vector<Right> rights;
+    std::vector<std::byte> blob;
+};
+
+// Coherence messages are the hot path, so they are one flat structure rather than a list of fields.
+//
+//   0        1       2      3      4            8          12           16              24
+//   | kind=1 | type  | write| have | requester  | home     | incarnation| serial        |
+//   24           32         40        48        56        64        68     69      72
+//   | txn        | request  | base    | mask    | zero    | count  | lost | 0 0 0  |
+struct CoherenceRecord {
+    std::uint8_t kind, type, write, have;
+    std::uint32_t requester, home, incarnation;
+    std::uint64_t serial, txn, request, base, mask, zero;
+    std::uint32_t count;
+    std::uint8_t lost;
+    std::uint8_t reserved[3];
+};
+static_assert(sizeof(CoherenceRecord) == 72 && offsetof(CoherenceRecord, serial) == 16 &&
+              offsetof(CoherenceRecord, count) == 64);
+
+CoherenceRecord encode(const dsm::ObjectId &object, const dsm::Msg &msg);
+// No value: not a valid record.
+struct Coherence {
+    dsm::ObjectId object;
+    dsm::Msg msg;
+};
+std::optional<Coherence> decode_coherence(std::span<const std::byte> record);
+
+std::vector<std::byte> encode(const Request &request);
+std::optional<Request> decode_request(std::span<const std::byte> record);
+std::vector<std::byte> encode(std::uint64_t call, const Reply &reply);
+std::optional<Reply> decode_reply(std::span<const std::byte> record, std::uint64_t &call);
+
+} // namespace norma::rt

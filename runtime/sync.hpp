@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The home-side service for barriers, mutexes, condition variables and semaphores. Pure: no clock, thread, socket or
+// system call. The node server gives it requests and news of deaths, and delivers the outcomes it lists.
+//
+// Every request is answered by exactly one outcome, at once or when its turn comes, unless its thread has died.
+// Everything is first come, first served: a mutex passes straight to the longest waiter, so nobody barges in between.
+//
+// Timeouts: the caller's node server has the clock. When a deadline passes it sends cancel() with the same Waiter,
+// behind the request, and goes on waiting for the one outcome: KERN_OPERATION_TIMED_OUT if the waiter was still queued;
+// else what it waited for was given to it before, and that outcome is on its way. So nothing granted is ever lost.
+//
+// Waiting for a condition, whose mutex may have another home, is a sequence that the waiting thread drives:
+//   1. cond_enqueue at the condition's home; answered at once. From here on every signal counts for this thread.
+//   2. mutex_unlock at the mutex's home. If it fails: cond_cancel at the condition's home, return the error. A signal
+//      that had already chosen this thread passes to the next waiter that was queued when it was sent.
+//   3. cond_await at the condition's home; blocks until woken (at once if a signal came during step 2). A timeout is a
+//      cancel() of this call, or a cond_cancel; either way the outcome of cond_await says whether the thread was woken.
+//      Whatever it is (KERN_TERMINATED: condition destroyed), the entry is used up.
+//   4. mutex_lock at the mutex's home. If it does not succeed, its status is the result.
+//   5. Return the outcome of step 3.
+// No wake-up is lost: a signaller that holds the mutex can send its signal only after step 2, hence after step 1.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <norma/mach.h>
+
+namespace norma::rt {
+
+using SyncId = std::uint64_t; // 0 is never a valid id
+
+struct SyncIdParts {
+    std::uint16_t home = 0;
+    std::uint16_t incarnation = 0; // the low half of the home's incarnation
+    std::uint32_t serial = 0;      // from 1
+    auto operator<=>(const SyncIdParts &) const = default;
+};
+
+constexpr SyncId make_sync_id(std::uint16_t home, std::uint32_t incarnation, std::uint32_t serial) {
+    return SyncId{home} << 48 | SyncId{incarnation & 0xffff} << 32 | serial;
+}
+constexpr SyncIdParts split_sync_id(SyncId id) {
+    return {static_cast<std::uint16_t>(id >> 48), static_cast<std::uint16_t>(id >> 32), static_cast<std::uint32_t>(id)};
+}
+
+enum class SyncKind : std::uint8_t { barrier = 1, mutex, condition, semaphore };
+
+enum class SyncOp : std::uint8_t {
+    barrier_wait = 1, // flag: this is the one serial participant
+    mutex_lock,       // flag: the lock is held now; with KERN_TERMINATED and no flag the mutex was destroyed
+    mutex_trylock,    // as mutex_lock, or KERN_RESOURCE_SHORTAGE
+    mutex_unlock,
+    cond_enqueue,
+    cond_await,
+    cond_cancel, // undoes cond_enqueue; flag: too late, cond_await has taken a wake
+    cond_signal,
+    cond_broadcast,
+    semaphore_wait,
+    semaphore_trywait, // KERN_OPERATION_TIMED_OUT if there is nothing to take
+    semaphore_post,    // KERN_RESOURCE_SHORTAGE at the largest value
+    destroy,           // any kind; waiters get KERN_TERMINATED
+};
+
+// Who asks. The caller's node server fills it in and vouches for it.
+struct Waiter {
+    std::uint16_t node = 0;
+    std::uint64_t task = 0;   // unique in the job
+    std::uint64_t thread = 0; // unique in the job, never 0
+    std::uint64_t call = 0;   // unique among the open calls of the node; echoed by the outcome
+    auto operator<=>(const Waiter &) const = default;
+};
+
+struct Outcome {
+    Waiter to;
+    kern_return_t status = KERN_SUCCESS;
+    bool flag = false; // see SyncOp
+    bool operator==(const Outcome &) const = default;
+};
+using Outcomes = std::vector<Outcome>;
+
+// A task that was teleported: its barriers and, if a thread of it goes on, the locks of that thread go with it.
+struct TaskMove {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    std::uint16_t to_node = 0;
+    std::uint64_t from_thread = 0; // 0: no thread goes on
+    std::uint64_t to_thread = 0;
+};
+
+struct SyncLimits {
+    std::size_t objects = std::size_t{1} << 20;
+    std::uint32_t serials = 0xffffffff; // ids are never reused
+};
+
+class SyncHome {
+  public:
+    SyncHome(std::uint16_t node, std::uint32_t incarnation, SyncLimits limits = {});
+
+    // value: participants of a barrier, units of a semaphore; not looked at for the others. KERN_INVALID_ARGUMENT (no
+    // such kind, barrier for 0), KERN_RESOURCE_SHORTAGE (limits).
+    kern_return_t create(SyncKind kind, std::uint32_t value, SyncId &id);
+
+    // KERN_INVALID_VALUE: no such object here, or of another kind. KERN_INVALID_ARGUMENT: no such operation, not the
+    // holder, or a thread that is waiting already.
+    void request(SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
+
+    // Gives up the call of `who` if it is still waiting, with KERN_OPERATION_TIMED_OUT; else does nothing, returns
+    // false.
+    bool cancel(const Waiter &who, Outcomes &out);
+
+    // News of deaths; no request of the dead may come after it. Their waits are forgotten without an outcome, a mutex
+    // they hold goes to the next in line with KERN_TERMINATED, a signal they had not taken goes to the next waiter.
+    // A barrier breaks by the death of a task, not by that of one of its threads.
+    void task_died(std::uint64_t task, Outcomes &out);
+    // A task that ended of its own will, done with its barriers: as task_died, but breaks none.
+    void task_left(std::uint64_t task, Outcomes &out);
+    void thread_died(std::uint64_t thread, Outcomes &out);
+    void node_died(std::uint16_t node, Outcomes &out);
+
+    // Call it before task_died of the old task, which then cleans up what stayed behind.
+    void task_moved(const TaskMove &move);
+
+    std::size_t objects() const { return objects_.size(); }
+    std::size_t waiting() const { return parked_.size(); }
+
+  private:
+    using Queue = std::list<std::uint64_t>; // threads, longest wait first; all have a record in parked_
+    struct Object {
+        SyncKind kind{};
+        std::uint32_t value = 0;                      // barrier: participants; semaphore: units left
+        bool tainted = false;                         // barrier: broken; mutex: its last holder died holding it
+        std::optional<Waiter> holder;                 // mutex
+        Queue queue;                                  // never holds a thread while there is something to give it
+        std::map<std::uint64_t, std::uint16_t> users; // barrier: tasks that have used it, and their nodes
+    };
+    enum class Stage : std::uint8_t {
+        blocked,  // in the queue, with a call to answer
+        enqueued, // in a condition's queue, cond_await has not come yet
+        settled,  // out of the queue: the answer waits for cond_await
+    };
+    struct Parked { // a thread waits for one thing at a time, so the record is found by thread
+        SyncId object = 0;
+        Waiter waiter;
+        Stage stage = Stage::blocked;
+        Queue::iterator place;
+        std::uint64_t turn = 0;   // when it was queued
+        kern_return_t result = 0; // settled
+        std::uint64_t signal = 0; // settled by cond_signal: turns up to this were queued at that moment
+    };
+    struct Reply {
+        kern_return_t status = KERN_SUCCESS;
+        bool flag = false;
+    };
+    struct Gone;
+
+    // No value: the waiter was queued, its outcome comes later.
+    std::optional<Reply> perform(SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
+    std::optional<Reply> perform_on(Object &object, SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
+    std::optional<Reply> barrier_wait(Object &barrier, SyncId id, const Waiter &who, Outcomes &out);
+    std::optional<Reply> mutex_lock(Object &mutex, SyncId id, const Waiter &who);
+    std::optional<Reply> semaphore_wait(Object &semaphore, SyncId id, const Waiter &who);
+    std::optional<Reply> cond_await(SyncId id, const Waiter &who);
+    Reply mutex_trylock(Object &mutex, const Waiter &who);
+    Reply mutex_unlock(Object &mutex, const Waiter &who, Outcomes &out);
+    Reply semaphore_trywait(Object &semaphore);
+    Reply semaphore_post(Object &semaphore, Outcomes &out);
+    Reply cond_cancel(SyncId id, const Waiter &who, Outcomes &out);
+    Reply cond_signal(Object &condition, Outcomes &out);
+    Reply destroy(SyncId id, Outcomes &out);
+
+    Object *find(SyncId id);
+    Reply unknown(SyncId id); // why there is no wait for cond_await or cond_cancel to find
+    bool park(Object &object, SyncId id, const Waiter &who, Stage stage);
+    void unpark(std::uint64_t thread);
+    void settle(std::uint64_t thread, Reply reply, std::uint64_t signal, Outcomes &out);
+    void settle_all(Object &object, Reply reply, Outcomes &out);
+    void take(Object &mutex, const Waiter &who);
+    void hand_over(Object &mutex, Outcomes &out);
+    void pass_on(SyncId id, std::uint64_t signal, Outcomes &out);
+    void bury(const Gone &gone, Outcomes &out);
+
+    std::uint16_t node_;
+    std::uint32_t incarnation_;
+    SyncLimits limits_;
+    std::uint32_t last_serial_ = 0;
+    std::uint64_t last_turn_ = 0;
+    std::map<SyncId, Object> objects_; // ordered, so that deaths are told in the same order every time
+    std::unordered_map<std::uint64_t, Parked> parked_;
+};
+
+} // namespace norma::rt

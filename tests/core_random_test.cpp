@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Random runs of whole jobs: messages overtake each other at will, nodes die, late messages come twice. One number
+// reproduces a run: NORMA_CORE_SEED=n runs that one alone and prints its trace; NORMA_CORE_SEEDS=n runs n of them.
+#include "tests/core_world.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+namespace norma::dsm {
+namespace {
+
+// splitmix64: the same on every machine, unlike the distributions of the standard library.
+class Random {
+  public:
+    explicit Random(std::uint64_t seed) : state_(seed) {}
+    std::uint64_t below(std::uint64_t limit) { return next() % limit; }
+    bool chance(unsigned percent) { return below(100) < percent; }
+    std::uint64_t next() {
+        std::uint64_t value = state_ += 0x9e3779b97f4a7c15U;
+        value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9U;
+        value = (value ^ value >> 27) * 0x94d049bb133111ebU;
+        return value ^ value >> 31;
+    }
+
+  private:
+    std::uint64_t state_;
+};
+
+// What kind of run a seed is. Drawn once a run, so that runs differ in character and not only in detail.
+struct Character {
+    NodeId nodes;
+    NodeId home;
+    std::uint64_t pages;
+    unsigned accesses;
+    unsigned writes;      // per cent
+    unsigned eagerness;   // per cent: a new access rather than a delivery
+    unsigned newest;      // per cent: deliver the newest message, which starves the others
+    unsigned repeats;     // per cent
+    std::uint32_t window; // largest
+    unsigned deaths;      // how many nodes may die
+};
+
+Character draw(Random &random, bool deadly) {
+    constexpr std::uint64_t kPages[] = {1, 1, 2, 3, 8, 64, 65, 130};
+    constexpr std::uint32_t kWindows[] = {1, 2, 8, 64};
+    Character result{};
+    result.nodes = static_cast<NodeId>(2 + random.below(4));
+    result.home = static_cast<NodeId>(random.below(result.nodes));
+    result.pages = kPages[random.below(std::size(kPages))];
+    result.accesses = static_cast<unsigned>(20 + random.below(150));
+    result.writes = static_cast<unsigned>(5 + random.below(90));
+    result.eagerness = static_cast<unsigned>(5 + random.below(60));
+    result.newest = random.chance(30) ? 70 : 0;
+    result.repeats = random.chance(50) ? 5 : 0;
+    result.window = kWindows[random.below(std::size(kWindows))];
+    result.deaths = deadly ? static_cast<unsigned>(1 + random.below(result.nodes - 1U)) : 0;
+    return result;
+}
+
+class RandomRun {
+  public:
+    RandomRun(std::uint64_t seed, bool deadly)
+        : random_(seed), is_(draw(random_, deadly)), world_(is_.nodes, is_.home, is_.pages) {}
+
+    World &world() { return world_; }
+
+    void play() {
+        while (is_.accesses > 0 && world_.error().empty()) {
+            if (is_.deaths > 0 && random_.below(60) == 0) {
+                kill_one();
+            } else if (world_.quiet() || random_.chance(is_.eagerness)) {
+                touch();
+            } else {
+                move();
+            }
+        }
+        for (unsigned moves = 0; !world_.quiet() && world_.error().empty(); ++moves) {
+            ASSERT_LT(moves, 1000000U) << "messages without end";
+            move();
+        }
+        world_.check_quiet();
+    }
+
+  private:
+    void touch() {
+        const auto node = static_cast<NodeId>(random_.below(is_.nodes));
+        --is_.accesses;
+        if (!world_.alive(node)) {
+            return;
+        }
+        // Half of all accesses meet on the first pages, or nobody would ever be in anybody's way.
+        const PageIndex page = random_.below(random_.chance(50) ? std::min<std::uint64_t>(is_.pages, 3) : is_.pages);
+        const auto window = static_cast<std::uint32_t>(1 + random_.below(is_.window));
+        world_.access(node, page, random_.chance(is_.writes), window);
+    }
+
+    void move() {
+        const std::size_t packets = world_.flying().size();
+        const std::size_t choice = random_.below(packets + world_.notices().size());
+        if (choice >= packets) {
+            world_.notice(choice - packets);
+            return;
+        }
+        const std::size_t packet = random_.chance(is_.newest) ? packets - 1 : choice;
+        if (!world_.alive(world_.flying()[packet].from) && random_.chance(30)) {
+            world_.lose(packet);
+            return;
+        }
+        if (random_.chance(is_.repeats)) {
+            world_.repeat(packet);
+        }
+        world_.deliver(packet);
+    }
+
+    void kill_one() {
+        const auto node = static_cast<NodeId>(random_.below(is_.nodes));
+        // The home's death ends most of what there is to see.
+        if (world_.alive(node) && (node != is_.home || random_.chance(15))) {
+            --is_.deaths;
+            world_.kill(node);
+        }
+    }
+
+    Random random_;
+    Character is_;
+    World world_;
+};
+
+std::uint64_t number_from(const char *variable, std::uint64_t otherwise) {
+    const char *text = std::getenv(variable);
+    return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+void run_seed(std::uint64_t seed, bool deadly, std::uint64_t &poisoned, std::uint64_t &late) {
+    RandomRun run(seed, deadly);
+    run.play();
+    poisoned += run.world().poisoned();
+    late += run.world().late();
+    if (!run.world().error().empty()) {
+        RandomRun again(seed, deadly);
+        std::vector<std::string> trace;
+        again.world().trace_to(&trace);
+        again.play();
+        std::string text;
+        for (std::size_t i = trace.size() > 60 ? trace.size() - 60 : 0; i < trace.size(); ++i) {
+            text += trace[i] + "\n";
+        }
+        EXPECT_EQ(again.world().error(), run.world().error()) << "the run does not depend on the seed alone";
+        FAIL() << "NORMA_CORE_SEED=" << seed << ": " << run.world().error() << "\n" << text << again.world().describe();
+    }
+}
+
+void run_seeds(bool deadly, std::uint64_t &poisoned, std::uint64_t &late) {
+    const std::uint64_t single = number_from("NORMA_CORE_SEED", 0);
+    const std::uint64_t first = single != 0 ? single : 1;
+    const std::uint64_t last = single != 0 ? single : number_from("NORMA_CORE_SEEDS", 3000);
+    for (std::uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
+        run_seed(seed, deadly, poisoned, late);
+    }
+}
+
+TEST(CoreRandom, EveryReadSeesTheLastWrite) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(false, poisoned, late);
+    EXPECT_EQ(poisoned, 0U);
+}
+
+TEST(CoreRandom, NodesDieAndTheOthersGoOn) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(true, poisoned, late);
+    if (number_from("NORMA_CORE_SEED", 0) == 0) {
+        EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
+        EXPECT_GT(late, 0U) << "no message was ever late: the deaths do not reach what they should";
+    }
+}
+
+TEST(CoreRandom, SameSeedSameRun) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        RandomRun first(seed, true);
+        RandomRun second(seed, true);
+        first.play();
+        second.play();
+        EXPECT_EQ(first.world().canonical(), second.world().canonical()) << "seed " << seed;
+    }
+}
+
+} // namespace
+} // namespace norma::dsm

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/core_world.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace norma::dsm {
+
+namespace {
+
+template <class Visit> void for_each_page(PageIndex base, std::uint64_t mask, Visit visit) {
+    for (unsigned i = 0; i < kBatch; ++i) {
+        if ((mask >> i & 1) != 0) {
+            visit(base + i);
+        }
+    }
+}
+
+Mapping mapping_for(Access access) {
+    switch (access) {
+    case Access::read:
+        return Mapping::read_only;
+    case Access::write:
+        return Mapping::writable;
+    default:
+        return Mapping::none;
+    }
+}
+
+std::string place(NodeId node, PageIndex page) {
+    return "node " + std::to_string(node) + ", page " + std::to_string(page);
+}
+
+} // namespace
+
+World::World(NodeId nodes, NodeId home, std::uint64_t pages) : home_(home), pages_(pages), latest_(pages, 0) {
+    for (NodeId id = 0; id < nodes; ++id) {
+        const Frame frame{.mapping = id == home ? Mapping::writable : Mapping::none, .version = 0};
+        nodes_.push_back({.state = State({.home = home, .incarnation = 1, .serial = 1}, id, home, pages),
+                          .frames = std::vector<Frame>(pages, frame),
+                          .waiting = std::vector<Thread>(pages)});
+    }
+}
+
+void World::access(NodeId node, PageIndex page, bool write, std::uint32_t window) {
+    const Mapping mapping = nodes_[node].frames[page].mapping;
+    if (mapping == Mapping::writable || (mapping == Mapping::read_only && !write)) {
+        use(node, page, write);
+        return;
+    }
+    Thread &thread = nodes_[node].waiting[page];
+    (write ? thread.writes : thread.reads) = true;
+    note("fault: " + place(node, page) + (write ? " write" : " read") + " window " + std::to_string(window));
+    run(node, {.type = Event::Type::fault, .page = page, .write = write, .window = window}, {});
+}
+
+void World::deliver(std::size_t packet) {
+    const Packet taken = std::move(flying_[packet]);
+    std::swap(flying_[packet], flying_.back());
+    flying_.pop_back();
+    if (nodes_[taken.to].alive) {
+        note("message: " + std::to_string(taken.from) + " -> " + std::to_string(taken.to) + ": " +
+             dsm::describe(taken.msg));
+        run(taken.to, {.type = Event::Type::message, .from = taken.from, .msg = taken.msg}, taken.payload);
+    }
+}
+
+void World::repeat(std::size_t packet) {
+    const MsgType type = flying_[packet].msg.type;
+    if (type != MsgType::get && type != MsgType::forward) {
+        const Packet copy = flying_[packet];
+        flying_.push_back(copy);
+    }
+}
+
+void World::kill(NodeId node) {
+    note("death: node " + std::to_string(node));
+    nodes_[node].alive = false;
+    deaths_ = true;
+    for (NodeId other = 0; other < size(); ++other) {
+        if (nodes_[other].alive) {
+            notices_.push_back({.observer = other, .dead = node});
+        }
+    }
+    std::erase_if(notices_, [&](const DeathNotice &notice) { return notice.observer == node; });
+    std::erase_if(flying_, [&](const Packet &packet) { return packet.to == node; });
+}
+
+void World::lose(std::size_t packet) {
+    note("lost: " + dsm::describe(flying_[packet].msg));
+    flying_.erase(flying_.begin() + static_cast<std::ptrdiff_t>(packet));
+}
+
+void World::notice(std::size_t notice) {
+    const DeathNotice taken = notices_[notice];
+    notices_.erase(notices_.begin() + static_cast<std::ptrdiff_t>(notice));
+    note("notice: " + std::to_string(taken.observer) + " learns that " + std::to_string(taken.dead) + " died");
+    run(taken.observer, {.type = Event::Type::node_down, .from = taken.dead}, {});
+}
+
+void World::run(NodeId node, const Event &event, const std::vector<std::uint32_t> &payload) {
+    step(nodes_[node].state, event, out_);
+    for (const Effect &effect : out_) {
+        carry_out(node, effect, event, payload);
+    }
+    if (staged_mask_ != 0) {
+        wrong("node " + std::to_string(node) + ": staged pages that were not sent");
+    }
+    for (const Effect &effect : out_) {
+        for_each_page(effect.base, effect.mask, [&](PageIndex page) { check_page(page); });
+    }
+}
+
+void World::carry_out(NodeId node, const Effect &effect, const Event &event,
+                      const std::vector<std::uint32_t> &payload) {
+    const auto each = [&](auto action) { for_each_page(effect.base, effect.mask, action); };
+    switch (effect.type) {
+    case Effect::Type::protect:
+        return each([&](PageIndex page) { protect(node, page); });
+    case Effect::Type::stage:
+        staged_.clear();
+        staged_mask_ = effect.mask;
+        return each([&](PageIndex page) { stage(node, page); });
+    case Effect::Type::drop:
+        return each([&](PageIndex page) { drop(node, page); });
+    case Effect::Type::install:
+        return install(node, effect, event.msg, payload);
+    case Effect::Type::resolve:
+        return each([&](PageIndex page) { resolve(node, page, effect.access); });
+    case Effect::Type::send:
+        return send(node, effect);
+    }
+}
+
+void World::protect(NodeId node, PageIndex page) {
+    Frame &frame = nodes_[node].frames[page];
+    if (frame.mapping != Mapping::writable) {
+        wrong("protect of what is not writable: " + place(node, page));
+    }
+    frame.mapping = Mapping::read_only;
+}
+
+void World::stage(NodeId node, PageIndex page) {
+    const Frame &frame = nodes_[node].frames[page];
+    if (frame.mapping != Mapping::read_only) {
+        wrong("stage of what is not here and write-protected: " + place(node, page));
+    }
+    staged_.push_back(frame.version);
+}
+
+void World::drop(NodeId node, PageIndex page) {
+    Frame &frame = nodes_[node].frames[page];
+    if (frame.mapping != Mapping::read_only) {
+        wrong("drop of what is not here and write-protected: " + place(node, page));
+    }
+    frame = {};
+}
+
+void World::install(NodeId node, const Effect &effect, const Msg &msg, const std::vector<std::uint32_t> &payload) {
+    if (effect.base != msg.base || effect.mask != msg.mask) {
+        wrong("install of other pages than the message brought, node " + std::to_string(node));
+        return;
+    }
+    std::size_t next = 0;
+    for_each_page(effect.base, effect.mask, [&](PageIndex page) {
+        Frame &frame = nodes_[node].frames[page];
+        if (frame.mapping != Mapping::none) {
+            wrong("install over a frame: " + place(node, page));
+        }
+        const bool zero = (msg.zero >> (page - msg.base) & 1) != 0;
+        frame = {.mapping = mapping_for(effect.access), .version = zero ? 0 : payload.at(next++)};
+    });
+}
+
+void World::resolve(NodeId node, PageIndex page, Access access) {
+    Thread &thread = nodes_[node].waiting[page];
+    Frame &frame = nodes_[node].frames[page];
+    if (access == Access::lost) {
+        poisoned_ += thread.reads || thread.writes ? 1 : 0;
+        if (!deaths_) {
+            wrong("lost although nobody died: " + place(node, page));
+        }
+        thread = {};
+        return;
+    }
+    if (frame.mapping == Mapping::none) {
+        wrong("resolve without a frame: " + place(node, page));
+    }
+    if (access == Access::write) {
+        frame.mapping = Mapping::writable;
+    }
+    if (thread.reads) {
+        thread.reads = false;
+        use(node, page, false);
+    }
+    if (thread.writes && access == Access::write) {
+        thread.writes = false;
+        use(node, page, true);
+    }
+}
+
+void World::send(NodeId node, const Effect &effect) {
+    Packet packet{.from = node, .to = effect.to, .msg = effect.msg, .payload = {}};
+    if (effect.msg.type == MsgType::data) {
+        if (staged_mask_ != effect.msg.mask) {
+            wrong("data sent that is not what was staged, node " + std::to_string(node));
+        }
+        std::size_t next = 0;
+        for_each_page(effect.msg.base, effect.msg.mask, [&](PageIndex page) {
+            const std::uint32_t version = staged_[next++];
+            if (version == 0) {
+                packet.msg.zero |= std::uint64_t{1} << (page - effect.msg.base);
+            } else {
+                packet.payload.push_back(version);
+            }
+        });
+        staged_mask_ = 0;
+    }
+    if (effect.to == node || effect.to >= size()) {
+        wrong("message to node " + std::to_string(effect.to));
+    } else if (nodes_[effect.to].alive) {
+        flying_.push_back(std::move(packet));
+    }
+}
+
+// The instruction that touched the page is executed.
+void World::use(NodeId node, PageIndex page, bool write) {
+    Frame &frame = nodes_[node].frames[page];
+    if (frame.version != latest_[page]) {
+        wrong("sees write " + std::to_string(frame.version) + ", not " + std::to_string(latest_[page]) + ": " +
+              place(node, page));
+    }
+    if (write) {
+        frame.version = ++latest_[page];
+    }
+}
+
+// Single writer or many readers, and every executor's mappings are what its core believes.
+void World::check_page(PageIndex page) {
+    unsigned writers = 0;
+    unsigned readers = 0;
+    for (NodeId id = 0; id < size(); ++id) {
+        if (!nodes_[id].alive) {
+            continue;
+        }
+        const Mapping mapping = nodes_[id].frames[page].mapping;
+        writers += mapping == Mapping::writable ? 1 : 0;
+        readers += mapping == Mapping::read_only ? 1 : 0;
+        if (mapping != mapping_for(nodes_[id].state.access(page))) {
+            wrong("the mapping is not what the core believes: " + place(id, page));
+        }
+    }
+    if (writers > 1 || (writers == 1 && readers > 0)) {
+        wrong("page " + std::to_string(page) + " has " + std::to_string(writers) + " writers and " +
+              std::to_string(readers) + " readers");
+    }
+}
+
+void World::check_quiet() {
+    for (NodeId id = 0; id < size(); ++id) {
+        const Node &node = nodes_[id];
+        if (!node.alive) {
+            continue;
+        }
+        if (waits(id) || node.state.pending_requests() != 0) {
+            wrong("node " + std::to_string(id) + " waits for ever");
+        }
+        if (node.state.open_transactions() != 0 || node.state.queued_gets() != 0) {
+            wrong("the home has transactions that never end");
+        }
+        if (node.state.rejected() != 0) {
+            wrong("node " + std::to_string(id) + " rejected a message of a node that follows the protocol");
+        }
+    }
+    for (PageIndex page = 0; page < pages_; ++page) {
+        check_page(page);
+        if (nodes_[home_].alive) {
+            check_record(page);
+        }
+    }
+}
+
+// The directory names exactly the nodes that hold the page.
+void World::check_record(PageIndex page) {
+    const State &home = nodes_[home_].state;
+    for (NodeId id = 0; id < size(); ++id) {
+        const bool named = !home.lost(page) && (home.owner(page) == id || home.sharers(page)[id]);
+        const bool holds = nodes_[id].alive && nodes_[id].frames[page].mapping != Mapping::none;
+        if (named != holds) {
+            wrong(std::string("the directory ") + (named ? "names one who does not hold it: " : "forgot a holder: ") +
+                  place(id, page));
+        }
+        if (holds && nodes_[id].frames[page].version != latest_[page]) {
+            wrong("an old copy remains: " + place(id, page));
+        }
+    }
+    if (home.lost(page) && !deaths_) {
+        wrong("lost although nobody died: page " + std::to_string(page));
+    }
+}
+
+bool World::waits(NodeId node) const {
+    return std::any_of(nodes_[node].waiting.begin(), nodes_[node].waiting.end(),
+                       [](const Thread &thread) { return thread.reads || thread.writes; });
+}
+
+std::uint64_t World::late() const {
+    std::uint64_t sum = 0;
+    for (const Node &node : nodes_) {
+        sum += node.state.late();
+    }
+    return sum;
+}
+
+void World::wrong(const std::string &what) {
+    if (error_.empty()) {
+        error_ = what;
+        note("WRONG: " + what);
+    }
+}
+
+void World::note(const std::string &line) {
+    if (trace_ != nullptr) {
+        trace_->push_back(line);
+    }
+}
+
+std::vector<std::uint8_t> World::canonical() const {
+    std::vector<std::uint8_t> bytes;
+    const auto put = [&bytes](std::uint64_t value) {
+        for (unsigned shift = 0; shift < 64; shift += 8) {
+            bytes.push_back(static_cast<std::uint8_t>(value >> shift));
+        }
+    };
+    for (const Node &node : nodes_) {
+        bytes.push_back(node.alive ? 1 : 0);
+        if (!node.alive) {
+            continue;
+        }
+        const auto state = node.state.canonical();
+        put(state.size());
+        bytes.insert(bytes.end(), state.begin(), state.end());
+        for (PageIndex page = 0; page < pages_; ++page) {
+            put(node.frames[page].version << 2 | static_cast<unsigned>(node.frames[page].mapping));
+            put((node.waiting[page].reads ? 1 : 0) + (node.waiting[page].writes ? 2 : 0));
+        }
+    }
+    for (const std::uint32_t version : latest_) {
+        put(version);
+    }
+    // Messages have no order among them.
+    std::vector<std::vector<std::uint8_t>> loose;
+    for (const Packet &packet : flying_) {
+        std::swap(bytes, loose.emplace_back());
+        const Msg &msg = packet.msg;
+        for (const std::uint64_t value :
+             {std::uint64_t{packet.from}, std::uint64_t{packet.to}, static_cast<std::uint64_t>(msg.type),
+              std::uint64_t{msg.write} + 2 * std::uint64_t{msg.have} + 4 * std::uint64_t{msg.lost},
+              std::uint64_t{msg.requester}, std::uint64_t{msg.count}, msg.txn, msg.request, msg.base, msg.mask,
+              msg.zero}) {
+            put(value);
+        }
+        for (const std::uint32_t version : packet.payload) {
+            put(version);
+        }
+        std::swap(bytes, loose.back());
+    }
+    for (const DeathNotice &notice : notices_) {
+        loose.push_back({static_cast<std::uint8_t>(notice.observer), static_cast<std::uint8_t>(notice.dead)});
+    }
+    std::sort(loose.begin(), loose.end());
+    for (const auto &part : loose) {
+        put(part.size());
+        bytes.insert(bytes.end(), part.begin(), part.end());
+    }
+    return bytes;
+}
+
+std::string World::describe() const {
+    std::string text;
+    for (const Node &node : nodes_) {
+        text += node.alive ? node.state.describe() : "dead\n";
+    }
+    for (const Packet &packet : flying_) {
+        text +=
+            std::to_string(packet.from) + " -> " + std::to_string(packet.to) + ": " + dsm::describe(packet.msg) + "\n";
+    }
+    return text;
+}
+
+} // namespace norma::dsm

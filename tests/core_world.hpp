@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A whole job in one value: several nodes' shares of one object, the messages between them in flight, the frames an
+// executor would keep, and an observer who knows the last write to every page. Whoever drives it chooses what happens
+// next; the world carries out the effects and notes the first thing that is wrong.
+#pragma once
+
+#include "dsm/core/core.hpp"
+
+#include <string>
+#include <vector>
+
+namespace norma::dsm {
+
+enum class Mapping : std::uint8_t { none, read_only, writable };
+
+// The bytes of a page are stood for by the number of the write that made them; 0 is the zeros of a fresh object.
+struct Frame {
+    Mapping mapping = Mapping::none;
+    std::uint32_t version = 0;
+};
+
+struct Packet {
+    NodeId from = 0;
+    NodeId to = 0;
+    Msg msg{};
+    std::vector<std::uint32_t> payload; // the versions of the pages in mask & ~zero, in order
+};
+
+struct DeathNotice {
+    NodeId observer = 0;
+    NodeId dead = 0;
+};
+
+class World {
+  public:
+    World(NodeId nodes, NodeId home, std::uint64_t pages);
+
+    // What can happen. A local thread uses a page: at once if its mapping allows, else it faults and waits.
+    void access(NodeId node, PageIndex page, bool write, std::uint32_t window);
+    void deliver(std::size_t packet);
+    // The same message once more, while the original goes on its way. Gets and forwards excepted: the protocol asks
+    // the network not to repeat those.
+    void repeat(std::size_t packet);
+    void kill(NodeId node);
+    void lose(std::size_t packet); // only what a dead node sent
+    void notice(std::size_t notice);
+
+    // Everything has happened that can: nothing may be left waiting, and the directory must be exact.
+    void check_quiet();
+    bool quiet() const { return flying_.empty() && notices_.empty(); }
+
+    const std::vector<Packet> &flying() const { return flying_; }
+    const std::vector<DeathNotice> &notices() const { return notices_; }
+    const State &node(NodeId node) const { return nodes_[node].state; }
+    NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
+    bool alive(NodeId node) const { return nodes_[node].alive; }
+    bool waits(NodeId node) const;
+    bool waits(NodeId node, PageIndex page, bool write) const {
+        const Thread &thread = nodes_[node].waiting[page];
+        return write ? thread.writes : thread.reads;
+    }
+    const std::string &error() const { return error_; } // empty: nothing is wrong so far
+    std::uint64_t poisoned() const { return poisoned_; }
+    std::uint64_t late() const;
+
+    std::vector<std::uint8_t> canonical() const;
+    std::string describe() const;
+    void trace_to(std::vector<std::string> *trace) { trace_ = trace; }
+
+  private:
+    struct Thread {
+        bool reads = false;
+        bool writes = false;
+    };
+    struct Node {
+        State state;
+        std::vector<Frame> frames;
+        std::vector<Thread> waiting; // by page
+        bool alive = true;
+    };
+
+    void run(NodeId node, const Event &event, const std::vector<std::uint32_t> &payload);
+    void carry_out(NodeId node, const Effect &effect, const Event &event, const std::vector<std::uint32_t> &payload);
+    void protect(NodeId node, PageIndex page);
+    void stage(NodeId node, PageIndex page);
+    void drop(NodeId node, PageIndex page);
+    void install(NodeId node, const Effect &effect, const Msg &msg, const std::vector<std::uint32_t> &payload);
+    void resolve(NodeId node, PageIndex page, Access access);
+    void send(NodeId node, const Effect &effect);
+    void use(NodeId node, PageIndex page, bool write);
+    void check_page(PageIndex page);
+    void check_record(PageIndex page);
+    void wrong(const std::string &what);
+    void note(const std::string &line);
+
+    std::vector<Node> nodes_;
+    NodeId home_;
+    std::uint64_t pages_;
+    std::vector<std::uint32_t> latest_; // by page: the version of the last write in the job
+    std::vector<Packet> flying_;
+    std::vector<DeathNotice> notices_;
+    std::vector<std::uint32_t> staged_; // payload of the next send
+    std::uint64_t staged_mask_ = 0;
+    Outbox out_;
+    bool deaths_ = false;
+    std::uint64_t poisoned_ = 0;
+    std::string error_;
+    std::vector<std::string> *trace_ = nullptr;
+};
+
+} // namespace norma::dsm
