@@ -14,6 +14,8 @@ namespace norma::dsm {
 namespace {
 
 constexpr std::uint64_t kPage = rpc::kPageBytes;
+// A stream that has proved itself asks for this many full batches at once.
+constexpr std::uint32_t kBatchesAhead = 4;
 alignas(kPage) constexpr std::array<std::byte, kBatch * kPage> kZeros{};
 
 // The address space or its range is going away while we act on it; the reaper will clean up.
@@ -218,15 +220,24 @@ void Pager::fault(Space &space, const PageFault &fault) {
     ++(fault.write ? counters_.faults_write : counters_.faults_read);
     auto &object = *range->object;
     const auto page = range->first + (fault.address - range->start) / kPage;
-    const auto limit = std::min<std::uint64_t>(prefetch_, range->first + range->pages - page);
+    const auto room = range->first + range->pages - page;
+    const auto limit = std::min<std::uint64_t>(std::uint64_t{prefetch_} * kBatchesAhead, room);
+    const auto window = object.streams.window(page, static_cast<std::uint32_t>(limit));
     Event event;
     event.type = Event::Type::fault;
     event.page = page;
     event.write = fault.write;
-    event.window = object.streams.window(page, static_cast<std::uint32_t>(limit));
+    event.window = std::min(window, prefetch_);
     ++waiting_;
     object.waiting.push_back({.space = &space, .page = page, .fault = fault, .window = event.window});
     run(object, event, {});
+    // The rest of a long window comes in requests of its own, which overlap with each other and with the thread's work
+    // on the pages that are here already. To the core they are faults for which no thread happens to wait.
+    for (auto ahead = prefetch_; ahead < window; ahead += prefetch_) {
+        event.page = page + ahead;
+        event.window = std::min(window - ahead, prefetch_);
+        run(object, event, {});
+    }
 }
 
 bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload) {
@@ -284,7 +295,9 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             resolve(object, effect);
             break;
         case Effect::Type::send:
-            if (effect.msg.type == MsgType::data) {
+            if (effect.msg.type == MsgType::done) {
+                notices_.push_back({.to = effect.to, .object = object.id, .msg = effect.msg});
+            } else if (effect.msg.type == MsgType::data) {
                 effect.msg.zero = zero;
                 hooks_.send(effect.to, object.id, effect.msg, std::move(staged));
                 zero = 0;
@@ -294,6 +307,13 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         }
     }
+}
+
+void Pager::send_notices() {
+    for (const auto &notice : notices_) {
+        hooks_.send(notice.to, notice.object, notice.msg, nullptr);
+    }
+    notices_.clear();
 }
 
 void Pager::protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except) {

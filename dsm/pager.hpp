@@ -71,6 +71,12 @@ class Pager {
     bool message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload);
     void node_down(NodeId node);
 
+    // The last message of a transaction only lets the page's next one begin. It is kept back for a moment, so that the
+    // thread that got the page runs first: sending it at once would cost every fault a system call. The caller sends
+    // them soon: with the next messages, or a few microseconds later.
+    bool has_notices() const { return !notices_.empty(); }
+    void send_notices();
+
     const PagerCounters &counters() const { return counters_; }
     bool threads_wait() const { return waiting_ > 0; } // for a page
 
@@ -95,6 +101,12 @@ class Pager {
     std::map<ObjectId, std::unique_ptr<LocalObject>> objects_;
     LocalObject *last_ = nullptr; // the object found last: most messages are about one object
     Outbox outbox_;
+    struct Notice {
+        NodeId to;
+        ObjectId object;
+        Msg msg;
+    };
+    std::vector<Notice> notices_;
     PagerCounters counters_;
     std::size_t waiting_ = 0; // entries in the objects' lists of waiting threads
 };

@@ -35,12 +35,21 @@ int open_full() {
     return made;
 }
 
+constexpr std::uint64_t kPage = 4096;
+
 int write_protect(int fd, std::uint64_t address, std::uint64_t bytes, bool on) {
     uffdio_writeprotect request{};
     request.range.start = address;
     request.range.len = bytes;
     request.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0;
     while (ioctl(fd, UFFDIO_WRITEPROTECT, &request) != 0) {
+        if (errno == ENOENT && bytes > kPage) {
+            // Linux 6.1 refuses a range that crosses from one mapping into the next, which vm_protect makes of one.
+            const auto half = bytes / kPage / 2 * kPage;
+            const int first = write_protect(fd, address, half, on);
+            const int second = write_protect(fd, address + half, bytes - half, on);
+            return first != 0 ? first : second;
+        }
         if (errno != EAGAIN) {
             return errno;
         }

@@ -108,8 +108,7 @@ std::vector<std::string> ucx_transports() {
     }
     uct_release_component_list(components);
     std::ranges::sort(transports);
-    const auto [first, last] = std::ranges::unique(transports);
-    transports.erase(first, last);
+    transports.erase(std::unique(transports.begin(), transports.end()), transports.end());
     return transports;
 }
 

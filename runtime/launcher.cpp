@@ -2,7 +2,6 @@
 #include "runtime/launcher.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -14,13 +13,13 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/launcher_node.hpp"
+#include "runtime/launcher_signals.hpp"
 
 namespace norma::rt {
 namespace {
@@ -33,7 +32,6 @@ constexpr auto kFirstTaskLostLimit = 500ms; // after its node is gone, for anoth
 constexpr auto kEndLimit = 3s;              // from the order to shut down until the node servers are killed
 constexpr auto kKillLimit = 5s;             // from the kill until the launcher gives up waiting
 constexpr std::uint32_t kIncarnation = 1;
-constexpr std::array kEndSignals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 template <class... Args> void say(fmt::format_string<Args...> format, Args &&...args) {
     // One write per line: several processes share the stream.
@@ -61,49 +59,6 @@ std::uint64_t random_key() {
     }
     return key;
 }
-
-// Signals as a file descriptor for the lifetime of the object. A signal that was ignored when the launcher started
-// (nohup, a shell's background job) stays ignored.
-class Signals {
-  public:
-    Signals() {
-        std::signal(SIGCHLD, SIG_DFL); // if it was ignored, children could not be waited for
-        sigset_t mask;
-        sigemptyset(&mask);
-        sigaddset(&mask, SIGCHLD);
-        for (const int signal : kEndSignals) {
-            struct sigaction action {};
-            if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
-                sigaddset(&mask, signal);
-            }
-        }
-        ::sigprocmask(SIG_BLOCK, &mask, &before_);
-        fd_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (fd_ < 0) {
-            throw std::system_error(errno, std::generic_category(), "signalfd");
-        }
-    }
-    ~Signals() {
-        ::close(fd_);
-        ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-    }
-    Signals(const Signals &) = delete;
-    Signals &operator=(const Signals &) = delete;
-
-    int fd() const { return fd_; }
-    const sigset_t &before() const { return before_; }
-    std::optional<int> next() {
-        signalfd_siginfo info{};
-        if (::read(fd_, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) {
-            return std::nullopt;
-        }
-        return static_cast<int>(info.ssi_signo);
-    }
-
-  private:
-    int fd_ = -1;
-    sigset_t before_{};
-};
 
 struct Node {
     std::unique_ptr<NodeProcess> process;
@@ -337,14 +292,14 @@ void Job::node_ended(std::size_t index, int status) {
     if (killed_) {
         return;
     }
+    // The end of a job may itself come from a death that has not been noticed here yet.
+    const auto why = describe_end(status);
+    if (phase_ != Phase::ending || WIFSIGNALED(status)) {
+        say("node {} is gone ({})", index, why);
+    }
     if (phase_ == Phase::ending) {
-        if (WIFSIGNALED(status)) {
-            say("node {} was killed by {} while it shut down", index, describe_signal(WTERMSIG(status)));
-        }
         return;
     }
-    const auto why = describe_end(status);
-    say("node {} is gone ({})", index, why);
     if (phase_ != Phase::running) {
         say("the job could not be started");
         return shut_down(1);

@@ -27,7 +27,7 @@ every_test="am_lat am_bw fault_local fault_read fault_write fault_upgrade page_p
 for transport in tcp shm; do
     json=$work/$transport.json
     expect 0 "# norma perf: transport $transport" \
-        "$norma" perf all -N 2 -x $transport -n 20 -w 2 --json "$json"
+        "$norma" perf all -N 2 -x $transport -n 5 -w 1 --json "$json"
     for name in $every_test; do
         [ "$(grep -c "\"test\": \"$name\", \"transport\": \"$transport\"" "$json")" -eq 1 ] ||
             fail "no result of $name over $transport"

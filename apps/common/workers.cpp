@@ -20,7 +20,8 @@ std::string node_list(const std::vector<int> &nodes) {
 std::string describe_dead(std::vector<norma::task> &workers) {
     // A barrier may break a moment before the end of the task that broke it can be waited for.
     constexpr int kPatienceMs = 200;
-    std::string text;
+    std::vector<std::string> causes;
+    std::vector<std::string> consequences; // workers give up when the barrier breaks
     for (std::size_t index = 0; index < workers.size(); ++index) {
         int raw = 0;
         const kern_return_t code = norma_task_wait(workers[index].port(), kPatienceMs, &raw);
@@ -28,16 +29,16 @@ std::string describe_dead(std::vector<norma::task> &workers) {
             continue;
         }
         const norma::exit_status status(raw);
-        text += text.empty() ? "" : "; ";
         if (code != KERN_SUCCESS) {
-            text += fmt::format("worker {}: {}", index, norma_strerror(code));
-        } else if (status.exited()) {
-            text += fmt::format("worker {} ended early with exit code {}", index, status.code());
+            causes.push_back(fmt::format("worker {}: {}", index, norma_strerror(code)));
+        } else if (!status.exited()) {
+            causes.push_back(fmt::format("worker {} was killed by signal {}", index, status.signal()));
         } else {
-            text += fmt::format("worker {} was killed by signal {}", index, status.signal());
+            consequences.push_back(fmt::format("worker {} ended early with exit code {}", index, status.code()));
         }
     }
-    return text.empty() ? "a worker is gone" : text;
+    const auto &news = causes.empty() ? consequences : causes;
+    return news.empty() ? "a worker is gone" : fmt::format("{}", fmt::join(news, "; "));
 }
 
 } // namespace apps

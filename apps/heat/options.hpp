@@ -23,7 +23,7 @@ struct Options {
     std::string output = "heat-out";
     std::size_t width = 1024; // of the generated picture
     std::size_t height = 768;
-    std::uint64_t steps = 2000;
+    std::uint64_t steps = 1000;
     std::uint64_t frames = 4;
     std::optional<std::int64_t> workers;
     std::vector<std::string> teleports;

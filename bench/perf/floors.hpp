@@ -16,7 +16,7 @@ inline constexpr unsigned kRequestBytes = 64, kReplyBytes = 4096; // of a page t
 // Round trips between the caller's node server and that of `peer`.
 void measure_am(int peer, unsigned request_bytes, unsigned reply_bytes, unsigned warmup, std::span<double> samples_us);
 
-// The median of `iterations` round trips like that of a page.
+// The median of round trips like that of a page, as many as there are iterations to compare with, within reason.
 double am_lat_us(int peer, unsigned iterations);
 
 // Microseconds that a stream of `bytes` takes from the caller's node server to that of `peer`.

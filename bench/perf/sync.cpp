@@ -38,12 +38,22 @@ void take(Participant &self) {
     }
 }
 
-// A sample is the moment at which the lock is held.
-void compete(Participant &self) {
+struct Competitor {
+    norma_sync_t mutex;
+    std::size_t rounds;
+    double *asked, *held; // moments of each round
+};
+
+double now_us() {
+    return std::chrono::duration<double, std::micro>(Clock::now().time_since_epoch()).count();
+}
+
+void compete(Competitor &self) {
     for (std::size_t round = 0; round < self.rounds; ++round) {
-        check(norma_mutex_lock(self.object), "norma_mutex_lock");
-        self.samples[round] = std::chrono::duration<double, std::micro>(Clock::now().time_since_epoch()).count();
-        check(norma_mutex_unlock(self.object), "norma_mutex_unlock");
+        self.asked[round] = now_us();
+        check(norma_mutex_lock(self.mutex), "norma_mutex_lock");
+        self.held[round] = now_us();
+        check(norma_mutex_unlock(self.mutex), "norma_mutex_unlock");
     }
 }
 
@@ -75,52 +85,56 @@ norma_sync_t make_mutex() {
     return id;
 }
 
-struct Contest {
-    double hand_over_us = 0;
-    std::size_t longest_run = 0; // takings by one node without the other, while both wanted the lock
+struct Moments {
+    std::span<const double> asked, held;
 };
 
-// The clocks can be compared because both nodes are on this machine.
-Contest judge(std::span<const double> here, std::span<const double> there) {
-    const double from = std::max(here.front(), there.front()), to = std::min(here.back(), there.back());
-    std::vector<std::pair<double, bool>> takings;
-    for (const auto &[moments, node] : {std::pair(here, false), std::pair(there, true)}) {
+// From one holder to the next, where that was the other node.
+std::vector<double> hand_overs(const Moments &one, const Moments &other) {
+    std::vector<std::pair<double, int>> takings;
+    for (const auto &[moments, node] : {std::pair(one.held, 0), std::pair(other.held, 1)}) {
         for (const double moment : moments) {
-            if (moment >= from && moment <= to) {
-                takings.emplace_back(moment, node);
-            }
+            takings.emplace_back(moment, node);
         }
     }
     std::sort(takings.begin(), takings.end());
-    Contest contest;
-    std::size_t run = 0;
-    std::vector<double> hand_overs;
-    for (std::size_t taking = 0; taking < takings.size(); ++taking) {
-        const bool other = taking > 0 && takings[taking].second != takings[taking - 1].second;
-        if (other) {
-            hand_overs.push_back(takings[taking].first - takings[taking - 1].first);
+    std::vector<double> times;
+    for (std::size_t taking = 1; taking < takings.size(); ++taking) {
+        if (takings[taking].second != takings[taking - 1].second) {
+            times.push_back(takings[taking].first - takings[taking - 1].first);
         }
-        run = other ? 1 : run + 1;
-        contest.longest_run = std::max(contest.longest_run, run);
     }
-    contest.hand_over_us = hand_overs.empty() ? 0 : median(hand_overs);
-    return contest;
+    return times;
 }
 
-// Two nodes that always want the lock: the median hand-over, and how fair they are to each other.
+// How often the other node took the lock while this one waited for it.
+std::vector<double> overtakings(const Moments &waiter, const Moments &other) {
+    std::vector<double> counts;
+    for (std::size_t round = 0; round < waiter.held.size(); ++round) {
+        const auto from = std::lower_bound(other.held.begin(), other.held.end(), waiter.asked[round]);
+        const auto to = std::lower_bound(from, other.held.end(), waiter.held[round]);
+        counts.push_back(static_cast<double>(to - from));
+    }
+    return counts;
+}
+
+// Two nodes that always want the lock. Their clocks can be compared because they are on one machine.
 void print_contest(norma_sync_t mutex, std::size_t rounds) {
-    const Array<Participant> participant(1);
-    const Array<double> there(rounds);
-    std::vector<double> here(rounds);
-    *participant.data() = {mutex, rounds, there.data()};
-    Participant self{mutex, rounds, here.data()};
+    const Array<Competitor> competitor(1);
+    const Array<double> asked_there(rounds), held_there(rounds);
+    std::vector<double> asked_here(rounds), held_here(rounds);
+    *competitor.data() = {mutex, rounds, asked_there.data(), held_there.data()};
+    Competitor self{mutex, rounds, asked_here.data(), held_here.data()};
     RemoteTask task(kPeer);
-    task.start<&compete>(participant.data());
+    task.start<&compete>(competitor.data());
     compete(self);
     task.join();
-    const auto contest = judge(here, there.span());
-    fmt::print("# lock: two nodes competing: {:.2f} us from one holder to the next, at most {} times in a row by one\n",
-               contest.hand_over_us, contest.longest_run);
+    const Moments here{asked_here, held_here}, there{asked_there.span(), held_there.span()};
+    const auto times = hand_overs(here, there);
+    fmt::print("# lock: two nodes competing: {:.2f} us from one holder to the next (median)\n",
+               times.empty() ? 0 : median(times));
+    fmt::print("# lock: taken by the other node while one waits: node 0 p99 {} times, node 1 p99 {} times\n",
+               summarize(overtakings(here, there)).p99, summarize(overtakings(there, here)).p99);
 }
 
 } // namespace

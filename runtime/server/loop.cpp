@@ -19,6 +19,9 @@ using namespace std::chrono_literals;
 // would keep it from doing so again: block at once, and do not try for a while.
 constexpr auto kPreempted = 50us;
 constexpr auto kBackOff = 20ms;
+constexpr std::chrono::nanoseconds kNow{0}, kForEver{-1};
+// How long notices may wait. Long enough for a thread that goes through memory to come to its next fault.
+constexpr std::chrono::nanoseconds kLinger = 20us;
 
 } // namespace
 
@@ -72,26 +75,28 @@ void Loop::cancel(std::uint64_t timer) {
     }
 }
 
-// Runs what is due and returns the time until the next one in milliseconds, rounded up, or -1.
-int Loop::run_timers() {
+// Runs what is due and returns the time until the next one, or -1.
+std::chrono::nanoseconds Loop::run_timers() {
     while (!timers_.empty()) {
         const auto now = Clock::now();
         const auto next = timers_.begin();
         if (next->first.first > now) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(next->first.first - now);
-            return static_cast<int>(std::min<std::int64_t>(left.count(), 60'000));
+            return next->first.first - now;
         }
         auto action = std::move(next->second);
         deadline_of_timer_.erase(next->first.second);
         timers_.erase(next);
         action();
     }
-    return -1;
+    return kForEver;
 }
 
-bool Loop::dispatch(int timeout_ms) {
+bool Loop::dispatch(std::chrono::nanoseconds timeout) {
     std::array<epoll_event, 32> events;
-    const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(timeout);
+    const timespec limit{.tv_sec = seconds.count(), .tv_nsec = (timeout - seconds).count()};
+    const int count = epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()),
+                                   timeout < kNow ? nullptr : &limit, nullptr);
     for (int i = 0; i < count; ++i) {
         const auto &event = events[static_cast<std::size_t>(i)];
         const auto found = handlers_.find(event.data.u64);
@@ -119,18 +124,40 @@ bool Loop::may_spin(Clock::time_point now) {
     return now - last_event_ < spin_;
 }
 
+// Lets the threads that have just been woken have the core first, then sends the notices.
+void Loop::linger(bool busy) {
+    const auto now = Clock::now();
+    const auto sent = transport_->counters().sent;
+    if (lingering_since_ == Clock::time_point{}) {
+        lingering_since_ = now;
+        sent_before_ = sent;
+    }
+    const auto left = kLinger - (now - lingering_since_);
+    if (sent != sent_before_ || left <= kNow) {
+        lingering_since_ = {};
+        send_notices();
+    } else {
+        dispatch(busy || !transport_->arm() ? kNow : left);
+    }
+    last_event_ = last_turn_ = Clock::now();
+}
+
 void Loop::run() {
     last_event_ = last_turn_ = Clock::now();
     while (!stopping_) {
-        bool busy = transport_ != nullptr && transport_->progress();
-        const int until_timer = timers_.empty() ? -1 : run_timers();
-        auto now = Clock::now();
+        const bool busy = transport_->progress();
+        const auto until_timer = timers_.empty() ? kForEver : run_timers();
+        if (has_notices()) {
+            linger(busy);
+            continue;
+        }
+        const auto now = Clock::now();
         if (busy) {
             last_event_ = now;
         }
         if (busy || may_spin(now)) {
             last_turn_ = now;
-            if (dispatch(0)) {
+            if (dispatch(kNow)) {
                 last_event_ = last_turn_ = Clock::now();
             } else if (!busy) {
                 sched_yield();
@@ -138,12 +165,7 @@ void Loop::run() {
             continue;
         }
         // arm() refuses while something is pending, so nothing is missed between the last look and the wait.
-        if (transport_ != nullptr && !transport_->arm()) {
-            last_turn_ = now;
-            dispatch(0);
-            continue;
-        }
-        dispatch(until_timer);
+        dispatch(transport_->arm() ? until_timer : kNow);
         last_event_ = last_turn_ = Clock::now();
     }
 }

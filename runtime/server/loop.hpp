@@ -34,14 +34,19 @@ class Loop {
 
     void run();
     void stop() { stopping_ = true; }
+    // Messages that may wait until the threads just woken have run: sent right behind the next other message, or a few
+    // microseconds later.
+    std::function<bool()> has_notices = [] { return false; };
+    std::function<void()> send_notices = [] {};
     // Asked before it spins: whether a thread of this node waits for another node, so that its core has nothing better
     // to do.
     std::function<bool()> expects_message = [] { return false; };
 
   private:
-    bool dispatch(int timeout_ms);
+    bool dispatch(std::chrono::nanoseconds timeout); // < 0: for ever
+    void linger(bool busy);
     bool may_spin(Clock::time_point now);
-    int run_timers();
+    std::chrono::nanoseconds run_timers();
 
     int epoll_;
     WaitMode wait_;
@@ -55,6 +60,8 @@ class Loop {
     std::map<std::pair<Clock::time_point, std::uint64_t>, std::function<void()>> timers_;
     std::unordered_map<std::uint64_t, Clock::time_point> deadline_of_timer_;
     Clock::time_point last_event_{}, last_turn_{}, no_spin_before_{};
+    Clock::time_point lingering_since_{}; // no value: not lingering
+    std::uint64_t sent_before_ = 0;       // messages, when it began
 };
 
 } // namespace norma::rt

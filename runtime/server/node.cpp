@@ -78,6 +78,8 @@ int Node::run() {
          .down = [this](dsm::NodeId peer, const std::string &why) { node_down(peer, why); }});
     probe = std::make_unique<Probe>(*transport);
     loop.poll(transport.get());
+    loop.has_notices = [this] { return pager.has_notices(); };
+    loop.send_notices = [this] { pager.send_notices(); };
     loop.expects_message = [this] { return pager.threads_wait() || probe->busy(); };
 
     signal_fd_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);

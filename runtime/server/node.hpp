@@ -70,7 +70,7 @@ class Node {
                  int fd = -1);
     void kill_task(Task &task, std::function<void()> reaped);
     void reap();
-    void on_control(TaskId id);
+    bool on_control(TaskId id); // whether there was a message
     void on_channel(TaskId id, int fd);
 
     // ---- requests.cpp ----

@@ -97,11 +97,11 @@ Task &Node::start_process(Program program, bool first, std::function<void(std::i
     return made;
 }
 
-void Node::on_control(TaskId id) {
+bool Node::on_control(TaskId id) {
     static std::vector<std::byte> buffer(kMaxPacketBytes);
     const auto found = tasks.find(id);
     if (found == tasks.end()) {
-        return;
+        return false;
     }
     auto &task = *found->second;
     int fd = -1;
@@ -111,6 +111,7 @@ void Node::on_control(TaskId id) {
     } else if (size == 0) { // the process has ended, or has closed it: the reaper will see to the rest
         loop.unwatch(task.control);
     }
+    return size > 0;
 }
 
 void Node::handle_task_message(Task &task, std::span<const std::byte> packet, int fd) {
@@ -244,6 +245,10 @@ void Node::reap() {
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (auto entry = tasks.begin(); entry != tasks.end(); ++entry) {
             if (entry->second->pid == pid) {
+                // What it said before it ended counts: a thread that started and ended the task has started.
+                const auto id = entry->first;
+                while (on_control(id)) {
+                }
                 auto task = std::move(entry->second);
                 tasks.erase(entry);
                 task_over(std::move(task), status);

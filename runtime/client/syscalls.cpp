@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// System calls on coherent memory where the kernel serves user faults only (FaultMode::user_only): there a call whose
+// buffer is not here fails with EFAULT. These functions stand in front of the C library's; after such a failure they
+// fetch the buffer by touching it and call again. In the full mode, and for other buffers, they add a comparison.
+//
+// A page may be taken away again between the touch and the call, so it is tried many times, but not for ever. A message
+// of a datagram socket would be lost with the failed call, so receiving touches first. Not covered: calls that the C
+// library makes by itself (stdio, for example), and everything not listed here.
+#include "norma/norma.h"
+#include "runtime/client/channel.hpp"
+#include "runtime/client/job.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <dlfcn.h>
+#include <span>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace {
+
+using norma::rt::job;
+
+constexpr std::uint64_t kPage = 4096;
+constexpr int kTries = 1000;
+
+enum class Use : std::uint8_t { read_by_kernel, written_by_kernel };
+
+template <class Function> Function *next(const char *name) {
+    return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
+}
+
+bool concerned(const void *buffer, std::size_t size) {
+    return job.fault_mode == norma::dsm::FaultMode::user_only && size > 0 &&
+           (job.in_window(buffer) || job.in_window(static_cast<const char *>(buffer) + size - 1));
+}
+
+// Fetches the pages of a buffer. False if the program may not use all of it so: then the kernel's answer stands.
+bool fetch(const void *buffer, std::size_t size, Use use) {
+    const auto start = reinterpret_cast<std::uint64_t>(buffer);
+    const auto wanted = use == Use::written_by_kernel ? VM_PROT_READ | VM_PROT_WRITE : VM_PROT_READ;
+    for (auto checked = start; checked < start + size;) {
+        vm_address_t address = checked;
+        vm_size_t bytes = 0;
+        vm_region_basic_info_data_t info{};
+        auto count = VM_REGION_BASIC_INFO_COUNT;
+        if (vm_region(mach_task_self(), &address, &bytes, VM_REGION_BASIC_INFO, reinterpret_cast<int *>(&info), &count,
+                      nullptr) != KERN_SUCCESS ||
+            address > checked || (info.protection & wanted) != wanted) {
+            return false;
+        }
+        checked = address + bytes;
+    }
+    for (auto page = start & ~(kPage - 1); page < start + size; page += kPage) {
+        auto *byte = reinterpret_cast<unsigned char *>(std::max(page, start));
+        if (use == Use::written_by_kernel) {
+            __atomic_fetch_or(byte, 0, __ATOMIC_RELAXED);
+        } else {
+            static_cast<void>(*static_cast<volatile unsigned char *>(byte));
+        }
+    }
+    return true;
+}
+
+bool fetch_all(std::span<const iovec> parts, Use use) {
+    return std::all_of(parts.begin(), parts.end(), [use](const iovec &part) {
+        return !concerned(part.iov_base, part.iov_len) || fetch(part.iov_base, part.iov_len, use);
+    });
+}
+
+bool any_concerned(std::span<const iovec> parts) {
+    return std::any_of(parts.begin(), parts.end(),
+                       [](const iovec &part) { return concerned(part.iov_base, part.iov_len); });
+}
+
+template <class Call> ssize_t with_parts(std::span<const iovec> parts, Use use, bool touch_first, Call call) {
+    if (!any_concerned(parts)) {
+        return call();
+    }
+    if (touch_first && !fetch_all(parts, use)) {
+        errno = EFAULT;
+        return -1;
+    }
+    for (int tries = 0;; ++tries) {
+        const ssize_t result = call();
+        if (result >= 0 || errno != EFAULT || tries == kTries || !fetch_all(parts, use)) {
+            return result;
+        }
+    }
+}
+
+template <class Call> ssize_t with_buffer(const void *buffer, std::size_t size, Use use, bool touch_first, Call call) {
+    const iovec part{const_cast<void *>(buffer), size};
+    return with_parts(std::span(&part, 1), use, touch_first, call);
+}
+
+std::span<const iovec> list(const iovec *parts, int count) {
+    return {parts, count > 0 ? static_cast<std::size_t>(count) : 0};
+}
+
+} // namespace
+
+extern "C" {
+
+NORMA_EXPORT ssize_t read(int fd, void *buffer, size_t size) {
+    static const auto real = next<ssize_t(int, void *, size_t)>("read");
+    return with_buffer(buffer, size, Use::written_by_kernel, false, [&] { return real(fd, buffer, size); });
+}
+
+NORMA_EXPORT ssize_t write(int fd, const void *buffer, size_t size) {
+    static const auto real = next<ssize_t(int, const void *, size_t)>("write");
+    return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size); });
+}
+
+NORMA_EXPORT ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
+    static const auto real = next<ssize_t(int, void *, size_t, off_t)>("pread");
+    return with_buffer(buffer, size, Use::written_by_kernel, false, [&] { return real(fd, buffer, size, offset); });
+}
+
+NORMA_EXPORT ssize_t pwrite(int fd, const void *buffer, size_t size, off_t offset) {
+    static const auto real = next<ssize_t(int, const void *, size_t, off_t)>("pwrite");
+    return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size, offset); });
+}
+
+NORMA_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
+    static const auto real = next<ssize_t(int, const iovec *, int)>("readv");
+    return with_parts(list(parts, count), Use::written_by_kernel, false, [&] { return real(fd, parts, count); });
+}
+
+NORMA_EXPORT ssize_t writev(int fd, const iovec *parts, int count) {
+    static const auto real = next<ssize_t(int, const iovec *, int)>("writev");
+    return with_parts(list(parts, count), Use::read_by_kernel, false, [&] { return real(fd, parts, count); });
+}
+
+NORMA_EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags) {
+    static const auto real = next<ssize_t(int, const void *, size_t, int)>("send");
+    return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size, flags); });
+}
+
+NORMA_EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags) {
+    static const auto real = next<ssize_t(int, void *, size_t, int)>("recv");
+    return with_buffer(buffer, size, Use::written_by_kernel, true, [&] { return real(fd, buffer, size, flags); });
+}
+
+NORMA_EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags, const sockaddr *to, socklen_t bytes) {
+    static const auto real = next<ssize_t(int, const void *, size_t, int, const sockaddr *, socklen_t)>("sendto");
+    return with_buffer(buffer, size, Use::read_by_kernel, false,
+                       [&] { return real(fd, buffer, size, flags, to, bytes); });
+}
+
+NORMA_EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, sockaddr *from, socklen_t *bytes) {
+    static const auto real = next<ssize_t(int, void *, size_t, int, sockaddr *, socklen_t *)>("recvfrom");
+    return with_buffer(buffer, size, Use::written_by_kernel, true,
+                       [&] { return real(fd, buffer, size, flags, from, bytes); });
+}
+
+NORMA_EXPORT ssize_t sendmsg(int fd, const msghdr *message, int flags) {
+    static const auto real = next<ssize_t(int, const msghdr *, int)>("sendmsg");
+    return with_parts({message->msg_iov, message->msg_iovlen}, Use::read_by_kernel, false,
+                      [&] { return real(fd, message, flags); });
+}
+
+NORMA_EXPORT ssize_t recvmsg(int fd, msghdr *message, int flags) {
+    static const auto real = next<ssize_t(int, msghdr *, int)>("recvmsg");
+    return with_parts({message->msg_iov, message->msg_iovlen}, Use::written_by_kernel, true,
+                      [&] { return real(fd, message, flags); });
+}
+}

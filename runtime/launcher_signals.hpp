@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The signals that the launcher acts on.
+#pragma once
+
+#include <csignal>
+#include <optional>
+
+namespace norma::rt {
+
+// Signals as a file descriptor for the lifetime of the object. A signal that was ignored when the launcher started
+// (nohup, a shell's background job) stays ignored.
+class Signals {
+  public:
+    Signals();
+    ~Signals();
+    Signals(const Signals &) = delete;
+    Signals &operator=(const Signals &) = delete;
+
+    int fd() const { return fd_; }
+    const sigset_t &before() const { return before_; }
+    std::optional<int> next(); // the number of a signal that has come
+
+  private:
+    int fd_ = -1;
+    sigset_t before_{};
+};
+
+} // namespace norma::rt

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tasks and nodes that die. The driver reads what is written here and looks at what is left.
+#include "tests/system/app.hpp"
+
+#include <chrono>
+#include <csetjmp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using systest::address_of;
+using systest::shared;
+using systest::spawn;
+
+constexpr std::size_t kPage = 4096;
+
+struct Ticks {
+    std::atomic<pid_t> pid;
+    std::atomic<long> count;
+};
+
+// Counts for ever in a page of its own.
+norma::task ticking(Ticks *ticks, int node) {
+    return spawn(node, [ticks] {
+        ticks->pid = ::getpid();
+        for (;;) {
+            ticks->count.fetch_add(1);
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+    });
+}
+
+void check_ticking(Ticks *ticks) {
+    const long now = ticks->count;
+    CHECK_SOON(ticks->count > now + 5);
+}
+
+int last_node() { return norma::node_count() - 1; }
+
+sigjmp_buf after_fault;
+volatile std::sig_atomic_t fault_signal;
+
+void on_fault(int signal) {
+    fault_signal = signal;
+    siglongjmp(after_fault, 1);
+}
+
+// The signal that reading the address raises; 0: none.
+int signal_of_reading(const void *address) {
+    struct sigaction action {};
+    action.sa_handler = on_fault;
+    sigaction(SIGBUS, &action, nullptr);
+    sigaction(SIGSEGV, &action, nullptr);
+    fault_signal = 0;
+    if (sigsetjmp(after_fault, 1) == 0) {
+        (void)*static_cast<const volatile char *>(address);
+    }
+    std::signal(SIGBUS, SIG_DFL);
+    std::signal(SIGSEGV, SIG_DFL);
+    return fault_signal;
+}
+
+// Kills the server of `node`: it is the parent of every task there.
+void kill_node(int node) {
+    auto killer = norma::clone_to(node);
+    const auto begin = Clock::now();
+    std::error_code error; // the answer may come too late
+    killer.run([] {
+        ::kill(::getppid(), SIGKILL);
+        ::pause();
+    }, error);
+    CHECK(!error || error == norma::errc::node_down);
+    int status = 0;
+    CHECK_KERN(KERN_NODE_DOWN, norma_task_wait(killer.release(), 5000, &status));
+    CHECK(Clock::now() - begin < std::chrono::seconds(2));
+}
+
+} // namespace
+
+SYSTEM_CASE(death_of_task) {
+    std::vector<norma::task> tasks;
+    std::vector<Ticks *> ticks;
+    for (int node = 0; node < norma::node_count(); ++node) {
+        ticks.push_back(shared<Ticks>());
+        tasks.push_back(ticking(ticks.back(), node));
+    }
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        CHECK_SOON(ticks[i]->count > 0);
+        const long before = ticks[i]->count;
+        CHECK_EQ(0, ::kill(ticks[i]->pid, SIGKILL));
+        CHECK_EQ(SIGKILL, END_OF(tasks[i].release()));
+        CHECK(ticks[i]->count >= before); // its memory is still there
+        for (std::size_t other = i + 1; other < tasks.size(); ++other) {
+            check_ticking(ticks[other]);
+        }
+    }
+    return 0;
+}
+
+// The job goes on without the node: calls to it fail, what it had alone is lost, everything else works.
+SYSTEM_CASE(death_of_node) {
+    auto *kept = shared<Ticks>();
+    auto survivor = ticking(kept, last_node());
+    auto lost_task = norma::clone_to(1);
+    auto idle = norma::clone_to(1);
+    auto *on_it = shared<long>(); // made after the clones: nobody else has it
+    *on_it = 77;
+
+    // Memory of that node: one page has been read here, one never left, one was written here.
+    vm_address_t made = 0;
+    CHECK_KERN(KERN_SUCCESS, vm_allocate(lost_task.port(), &made, 3 * kPage, TRUE));
+    task_t reader = TASK_NULL;
+    struct Report {
+        std::atomic<int> written, read, signal[3], go;
+        vm_address_t made;
+    };
+    auto *const report = reinterpret_cast<Report *>(reinterpret_cast<std::byte *>(kept) + 512);
+    report->made = made;
+    thread_t thread = THREAD_NULL;
+    const auto write = [](void *place) {
+        auto *order = static_cast<Report *>(place);
+        for (std::size_t i = 0; i < 3; ++i) {
+            *reinterpret_cast<volatile char *>(order->made + i * kPage) = 1;
+        }
+        order->written = 1;
+        ::pause();
+    };
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(lost_task.port(), write, report, 0, &thread));
+    CHECK_SOON(report->written == 1);
+    CHECK_KERN(KERN_SUCCESS, norma_task_clone(lost_task.port(), TRUE, 0, &reader));
+    const auto read = [](void *place) {
+        auto *order = static_cast<Report *>(place);
+        const auto page = [order](std::size_t i) { return reinterpret_cast<volatile char *>(order->made + i * kPage); };
+        CHECK_EQ(1, int{*page(0)});
+        *page(2) = 2;
+        order->read = 1;
+        CHECK_SOON(order->go == 1);
+        for (std::size_t i = 0; i < 3; ++i) {
+            order->signal[i] = signal_of_reading(reinterpret_cast<void *>(order->made + i * kPage));
+        }
+        norma_exit(6);
+    };
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(reader, read, report, 0, &thread));
+    CHECK_SOON(report->read == 1);
+
+    // A thread that waits inside a call to the node when it dies.
+    auto *waiter_result = shared<std::atomic<int>>();
+    *waiter_result = -1;
+    thread_t waiter = THREAD_NULL;
+    struct Wait {
+        task_t task;
+        std::atomic<int> *result;
+    };
+    auto *const wait_order = shared<Wait>();
+    *wait_order = {idle.port(), waiter_result};
+    const auto wait_for_it = [](void *place) {
+        const auto *order = static_cast<Wait *>(place);
+        int status = 0;
+        *order->result = norma_task_wait(order->task, -1, &status);
+    };
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(mach_task_self(), wait_for_it, wait_order, 0, &waiter));
+
+    kill_node(1);
+    CHECK_SOON(*waiter_result == KERN_NODE_DOWN);
+    task_t none = TASK_NULL;
+    int status = 0;
+    vm_address_t address = 0;
+    CHECK_KERN(KERN_NODE_DOWN, norma_task_clone(mach_task_self(), TRUE, 1, &none));
+    CHECK_KERN(KERN_NODE_DOWN, norma_task_teleport(mach_task_self(), TRUE, 1, &none));
+    CHECK_KERN(KERN_NODE_DOWN, norma_task_wait(lost_task.port(), 1000, &status));
+    CHECK_KERN(KERN_NODE_DOWN, task_suspend(lost_task.port()));
+    CHECK_KERN(KERN_NODE_DOWN, vm_allocate(lost_task.port(), &address, kPage, TRUE));
+    CHECK_KERN(KERN_NODE_DOWN, task_terminate(lost_task.release()));
+    idle.release();
+    CHECK_EQ(77L, *on_it);
+
+    report->go = 1;
+    CHECK_EQ(6 << 8, END_OF(reader));
+    CHECK_EQ(SIGBUS, report->signal[1].load()); // the one page that only that node had
+    CHECK_EQ(0, report->signal[2].load());      // written here: the data is here
+    if (norma::node_count() > 2) {
+        check_ticking(kept);
+        auto *fresh = shared<std::atomic<int>>();
+        auto late = spawn(last_node(), [fresh] { *fresh = norma::this_node(); });
+        JOIN(late);
+        CHECK_EQ(last_node(), fresh->load());
+    }
+    survivor.release();
+    fmt::print("went on\n");
+    return 0;
+}
+
+// The first task has moved to the node that dies: the job cannot go on.
+SYSTEM_CASE(death_of_first) {
+    task_t self = TASK_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_task_teleport(mach_task_self(), TRUE, 1, &self));
+    fmt::print("here\n");
+    std::fflush(stdout);
+    ::kill(::getppid(), SIGKILL);
+    ::pause();
+    return 0;
+}
+
+// The first task has left its node, which then dies: the job goes on with what has come along.
+SYSTEM_CASE(death_of_left_node) {
+    auto *const word = shared<std::atomic<long>>();
+    auto *const target = shared<std::atomic<pid_t>>();
+    *word = 5;
+    auto killer = norma::clone_to(0);
+    killer.start([=] {
+        *target = ::getpid();
+        CHECK_SOON(word->load() == 6);
+        ::kill(::getppid(), SIGKILL);
+        ::pause();
+    });
+    killer.release();
+    CHECK_SOON(*target != 0);
+    task_t self = TASK_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_task_teleport(mach_task_self(), TRUE, 1, &self));
+    const pid_t other = *target;
+    CHECK_EQ(5L, word->fetch_add(1));
+    CHECK_SOON(::kill(other, 0) != 0);
+    const auto child = spawn(norma::node_count() - 1, [] { norma_exit(4); }).release();
+    CHECK_EQ(4 << 8, END_OF(child));
+    return 8;
+}
+
+// Tasks and threads on every node, busy and waiting, until somebody ends the job from outside.
+SYSTEM_CASE(run_for_ever) {
+    std::vector<norma::task> tasks;
+    auto *ticks = shared<Ticks>();
+    for (int node = 0; node < norma::node_count(); ++node) {
+        tasks.push_back(ticking(ticks, node));
+        tasks.back().start([] { ::pause(); });
+    }
+    CHECK_SOON(ticks->count > 100);
+    fmt::print("ready\n");
+    std::fflush(stdout);
+    for (;;) {
+        ::pause();
+    }
+}
+
+// end HOW: the ways a first task may end, with a child still running elsewhere.
+SYSTEM_CASE(end) {
+    auto *ticks = shared<Ticks>();
+    const auto child = ticking(ticks, last_node()).release();
+    CHECK_SOON(ticks->count > 0);
+    (void)child;
+    const std::string_view how = args.empty() ? "" : args[0];
+    if (how == "segv") {
+        *reinterpret_cast<volatile int *>(systest::number(args, 1, 16)) = 1;
+    } else if (how == "abort") {
+        std::abort();
+    } else if (how == "norma_exit") {
+        norma_exit(static_cast<int>(systest::number(args, 1, 0)));
+    } else if (how == "thread_exit") {
+        thread_t thread = THREAD_NULL;
+        CHECK_KERN(KERN_SUCCESS, norma_thread_start(mach_task_self(), [](void *) { norma_exit(19); }, nullptr, 0, &thread));
+        ::pause();
+    } else if (how == "terminate") {
+        CHECK_KERN(KERN_SUCCESS, task_terminate(mach_task_self()));
+    }
+    return static_cast<int>(systest::number(args, 1, 0));
+}
