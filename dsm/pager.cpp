@@ -296,22 +296,32 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         case Effect::Type::send:
             if (effect.msg.type == MsgType::done) {
-                notices_.push_back({.to = effect.to, .object = object.id, .msg = effect.msg});
+                notices_[effect.to].push_back({.object = object.id, .msg = effect.msg});
             } else if (effect.msg.type == MsgType::data) {
                 effect.msg.zero = zero;
-                hooks_.send(effect.to, object.id, effect.msg, std::move(staged));
+                send(object, effect.to, effect.msg, std::move(staged));
                 zero = 0;
             } else {
-                hooks_.send(effect.to, object.id, effect.msg, nullptr);
+                send(object, effect.to, effect.msg, nullptr);
             }
             break;
         }
     }
 }
 
+void Pager::send(LocalObject &object, NodeId to, const Msg &msg, rpc::StagingPtr payload) {
+    sending_.clear();
+    sending_.push_back({.object = object.id, .msg = msg});
+    if (const auto notices = notices_.find(to); notices != notices_.end()) {
+        sending_.insert(sending_.end(), notices->second.begin(), notices->second.end());
+        notices_.erase(notices);
+    }
+    hooks_.send(to, sending_, std::move(payload));
+}
+
 void Pager::send_notices() {
-    for (const auto &notice : notices_) {
-        hooks_.send(notice.to, notice.object, notice.msg, nullptr);
+    for (const auto &[to, messages] : notices_) {
+        hooks_.send(to, messages, nullptr);
     }
     notices_.clear();
 }

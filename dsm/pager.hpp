@@ -34,6 +34,12 @@ struct Space {
     const Range *find(std::uint64_t address) const;
 };
 
+// A message and the object it is about.
+struct ObjectMsg {
+    ObjectId object;
+    Msg msg;
+};
+
 struct PagerCounters {
     std::uint64_t faults_read = 0, faults_write = 0, zero_filled = 0, pages_in = 0, pages_out = 0, poisoned = 0;
 };
@@ -41,7 +47,8 @@ struct PagerCounters {
 class Pager {
   public:
     struct Hooks {
-        std::function<void(NodeId to, const ObjectId &, const Msg &, rpc::StagingPtr)> send;
+        // The messages, which travel together; a payload belongs to the first.
+        std::function<void(NodeId to, std::span<const ObjectMsg>, rpc::StagingPtr)> send;
         std::function<rpc::StagingPtr()> stage;
         // A thread of the task waits for a page that is lost for good: make its access fail, then call wake().
         std::function<void(Space &, std::uint64_t address)> poison;
@@ -71,9 +78,9 @@ class Pager {
     bool message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload);
     void node_down(NodeId node);
 
-    // The last message of a transaction only lets the page's next one begin. It is kept back for a moment, so that the
-    // thread that got the page runs first: sending it at once would cost every fault a system call. The caller sends
-    // them soon: with the next messages, or a few microseconds later.
+    // The last message of a transaction only lets the page's next one begin. It is kept back for a moment: it travels
+    // with the next message to that node, and the thread that got the page runs before it is sent. The caller sends
+    // what is left a few microseconds later.
     bool has_notices() const { return !notices_.empty(); }
     void send_notices();
 
@@ -91,6 +98,7 @@ class Pager {
     void resolve(LocalObject &object, const Effect &effect);
     void satisfy(LocalObject &object, const Waiting &waiting, bool writable);
     void zero_fill(LocalObject &object, const Waiting &waiting, bool writable);
+    void send(LocalObject &object, NodeId to, const Msg &msg, rpc::StagingPtr payload);
     rpc::StagingPtr read_frames(LocalObject &object, PageIndex base, std::uint64_t mask, std::uint64_t &zero);
 
     NodeId self_;
@@ -101,12 +109,8 @@ class Pager {
     std::map<ObjectId, std::unique_ptr<LocalObject>> objects_;
     LocalObject *last_ = nullptr; // the object found last: most messages are about one object
     Outbox outbox_;
-    struct Notice {
-        NodeId to;
-        ObjectId object;
-        Msg msg;
-    };
-    std::vector<Notice> notices_;
+    std::map<NodeId, std::vector<ObjectMsg>> notices_; // no empty lists
+    std::vector<ObjectMsg> sending_;
     PagerCounters counters_;
     std::size_t waiting_ = 0; // entries in the objects' lists of waiting threads
 };

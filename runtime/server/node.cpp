@@ -46,8 +46,8 @@ Node::Node(dsm::NodeId node, unsigned nodes, Config settings)
              [this](const Request &request, Done done) { execute(request, std::move(done)); }),
       sync(self, incarnation, loop),
       pager(self, incarnation, config.prefetch,
-            {.send = [this](dsm::NodeId to, const dsm::ObjectId &id, const dsm::Msg &msg,
-                            rpc::StagingPtr payload) { send_pages(to, id, msg, std::move(payload)); },
+            {.send = [this](dsm::NodeId to, std::span<const dsm::ObjectMsg> messages,
+                            rpc::StagingPtr payload) { send_pages(to, messages, std::move(payload)); },
              .stage = [this] { return transport->stage(); },
              .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
@@ -197,11 +197,9 @@ void Node::report_hosting() { to_launcher(rpc::Writer().put(LaunchMsg::hosting))
 void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
     bool good = !record.empty();
     switch (good ? static_cast<PeerMsg>(record[0]) : PeerMsg{}) {
-    case PeerMsg::coherence: {
-        const auto message = decode_coherence(record);
-        good = message && pager.message(from, message->object, message->msg, payload);
+    case PeerMsg::coherence:
+        good = coherence(from, record, payload);
         break;
-    }
     case PeerMsg::request: {
         auto request = decode_request(record);
         good = request && request->caller.node == from;
@@ -231,9 +229,28 @@ void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std
     }
 }
 
-void Node::send_pages(dsm::NodeId to, const dsm::ObjectId &id, const dsm::Msg &msg, rpc::StagingPtr payload) {
-    const auto record = encode(id, msg);
-    transport->send(to, std::as_bytes(std::span(&record, 1)), std::move(payload));
+// One or more records, one behind the other; a payload belongs to the first.
+bool Node::coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
+    bool good = true;
+    for (; !record.empty(); payload = {}) {
+        const auto size = std::min(record.size(), sizeof(CoherenceRecord));
+        const auto message = decode_coherence(record.first(size));
+        good = message && pager.message(from, message->object, message->msg, payload) && good;
+        record = record.subspan(size);
+    }
+    return good;
+}
+
+void Node::send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload) {
+    constexpr std::size_t kMost = rpc::kMaxRecordBytes / sizeof(CoherenceRecord);
+    for (; !messages.empty(); messages = messages.subspan(std::min(messages.size(), kMost))) {
+        sending_.clear();
+        for (const auto &message : messages.first(std::min(messages.size(), kMost))) {
+            sending_.push_back(encode(message.object, message.msg));
+        }
+        transport->send(to, std::as_bytes(std::span(sending_)), std::move(payload));
+        payload = nullptr;
+    }
 }
 
 // The page is lost: its range of the task is replaced by one where every access raises SIGBUS, then the thread that

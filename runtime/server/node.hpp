@@ -98,7 +98,8 @@ class Node {
     void run_first(std::span<const std::byte> record);
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void node_down(dsm::NodeId node, const std::string &why);
-    void send_pages(dsm::NodeId to, const dsm::ObjectId &id, const dsm::Msg &msg, rpc::StagingPtr payload);
+    void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);
+    bool coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void poison(dsm::Space &space, std::uint64_t address);
     void shut_down();
     void task_over(std::unique_ptr<Task> task, int status);
@@ -107,6 +108,7 @@ class Node {
     void next_command(Task &task);
 
     TaskId next_task_ = 0;
+    std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation
     int signal_fd_ = -1;
     unsigned bad_records_ = 0;
     bool shutting_down_ = false;

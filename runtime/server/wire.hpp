@@ -50,7 +50,8 @@ struct Reply {
     std::vector<std::byte> blob;
 };
 
-// Coherence messages are the hot path, so they are one flat structure rather than a list of fields.
+// Coherence messages are the hot path, so they are one flat structure rather than a list of fields. A message between
+// nodes holds one or more of them.
 //
 //   0        1       2      3      4            8          12           16              24
 //   | kind=1 | type  | write| have | requester  | home     | incarnation| serial        |

@@ -20,7 +20,9 @@ const Case *&cases() {
 
 } // namespace
 
-Case::Case(const char *case_name, Body case_body) : name(case_name), body(case_body), next(cases()) { cases() = this; }
+Case::Case(const char *case_name, Body case_body) : name(case_name), body(case_body), next(cases()) {
+    cases() = this;
+}
 
 long number(Args args, std::size_t index, long fallback) {
     return index < args.size() ? std::strtol(args[index], nullptr, 0) : fallback;
@@ -49,9 +51,13 @@ void wait_until(const char *file, int line, const char *what, const std::functio
     }
 }
 
-std::byte *shared_bytes(std::size_t bytes) { return static_cast<std::byte *>(norma::region(bytes).release().data()); }
+std::byte *shared_bytes(std::size_t bytes) {
+    return static_cast<std::byte *>(norma::region(bytes).release().data());
+}
 
-vm_address_t address_of(const void *pointer) { return reinterpret_cast<vm_address_t>(pointer); }
+vm_address_t address_of(const void *pointer) {
+    return reinterpret_cast<vm_address_t>(pointer);
+}
 
 int end_of(const char *file, int line, task_t task) {
     int status = -1;
@@ -70,9 +76,9 @@ vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, v
     vm_address_t start = address;
     vm_size_t size = 0;
     mach_port_t name = 0;
-    check_status(file, line, "vm_region", KERN_SUCCESS,
-                 vm_region(task, &start, &size, VM_REGION_BASIC_INFO, reinterpret_cast<vm_region_info_t>(&info),
-                           &count, &name));
+    check_status(
+        file, line, "vm_region", KERN_SUCCESS,
+        vm_region(task, &start, &size, VM_REGION_BASIC_INFO, reinterpret_cast<vm_region_info_t>(&info), &count, &name));
     check_equal(file, line, "the start of the region", address, start);
     return info;
 }

@@ -73,8 +73,7 @@ vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, v
     static int run_##id([[maybe_unused]] systest::Args args)
 
 #define CHECK(condition) ((condition) ? (void)0 : systest::fail(__FILE__, __LINE__, #condition " does not hold"))
-#define CHECK_EQ(expected, expression)                                                                                 \
-    systest::check_equal(__FILE__, __LINE__, #expression, (expected), (expression))
+#define CHECK_EQ(expected, expression) systest::check_equal(__FILE__, __LINE__, #expression, (expected), (expression))
 #define CHECK_KERN(expected, call) systest::check_status(__FILE__, __LINE__, #call, (expected), (call))
 #define CHECK_SOON(condition) systest::wait_until(__FILE__, __LINE__, #condition, [&] { return (condition); })
 #define JOIN(...) systest::join(__FILE__, __LINE__, __VA_ARGS__)

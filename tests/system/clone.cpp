@@ -14,7 +14,9 @@ using systest::spawn;
 
 constexpr std::size_t kPage = 4096;
 
-int node_after(int steps) { return (norma::this_node() + steps) % norma::node_count(); }
+int node_after(int steps) {
+    return (norma::this_node() + steps) % norma::node_count();
+}
 
 struct Words {
     std::atomic<int> from_parent, from_child, turn;

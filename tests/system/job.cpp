@@ -38,7 +38,9 @@ constexpr std::string_view kMarker = "SYSTEM_TEST_JOB";
 constexpr uid_t kNobody = 65534;
 constexpr auto kSettle = 3s; // for the last processes of a job to be gone when its launcher is
 
-[[noreturn]] void throw_errno(const char *what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void throw_errno(const char *what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
 
 std::string contents(const fs::path &path) {
     std::ifstream file(path, std::ios::binary);
@@ -57,7 +59,9 @@ std::vector<pid_t> all_processes() {
     return found;
 }
 
-std::string of_process(pid_t pid, const char *what) { return contents(fs::path("/proc") / std::to_string(pid) / what); }
+std::string of_process(pid_t pid, const char *what) {
+    return contents(fs::path("/proc") / std::to_string(pid) / what);
+}
 
 std::string command_line(pid_t pid) {
     auto text = of_process(pid, "cmdline");
@@ -300,7 +304,9 @@ void Job::kill_everything() const {
     }
 }
 
-JobEnd run_words(const JobSetup &setup, std::vector<std::string> words) { return Job(setup, std::move(words)).finish(); }
+JobEnd run_words(const JobSetup &setup, std::vector<std::string> words) {
+    return Job(setup, std::move(words)).finish();
+}
 
 JobEnd run_case(const JobSetup &setup, std::vector<std::string> words) {
     words.insert(words.begin(), SYSTEM_APP);

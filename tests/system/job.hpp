@@ -13,8 +13,8 @@ struct JobSetup {
     int nodes = 2;
     std::string transport{};        // empty: none is said
     std::vector<std::string> env{}; // NAME=VALUE; nothing that starts with NORMA_ comes from the environment
-    bool as_user = false;          // as `nobody`, if one is root
-    bool no_userfaultfd = false;   // userfaultfd(2) and /dev/userfaultfd say EPERM
+    bool as_user = false;           // as `nobody`, if one is root
+    bool no_userfaultfd = false;    // userfaultfd(2) and /dev/userfaultfd say EPERM
     std::chrono::seconds limit{60};
 };
 

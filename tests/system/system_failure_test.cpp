@@ -32,7 +32,9 @@ void expect_refusal(const JobEnd &end, int status, const std::string &err_regex)
 
 const std::string kNodeOneGone = "norma: node 1 is gone (killed by signal 9)\n";
 
-TEST(Death, OfTasks) { expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, ""); }
+TEST(Death, OfTasks) {
+    expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, "");
+}
 
 class DeathOfNode : public ::testing::TestWithParam<const char *> {};
 
@@ -42,7 +44,9 @@ TEST_P(DeathOfNode, LeavesTheOthersRunning) {
     EXPECT_EQ(end.out, "went on\n");
 }
 
-TEST_P(DeathOfNode, OfTwo) { expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone); }
+TEST_P(DeathOfNode, OfTwo) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
+}
 
 TEST_P(DeathOfNode, EndsTheJobIfTheFirstTaskWasThere) {
     Job job({.nodes = 3, .transport = GetParam()}, {SYSTEM_APP, "death_of_first"});
@@ -55,7 +59,9 @@ TEST_P(DeathOfNode, EndsTheJobIfTheFirstTaskWasThere) {
 
 TEST_P(DeathOfNode, AfterTheFirstTaskLeftIt) {
     const auto end = run_case({.nodes = 3, .transport = GetParam()}, {"death_of_left_node"});
-    expect_end(end, 8, "norma: node 0 is gone (killed by signal 9)\n");
+    expect_end(end, 128 + SIGBUS,
+               "norma: node 0 is gone (killed by signal 9)\nnorma: task killed by signal 7 (Bus error)\n");
+    EXPECT_EQ(end.out, "goes on\n");
 }
 
 INSTANTIATE_TEST_SUITE_P(Transport, DeathOfNode, ::testing::Values("ucx", "tcp", "shm"),

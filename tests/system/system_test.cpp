@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <unistd.h>
 
 namespace systest {
@@ -17,6 +18,16 @@ void expect_clean(const JobEnd &end, int status) {
     EXPECT_EQ(end.status, status);
     EXPECT_EQ(end.err, "");
     EXPECT_THAT(end.left_behind, IsEmpty());
+}
+
+bool full() {
+    const auto *wanted = std::getenv("SYSTEM_TEST_FULL");
+    return wanted != nullptr && *wanted == '1';
+}
+
+// SYSTEM_TEST_FULL=1 has every thread take the lock 100000 times, which needs minutes.
+std::vector<std::string> counters(int locked) {
+    return {"counters", full() ? "100000" : std::to_string(locked), "100000"};
 }
 
 struct Run {
@@ -34,8 +45,12 @@ class System : public ::testing::TestWithParam<Run> {};
 
 TEST_P(System, Case) {
     const auto &run = GetParam();
-    const auto end = run_case(
-        {.nodes = run.nodes, .transport = run.transport, .env = run.env, .as_user = run.as_user}, run.words);
+    const auto end = run_case({.nodes = run.nodes,
+                               .transport = run.transport,
+                               .env = run.env,
+                               .as_user = run.as_user,
+                               .limit = std::chrono::seconds(full() ? 600 : 60)},
+                              run.words);
     expect_clean(end, run.status);
     if (!run.out.empty()) {
         EXPECT_EQ(end.out, run.out);
@@ -44,14 +59,36 @@ TEST_P(System, Case) {
     }
 }
 
+// With kernel-mode faults, which take the privilege, nothing need be touched first.
+TEST(SystemCalls, OnMemoryThatIsElsewhere) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "faults in system calls are served for root only";
+    }
+    for (const auto *transport : {"", "tcp", "shm"}) {
+        expect_clean(run_case({.transport = transport}, {"syscalls"}), 0);
+    }
+}
+
+// More node servers than cores: they do better without spinning.
+const std::vector<std::string> kBlock{"NORMA_WAIT=block"};
 const std::string kMoved = "arrived with 2 arguments, last b\n";
 
 INSTANTIATE_TEST_SUITE_P(
     , System,
     ::testing::ValuesIn(std::vector<Run>{
-        {.label = "CountersTcp", .words = {"counters", "2000"}, .nodes = 3, .transport = "tcp"},
-        {.label = "CountersShm", .words = {"counters", "2000"}, .nodes = 3, .transport = "shm"},
-        {.label = "CountersOneNode", .words = {"counters"}, .nodes = 1},
+        {.label = "CountersTcp", .words = counters(500), .nodes = 3, .transport = "tcp", .env = kBlock},
+        {.label = "CountersShm", .words = counters(500), .nodes = 3, .transport = "shm", .env = kBlock},
+        {.label = "Counters", .words = counters(50), .nodes = 3},
+        {.label = "CountersUser", .words = counters(100), .nodes = 2, .as_user = true, .env = kBlock},
+        {.label = "CountersOneNode", .words = counters(2000), .nodes = 1},
+        {.label = "LitmusTcp", .words = {"litmus", "2000"}, .nodes = 4, .transport = "tcp", .env = kBlock},
+        {.label = "LitmusShm", .words = {"litmus", "2000"}, .nodes = 2, .transport = "shm", .env = kBlock},
+        {.label = "Litmus", .words = {"litmus", "1000"}, .nodes = 3},
+        {.label = "LitmusOnePlace", .words = {"litmus_one_place"}, .nodes = 3},
+        {.label = "StressTcp", .words = {"stress", "1500"}, .nodes = 4, .transport = "tcp", .env = kBlock},
+        {.label = "StressShm", .words = {"stress", "1500"}, .nodes = 3, .transport = "shm", .env = kBlock},
+        {.label = "Stress", .words = {"stress", "1000"}, .nodes = 2},
+        {.label = "StressUser", .words = {"stress", "500"}, .nodes = 2, .as_user = true},
         {.label = "CloneSharing", .words = {"clone_sharing"}, .nodes = 3},
         {.label = "CloneSharingTcp", .words = {"clone_sharing"}, .nodes = 3, .transport = "tcp"},
         {.label = "CloneSharingShm", .words = {"clone_sharing"}, .nodes = 2, .transport = "shm"},
@@ -82,6 +119,29 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "TeleportNowhere", .words = {"teleport_nowhere"}},
         {.label = "TeleportWithoutMemory", .words = {"teleport_without_memory"}, .nodes = 3},
         {.label = "TeleportWithLock", .words = {"teleport_with_lock"}, .nodes = 3},
+        {.label = "ThreadsCreate", .words = {"threads_create"}},
+        {.label = "ThreadsSuspend", .words = {"threads_suspend"}},
+        {.label = "ThreadsSuspendUser", .words = {"threads_suspend"}, .as_user = true},
+        {.label = "ThreadsOfTask", .words = {"threads_of_task"}},
+        {.label = "TasksSuspend", .words = {"tasks_suspend"}},
+        {.label = "TasksSuspendUser", .words = {"tasks_suspend"}, .as_user = true},
+        {.label = "TasksEnd", .words = {"tasks_end"}},
+        {.label = "MemoryAllocate", .words = {"memory_allocate"}},
+        {.label = "MemoryDeallocate", .words = {"memory_deallocate"}},
+        {.label = "MemoryProtect", .words = {"memory_protect"}},
+        {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
+        {.label = "MemoryLimit", .words = {"memory_limit"}, .env = {"NORMA_MEMORY=64M"}},
+        {.label = "MemoryUser", .words = {"memory_protect"}, .as_user = true},
+        {.label = "SyncBarrier", .words = {"sync_barrier"}, .nodes = 4, .env = kBlock},
+        {.label = "SyncMutexOrder", .words = {"sync_mutex_order"}, .nodes = 4},
+        {.label = "SyncCondition", .words = {"sync_condition"}, .nodes = 3},
+        {.label = "SyncConditionTcp", .words = {"sync_condition"}, .nodes = 3, .transport = "tcp"},
+        {.label = "SyncSemaphore", .words = {"sync_semaphore"}, .nodes = 3},
+        {.label = "SyncDeaths", .words = {"sync_deaths"}, .nodes = 3},
+        {.label = "SyncDeathsUser", .words = {"sync_deaths"}, .nodes = 2, .as_user = true},
+        {.label = "SyscallsTouchedFirst", .words = {"syscalls", "touched"}, .env = {"NORMA_UFFD=user"}},
+        {.label = "SyscallsUser", .words = {"syscalls", "touched"}, .as_user = true},
+        {.label = "SyscallsWrongMemory", .words = {"syscalls_wrong_memory"}},
     }),
     [](const auto &param) { return std::string(param.param.label); });
 

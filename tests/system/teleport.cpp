@@ -15,9 +15,13 @@ namespace {
 using systest::shared;
 using systest::spawn;
 
-int node_after(int steps) { return (norma::this_node() + steps) % norma::node_count(); }
+int node_after(int steps) {
+    return (norma::this_node() + steps) % norma::node_count();
+}
 
-bool process_is_gone(pid_t pid) { return ::kill(pid, 0) != 0 && errno == ESRCH; }
+bool process_is_gone(pid_t pid) {
+    return ::kill(pid, 0) != 0 && errno == ESRCH;
+}
 
 // The position of a task that moves, as it says itself.
 struct Traveller {
