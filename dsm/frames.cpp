@@ -17,7 +17,9 @@ namespace {
 
 constexpr std::uint64_t kPage = rpc::kPageBytes;
 
-[[noreturn]] void fail(const char *what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail(const char *what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
 
 } // namespace
 
@@ -33,7 +35,9 @@ Frames::Frames(std::uint64_t pages) : fd_(memfd_create("norma-frames", MFD_CLOEX
     }
 }
 
-Frames::~Frames() { ::close(fd_); }
+Frames::~Frames() {
+    ::close(fd_);
+}
 
 void Frames::read(std::uint64_t page, std::span<std::byte> into) const {
     const auto got = pread(fd_, into.data(), into.size(), static_cast<off_t>(page * kPage));

@@ -19,7 +19,9 @@ constexpr std::uint32_t kBatchesAhead = 4;
 alignas(kPage) constexpr std::array<std::byte, kBatch * kPage> kZeros{};
 
 // The address space or its range is going away while we act on it; the reaper will clean up.
-bool gone(int error) { return error == ESRCH || error == ENOENT; }
+bool gone(int error) {
+    return error == ESRCH || error == ENOENT;
+}
 
 void check(int error, const char *what) {
     if (error != 0 && !gone(error)) {
@@ -67,8 +69,8 @@ struct LocalObject {
     std::vector<Waiting> waiting;
     StreamDetector streams;
     // Visits the parts of [page, page + count) that `space` maps: (range, first page, number of pages).
-    template <class Visit> static void parts(Space &space, const LocalObject *object, PageIndex page,
-                                             std::uint64_t count, Visit visit) {
+    template <class Visit>
+    static void parts(Space &space, const LocalObject *object, PageIndex page, std::uint64_t count, Visit visit) {
         for (auto &[start, range] : space.ranges) {
             if (range.object != object) {
                 continue;
@@ -130,8 +132,12 @@ void Pager::destroy(const ObjectId &id) {
     objects_.erase(found);
 }
 
-std::uint64_t Pager::pages(const ObjectId &id) const { return find(id)->pages; }
-int Pager::frames_fd(const ObjectId &id) const { return find(id)->frames.fd(); }
+std::uint64_t Pager::pages(const ObjectId &id) const {
+    return find(id)->pages;
+}
+int Pager::frames_fd(const ObjectId &id) const {
+    return find(id)->frames.fd();
+}
 bool Pager::mapped_here(const ObjectId &id) const {
     const auto *object = find(id);
     return object != nullptr && !object->spaces.empty();
@@ -186,10 +192,8 @@ void Pager::unmap(Space &space, std::uint64_t address, std::uint64_t pages) {
         const auto range_end = range.start + range.pages * kPage;
         if (end < range_end) {
             const auto skipped = (end - range.start) / kPage;
-            space.ranges[end] = {.start = end,
-                                 .pages = range.pages - skipped,
-                                 .object = range.object,
-                                 .first = range.first + skipped};
+            space.ranges[end] = {
+                .start = end, .pages = range.pages - skipped, .object = range.object, .first = range.first + skipped};
         }
         auto &object = *range.object;
         waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
@@ -468,8 +472,8 @@ void Pager::satisfy(LocalObject &object, const Waiting &waiting, bool writable) 
     }
 }
 
-// The page may be read (or written) here. If its frame is there, the thread only has to be woken; if not, the content is
-// zeros. A sequential first touch of a shared object at its home fills a window at a time.
+// The page may be read (or written) here. If its frame is there, the thread only has to be woken; if not, the content
+// is zeros. A sequential first touch of a shared object at its home fills a window at a time.
 void Pager::zero_fill(LocalObject &object, const Waiting &waiting, bool writable) {
     const auto address = waiting.fault.address & ~(kPage - 1);
     const auto *range = waiting.space->find(address);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Carries out what the coherence core decides: reads faults, moves pages between frames and messages, and write-protects
-// or drops them in the local tasks' mappings. One per node server, used by its loop only; nothing here blocks.
+// Carries out what the coherence core decides: reads faults, moves pages between frames and messages, and
+// write-protects or drops them in the local tasks' mappings. One per node server, used by its loop only; nothing here
+// blocks.
 #pragma once
 
 #include "dsm/core/core.hpp"

@@ -137,7 +137,9 @@ int Userfault::copy(std::uint64_t address, const void *source, std::uint64_t byt
     return 0;
 }
 
-int Userfault::protect(std::uint64_t address, std::uint64_t bytes) { return write_protect(fd_, address, bytes, true); }
+int Userfault::protect(std::uint64_t address, std::uint64_t bytes) {
+    return write_protect(fd_, address, bytes, true);
+}
 
 int Userfault::unprotect(std::uint64_t address, std::uint64_t bytes) {
     return write_protect(fd_, address, bytes, false);

@@ -14,9 +14,9 @@ enum class FaultMode : std::uint8_t { none, user_only, full };
 
 struct PageFault {
     std::uint64_t address = 0;
-    std::uint32_t thread = 0;       // kernel thread id
-    bool write = false;             // the access was a store
-    bool write_protected = false;   // a frame or a marker is there, but not for writing; else the page is missing
+    std::uint32_t thread = 0;     // kernel thread id
+    bool write = false;           // the access was a store
+    bool write_protected = false; // a frame or a marker is there, but not for writing; else the page is missing
 };
 
 class Userfault {

@@ -21,37 +21,37 @@ enum WellKnownName : std::uint32_t { kNameNull = 0, kNameTaskSelf = 1, kNameHost
 enum class Op : std::uint32_t {
     // "-> port": the reply's rights arrive as names, in vals[0] or, where there may be many, as u32s in the blob.
     // tasks: `port` names a task
-    task_clone = 1,   // 0 inherit, 1 node -> port
-    task_teleport,    // 0 inherit, 1 node, 2 saved context (0: not the caller itself), 3 stack canary -> port
-    task_terminate,   // 0 exit code
+    task_clone = 1, // 0 inherit, 1 node -> port
+    task_teleport,  // 0 inherit, 1 node, 2 saved context (0: not the caller itself), 3 stack canary -> port
+    task_terminate, // 0 exit code
     task_suspend,
     task_resume,
-    task_threads,     // -> ports in the blob
-    task_wait,        // 0 timeout in ms (as signed; < 0: none) -> vals[0] status
-    thread_create,    // -> port
-    thread_start,     // 0 entry, 1 argument, 2 stack bytes -> port
-    vm_allocate,      // 0 address, 1 bytes, 2 anywhere -> vals[0] address
-    vm_deallocate,    // 0 address, 1 bytes
-    vm_protect,       // 0 address, 1 bytes, 2 set maximum, 3 protection
-    vm_inherit,       // 0 address, 1 bytes, 2 inheritance
-    vm_region,        // 0 address -> blob: RegionInfo
+    task_threads,  // -> ports in the blob
+    task_wait,     // 0 timeout in ms (as signed; < 0: none) -> vals[0] status
+    thread_create, // -> port
+    thread_start,  // 0 entry, 1 argument, 2 stack bytes -> port
+    vm_allocate,   // 0 address, 1 bytes, 2 anywhere -> vals[0] address
+    vm_deallocate, // 0 address, 1 bytes
+    vm_protect,    // 0 address, 1 bytes, 2 set maximum, 3 protection
+    vm_inherit,    // 0 address, 1 bytes, 2 inheritance
+    vm_region,     // 0 address -> blob: RegionInfo
     // threads: `port` names a thread
     thread_set_entry, // 0 entry, 1 argument, 2 stack bytes
     thread_suspend,
     thread_resume,
     thread_terminate,
-    thread_wait,      // 0 timeout in ms
+    thread_wait, // 0 timeout in ms
     // any port
-    port_location,    // -> vals[0] node
+    port_location, // -> vals[0] node
     // no port
-    thread_self,      // -> port of the calling thread
+    thread_self, // -> port of the calling thread
     // synchronisation (runtime/sync.hpp)
-    sync_create,      // 0 SyncKind, 1 value -> vals[0] id
-    sync_request,     // 0 id, 1 SyncOp, 2 timeout in ms (as signed; < 0: none) -> vals[0] flag
+    sync_create,  // 0 SyncKind, 1 value -> vals[0] id
+    sync_request, // 0 id, 1 SyncOp, 2 timeout in ms (as signed; < 0: none) -> vals[0] flag
     // measuring (runtime/probe.hpp)
-    probe_am,         // 0 peer, 1 request bytes, 2 reply bytes, 3 iterations, 4 warm-up -> blob: doubles
-    probe_bw,         // 0 peer, 1 message bytes, 2 messages -> vals[0] nanoseconds
-    stats,            // -> blob: text
+    probe_am, // 0 peer, 1 request bytes, 2 reply bytes, 3 iterations, 4 warm-up -> blob: doubles
+    probe_bw, // 0 peer, 1 message bytes, 2 messages -> vals[0] nanoseconds
+    stats,    // -> blob: text
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     resume_context,   // target task; 0 context, 1 canary, 2 the thread's number for synchronisation
@@ -83,20 +83,20 @@ static_assert(sizeof(ReplyHead) == 40);
 
 // ---- Node server -> service thread, on the control socket; each is acknowledged by an Ack with the same number. ----
 enum class Command : std::uint32_t {
-    welcome = 1,     // 0 node, 1 number of nodes: the first command of all
-    map,             // 0 address, 1 bytes, 2 protection, 3 offset in the file; the object's frames come as a descriptor
-    unmap,           // 0 address, 1 bytes: becomes a part of the reserved window again
-    protect,         // 0 address, 1 bytes, 2 protection
-    poison,          // 0 address of a page: accesses to it raise SIGBUS from now on
-    thread_start,    // 0 entry, 1 argument, 2 stack address, 3 stack bytes -> kernel thread id
+    welcome = 1,  // 0 node, 1 number of nodes: the first command of all
+    map,          // 0 address, 1 bytes, 2 protection, 3 offset in the file; the object's frames come as a descriptor
+    unmap,        // 0 address, 1 bytes: becomes a part of the reserved window again
+    protect,      // 0 address, 1 bytes, 2 protection
+    poison,       // 0 address of a page: accesses to it raise SIGBUS from now on
+    thread_start, // 0 entry, 1 argument, 2 stack address, 3 stack bytes -> kernel thread id
     thread_resume_context, // 0 context, 1 canary -> kernel thread id
-    suspend_all,     // returns when all threads have stopped
+    suspend_all,           // returns when all threads have stopped
     resume_all,
-    suspend_thread,  // 0 kernel thread id
+    suspend_thread, // 0 kernel thread id
     resume_thread,
     terminate_thread,
-    list_threads,    // -> blob: u64 kernel thread ids
-    run_main,        // the first task: main() may start. 0 stack address, 1 stack bytes
+    list_threads, // -> blob: u64 kernel thread ids
+    run_main,     // the first task: main() may start. 0 stack address, 1 stack bytes
 };
 
 struct CommandHead {
@@ -109,11 +109,11 @@ static_assert(sizeof(CommandHead) == 48);
 
 // ---- Service thread (or a new thread) -> node server, on the control socket ----
 enum class TaskMsg : std::uint32_t {
-    hello = 1,     // 0 kTaskProtocol, 1 FaultMode, 2 errno if there is no userfaultfd; blob: build id; the userfaultfd
-                   // comes as a descriptor
-    ack,           // 0 number, 1 errno or 0, 2 value; blob
-    channel,       // a thread's channel comes as a descriptor
-    thread_ended,  // 0 kernel thread id
+    hello = 1,    // 0 kTaskProtocol, 1 FaultMode, 2 errno if there is no userfaultfd; blob: build id; the userfaultfd
+                  // comes as a descriptor
+    ack,          // 0 number, 1 errno or 0, 2 value; blob
+    channel,      // a thread's channel comes as a descriptor
+    thread_ended, // 0 kernel thread id
 };
 
 struct TaskMsgHead {

@@ -187,8 +187,8 @@ kern_return_t task_resume(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_
 
 /** Lists the threads of a task, the library's own service thread excepted. *threads is allocated with vm_allocate;
  * the caller frees it with vm_deallocate(mach_task_self(), *threads, *count * sizeof(thread_t)). */
-kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_type_number_t *count)
-    NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_threads);
+kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(task_threads);
 
 /* ---- Threads -------------------------------------------------------------------------------------------------- */
 
@@ -197,8 +197,8 @@ kern_return_t thread_create(task_t task, thread_act_t *child) NORMA_MACH_NOEXCEP
 
 /** Makes a thread and starts it. The flavor must be NORMA_THREAD_ENTRY (else KERN_INVALID_ARGUMENT). */
 kern_return_t thread_create_running(task_t task, thread_state_flavor_t flavor, thread_state_t state,
-                                    mach_msg_type_number_t count,
-                                    thread_act_t *child) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_create_running);
+                                    mach_msg_type_number_t count, thread_act_t *child) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(thread_create_running);
 
 /** Sets where a thread that has not started yet will start (flavor NORMA_THREAD_ENTRY). Of the calling thread:
  * KERN_INVALID_ARGUMENT; of a thread that has started: KERN_NOT_SUPPORTED; of one that has ended: KERN_TERMINATED. */
@@ -220,13 +220,13 @@ kern_return_t thread_terminate(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MA
  * an address that is unique in the job; else at *address, which must be page-aligned and inside the coherent window.
  * size 0: KERN_SUCCESS, *address unchanged. KERN_INVALID_ADDRESS (outside the window), KERN_INVALID_ARGUMENT
  * (unaligned), KERN_NO_SPACE (overlap, or window full), KERN_RESOURCE_SHORTAGE (NORMA_MEMORY). */
-kern_return_t vm_allocate(vm_task_t task, vm_address_t *address, vm_size_t size,
-                          boolean_t anywhere) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_allocate);
+kern_return_t vm_allocate(vm_task_t task, vm_address_t *address, vm_size_t size, boolean_t anywhere) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(vm_allocate);
 
 /** Removes every page of [address, address + size), rounded outward to pages. Deallocating twice is fine.
  * KERN_INVALID_ADDRESS if the range wraps or leaves the window. */
-kern_return_t vm_deallocate(vm_task_t task, vm_address_t address,
-                            vm_size_t size) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_deallocate);
+kern_return_t vm_deallocate(vm_task_t task, vm_address_t address, vm_size_t size) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(vm_deallocate);
 
 /** Sets the current (or the maximum) protection. The whole range is checked first: all or nothing. The maximum never
  * rises and clips the current. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (beyond the maximum). */

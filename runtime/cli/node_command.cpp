@@ -4,6 +4,8 @@
 
 namespace norma::rt {
 
-int node_command(int argc, char **argv) { return node_server_main(argc, argv); }
+int node_command(int argc, char **argv) {
+    return node_server_main(argc, argv);
+}
 
 } // namespace norma::rt

@@ -14,8 +14,12 @@ using norma::rt::Op;
 
 namespace {
 
-std::uint64_t address_of(void (*entry)(void *)) { return reinterpret_cast<std::uint64_t>(entry); }
-std::uint64_t address_of(void *argument) { return reinterpret_cast<std::uint64_t>(argument); }
+std::uint64_t address_of(void (*entry)(void *)) {
+    return reinterpret_cast<std::uint64_t>(entry);
+}
+std::uint64_t address_of(void *argument) {
+    return reinterpret_cast<std::uint64_t>(argument);
+}
 
 // A call whose one result is a port.
 kern_return_t port_call(Op op, mach_port_t target, std::array<std::uint64_t, norma::rt::kOpArgs> args,
@@ -30,7 +34,9 @@ kern_return_t port_call(Op op, mach_port_t target, std::array<std::uint64_t, nor
     return answer.status;
 }
 
-std::uint64_t timeout_argument(int timeout_ms) { return static_cast<std::uint64_t>(std::int64_t{timeout_ms}); }
+std::uint64_t timeout_argument(int timeout_ms) {
+    return static_cast<std::uint64_t>(std::int64_t{timeout_ms});
+}
 
 // The entry of a NORMA_THREAD_ENTRY state; false: not a valid one.
 bool entry_of(thread_state_flavor_t flavor, thread_state_t state, mach_msg_type_number_t count,
@@ -46,8 +52,12 @@ bool entry_of(thread_state_flavor_t flavor, thread_state_t state, mach_msg_type_
 
 extern "C" {
 
-task_t norma_mach_task_self(void) noexcept { return job.active ? norma::rt::kNameTaskSelf : TASK_NULL; }
-host_t mach_host_self(void) noexcept { return job.active ? norma::rt::kNameHost : MACH_PORT_NULL; }
+task_t norma_mach_task_self(void) noexcept {
+    return job.active ? norma::rt::kNameTaskSelf : TASK_NULL;
+}
+host_t mach_host_self(void) noexcept {
+    return job.active ? norma::rt::kNameHost : MACH_PORT_NULL;
+}
 
 thread_t mach_thread_self(void) noexcept {
     thread_t self = THREAD_NULL;
@@ -84,9 +94,15 @@ kern_return_t norma_task_clone(task_t parent, boolean_t inherit, int node, task_
     return port_call(Op::task_clone, parent, {inherit ? 1U : 0U, static_cast<std::uint64_t>(node)}, child);
 }
 
-kern_return_t task_terminate(task_t task) noexcept { return call(Op::task_terminate, task).status; }
-kern_return_t task_suspend(task_t task) noexcept { return call(Op::task_suspend, task).status; }
-kern_return_t task_resume(task_t task) noexcept { return call(Op::task_resume, task).status; }
+kern_return_t task_terminate(task_t task) noexcept {
+    return call(Op::task_terminate, task).status;
+}
+kern_return_t task_suspend(task_t task) noexcept {
+    return call(Op::task_suspend, task).status;
+}
+kern_return_t task_resume(task_t task) noexcept {
+    return call(Op::task_resume, task).status;
+}
 
 kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_type_number_t *count) noexcept {
     if (threads == nullptr || count == nullptr) {
@@ -147,8 +163,12 @@ kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor
         .status;
 }
 
-kern_return_t thread_suspend(thread_act_t thread) noexcept { return call(Op::thread_suspend, thread).status; }
-kern_return_t thread_resume(thread_act_t thread) noexcept { return call(Op::thread_resume, thread).status; }
+kern_return_t thread_suspend(thread_act_t thread) noexcept {
+    return call(Op::thread_suspend, thread).status;
+}
+kern_return_t thread_resume(thread_act_t thread) noexcept {
+    return call(Op::thread_resume, thread).status;
+}
 
 kern_return_t thread_terminate(thread_act_t thread) noexcept {
     if (job.active && thread == mach_thread_self()) {
@@ -161,5 +181,7 @@ kern_return_t norma_thread_wait(thread_act_t thread, int timeout_ms) noexcept {
     return call(Op::thread_wait, thread, {timeout_argument(timeout_ms)}).status;
 }
 
-void norma_exit(int code) { std::exit(code); }
+void norma_exit(int code) {
+    std::exit(code);
+}
 }

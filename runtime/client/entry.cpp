@@ -12,8 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
-#include <unistd.h>
 #include <pthread.h>
+#include <unistd.h>
 
 namespace norma::rt {
 
@@ -61,8 +61,8 @@ int start(int argc, char **argv, char **env) {
 
 using StartMain = int (*)(int (*)(int, char **, char **), int, char **, void (*)(), void (*)(), void (*)(), void *);
 
-extern "C" NORMA_EXPORT int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
-                                              void (*init)(), void (*fini)(), void (*rtld_fini)(), void *stack_end) {
+extern "C" NORMA_EXPORT int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(),
+                                              void (*fini)(), void (*rtld_fini)(), void *stack_end) {
     const auto next = reinterpret_cast<StartMain>(dlsym(RTLD_NEXT, "__libc_start_main"));
     if (next == nullptr) {
         std::fputs("norma: the C library has no __libc_start_main\n", stderr);

@@ -105,7 +105,10 @@ bool join_job() {
     if (const int error = send_packet(job.control, std::as_bytes(std::span(&hello, 1)),
                                       std::as_bytes(std::span(id.data(), id.size())), userfault);
         error != 0) {
-        give_up("the node server is gone", error);
+        if (error == EPIPE || error == ECONNRESET) {
+            std::_Exit(126); // the node server is gone; the launcher says which
+        }
+        give_up("the node server cannot be reached", error);
     }
     close_if_open(userfault);
     job.active = true;
@@ -116,7 +119,13 @@ bool join_job() {
 
 extern "C" {
 
-int norma_node_count(void) noexcept { return norma::rt::job.nodes; }
-int norma_node(void) noexcept { return norma::rt::job.node; }
-int norma_in_job(void) noexcept { return norma::rt::job.active ? 1 : 0; }
+int norma_node_count(void) noexcept {
+    return norma::rt::job.nodes;
+}
+int norma_node(void) noexcept {
+    return norma::rt::job.node;
+}
+int norma_in_job(void) noexcept {
+    return norma::rt::job.active ? 1 : 0;
+}
 }

@@ -30,11 +30,13 @@ struct Slot {
 };
 std::array<Slot, 256> slots;
 std::atomic<bool> all_stopped{false};
-std::atomic<std::uint32_t> changes{0};  // futex: bumped whenever a thread may go on
-std::atomic<std::uint32_t> noticed{0};  // futex: bumped by each thread that enters or re-enters its wait
+std::atomic<std::uint32_t> changes{0}; // futex: bumped whenever a thread may go on
+std::atomic<std::uint32_t> noticed{0}; // futex: bumped by each thread that enters or re-enters its wait
 constexpr std::size_t kSignalStack = 64 * 1024;
 
-int stop_signal() { return SIGRTMAX - 2; }
+int stop_signal() {
+    return SIGRTMAX - 2;
+}
 
 long futex(std::atomic<std::uint32_t> &word, int op, std::uint32_t value, const timespec *timeout = nullptr) {
     return syscall(SYS_futex, &word, op | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, 0);
@@ -155,7 +157,9 @@ void use_signal_stack() {
     }
 }
 
-void stop_point() { wait_until_allowed(); }
+void stop_point() {
+    wait_until_allowed();
+}
 
 std::vector<std::uint64_t> thread_ids() {
     std::vector<std::uint64_t> ids;

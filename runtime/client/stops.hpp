@@ -16,11 +16,11 @@ void use_signal_stack();
 void stop_point();
 
 // The service thread's side. Each returns 0 or an errno value: ESRCH (no such thread), EAGAIN (too many stopped).
-int stop_all();  // all threads but the service thread; returns when all have stopped
+int stop_all(); // all threads but the service thread; returns when all have stopped
 int go_all();
 int stop_thread(pid_t tid); // returns when it has stopped
 int go_thread(pid_t tid);
-int end_thread(pid_t tid); // returns when it has taken notice
+int end_thread(pid_t tid);               // returns when it has taken notice
 std::vector<std::uint64_t> thread_ids(); // all but the service thread
 
 } // namespace norma::rt

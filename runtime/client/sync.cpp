@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // <norma/norma.h>: synchronisation. The service behind it is described in runtime/sync.hpp.
+#include "runtime/sync.hpp"
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
-#include "runtime/sync.hpp"
 
 namespace {
 
@@ -44,12 +44,22 @@ kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *serial) noexce
     return answer.status;
 }
 
-kern_return_t norma_mutex_create(norma_sync_t *mutex) noexcept { return create(SyncKind::mutex, 0, mutex); }
-kern_return_t norma_mutex_lock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_lock).status; }
-kern_return_t norma_mutex_trylock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_trylock).status; }
-kern_return_t norma_mutex_unlock(norma_sync_t mutex) noexcept { return request(mutex, SyncOp::mutex_unlock).status; }
+kern_return_t norma_mutex_create(norma_sync_t *mutex) noexcept {
+    return create(SyncKind::mutex, 0, mutex);
+}
+kern_return_t norma_mutex_lock(norma_sync_t mutex) noexcept {
+    return request(mutex, SyncOp::mutex_lock).status;
+}
+kern_return_t norma_mutex_trylock(norma_sync_t mutex) noexcept {
+    return request(mutex, SyncOp::mutex_trylock).status;
+}
+kern_return_t norma_mutex_unlock(norma_sync_t mutex) noexcept {
+    return request(mutex, SyncOp::mutex_unlock).status;
+}
 
-kern_return_t norma_cond_create(norma_sync_t *cond) noexcept { return create(SyncKind::condition, 0, cond); }
+kern_return_t norma_cond_create(norma_sync_t *cond) noexcept {
+    return create(SyncKind::condition, 0, cond);
+}
 
 kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) noexcept {
     if (const auto queued = request(cond, SyncOp::cond_enqueue); queued.status != KERN_SUCCESS) {
@@ -64,8 +74,12 @@ kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout
     return locked != KERN_SUCCESS ? locked : woken;
 }
 
-kern_return_t norma_cond_signal(norma_sync_t cond) noexcept { return request(cond, SyncOp::cond_signal).status; }
-kern_return_t norma_cond_broadcast(norma_sync_t cond) noexcept { return request(cond, SyncOp::cond_broadcast).status; }
+kern_return_t norma_cond_signal(norma_sync_t cond) noexcept {
+    return request(cond, SyncOp::cond_signal).status;
+}
+kern_return_t norma_cond_broadcast(norma_sync_t cond) noexcept {
+    return request(cond, SyncOp::cond_broadcast).status;
+}
 
 kern_return_t norma_semaphore_create(unsigned value, norma_sync_t *semaphore) noexcept {
     return create(SyncKind::semaphore, value, semaphore);
@@ -78,5 +92,7 @@ kern_return_t norma_semaphore_post(norma_sync_t semaphore) noexcept {
     return request(semaphore, SyncOp::semaphore_post).status;
 }
 
-kern_return_t norma_sync_destroy(norma_sync_t object) noexcept { return request(object, SyncOp::destroy).status; }
+kern_return_t norma_sync_destroy(norma_sync_t object) noexcept {
+    return request(object, SyncOp::destroy).status;
+}
 }

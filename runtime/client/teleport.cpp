@@ -30,9 +30,9 @@ struct Saved {
         *child = kNameTaskSelf;
         return KERN_SUCCESS;
     }
-    const auto answer = call(Op::task_teleport, kNameTaskSelf,
-                             {inherit ? 1U : 0U, static_cast<std::uint64_t>(node),
-                              reinterpret_cast<std::uint64_t>(&saved), stack_canary()});
+    const auto answer = call(
+        Op::task_teleport, kNameTaskSelf,
+        {inherit ? 1U : 0U, static_cast<std::uint64_t>(node), reinterpret_cast<std::uint64_t>(&saved), stack_canary()});
     if (answer.status == KERN_SUCCESS) { // to the node one is on: nothing has moved
         *child = static_cast<task_t>(answer.vals[0]);
     }

@@ -16,7 +16,8 @@ struct NewThread {
     pid_t tid = 0;
     std::function<void()> go;
 };
-int start_thread(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack, std::uint64_t bytes, NewThread &made);
+int start_thread(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack, std::uint64_t bytes,
+                 NewThread &made);
 // The same for a thread that teleported itself here: it goes on from the context it saved.
 int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made);
 

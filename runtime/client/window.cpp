@@ -25,11 +25,13 @@ int native(int mach_protection) {
            ((mach_protection & VM_PROT_EXECUTE) != 0 ? PROT_EXEC : 0);
 }
 
-void *at(std::uint64_t address) { return reinterpret_cast<void *>(address); }
+void *at(std::uint64_t address) {
+    return reinterpret_cast<void *>(address);
+}
 
 int map_fixed(std::uint64_t address, std::uint64_t bytes, int protection, int flags, int fd, std::uint64_t offset) {
     return mmap(at(address), bytes, protection, flags | MAP_FIXED, fd, static_cast<off_t>(offset)) == MAP_FAILED ? errno
-                                                                                                               : 0;
+                                                                                                                 : 0;
 }
 
 } // namespace

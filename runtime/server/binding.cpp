@@ -22,7 +22,7 @@ using Bitmap = std::unique_ptr<hwloc_bitmap_s, BitmapEnd>;
 
 } // namespace
 
-std::string bind_to_share(unsigned index, unsigned shares) {
+Share bind_to_share(unsigned index, unsigned shares) {
     hwloc_topology_t raw = nullptr;
     if (hwloc_topology_init(&raw) != 0) {
         throw std::runtime_error("hwloc cannot be initialised");
@@ -59,7 +59,7 @@ std::string bind_to_share(unsigned index, unsigned shares) {
     hwloc_bitmap_list_asprintf(&text, share.get());
     std::string processors(text);
     std::free(text);
-    return processors;
+    return {.processors = std::move(processors), .alone = count >= shares};
 }
 
 } // namespace norma::rt

@@ -6,8 +6,13 @@
 
 namespace norma::rt {
 
-// Binds the calling process, and so every task it starts, to share `index` of `shares` of the cores it may use now. With
-// fewer cores than shares, cores are shared in turn. Returns which processors, for the log; throws std::runtime_error.
-std::string bind_to_share(unsigned index, unsigned shares);
+struct Share {
+    std::string processors; // for the log
+    bool alone = true;      // no other node of the job has the same cores
+};
+
+// Binds the calling process, and so every task it starts, to share `index` of `shares` of the cores it may use now.
+// With fewer cores than shares, cores are shared in turn. Throws std::runtime_error.
+Share bind_to_share(unsigned index, unsigned shares);
 
 } // namespace norma::rt

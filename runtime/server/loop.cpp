@@ -32,7 +32,9 @@ Loop::Loop(WaitMode wait, std::chrono::nanoseconds spin)
     }
 }
 
-Loop::~Loop() { ::close(epoll_); }
+Loop::~Loop() {
+    ::close(epoll_);
+}
 
 void Loop::poll(rpc::Transport *transport) {
     transport_ = transport;
@@ -133,10 +135,9 @@ void Loop::linger(bool busy) {
         sent_before_ = sent;
     }
     const auto left = kLinger - (now - lingering_since_);
-    if (sent != sent_before_ || left <= kNow) {
-        lingering_since_ = {};
+    if (left <= kNow || sent != sent_before_) {
         send_notices();
-    } else {
+    } else if (!dispatch(kNow)) { // usually a woken thread has come to its next fault already
         dispatch(busy || !transport_->arm() ? kNow : left);
     }
     last_event_ = last_turn_ = Clock::now();
@@ -151,6 +152,7 @@ void Loop::run() {
             linger(busy);
             continue;
         }
+        lingering_since_ = {}; // they have gone with another message
         const auto now = Clock::now();
         if (busy) {
             last_event_ = now;

@@ -34,8 +34,10 @@ class Loop {
 
     void run();
     void stop() { stopping_ = true; }
-    // Messages that may wait until the threads just woken have run: sent right behind the next other message, or a few
-    // microseconds later.
+    // The adaptive mode becomes the blocking one.
+    void never_spin() { wait_ = wait_ == WaitMode::adaptive ? WaitMode::block : wait_; }
+    // Messages that may wait until the threads just woken have run. They go with the next message to the same node,
+    // right behind one of another kind, or a few microseconds later.
     std::function<bool()> has_notices = [] { return false; };
     std::function<void()> send_notices = [] {};
     // Asked before it spins: whether a thread of this node waits for another node, so that its core has nothing better

@@ -41,9 +41,10 @@ std::uint64_t share_of_memory(unsigned nodes) {
 
 Node::Node(dsm::NodeId node, unsigned nodes, Config settings)
     : self(node), count(nodes), config(std::move(settings)), loop(config.wait, config.spin),
-      router(self, loop, config.call_timeout,
-             [this](dsm::NodeId to, const std::vector<std::byte> &record) { transport->send(to, record); },
-             [this](const Request &request, Done done) { execute(request, std::move(done)); }),
+      router(
+          self, loop, config.call_timeout,
+          [this](dsm::NodeId to, const std::vector<std::byte> &record) { transport->send(to, record); },
+          [this](const Request &request, Done done) { execute(request, std::move(done)); }),
       sync(self, incarnation, loop),
       pager(self, incarnation, config.prefetch,
             {.send = [this](dsm::NodeId to, std::span<const dsm::ObjectMsg> messages,
@@ -63,7 +64,11 @@ int Node::run() {
     sigaddset(&mask, SIGTERM);
     sigprocmask(SIG_BLOCK, &mask, nullptr);
     if (config.bind == BindMode::cores) {
-        log_info("bound to processors {}", bind_to_share(self, count));
+        const auto share = bind_to_share(self, count);
+        log_info("bound to processors {}", share.processors);
+        if (!share.alone) { // spinning would only keep the others from answering
+            loop.never_spin();
+        }
     }
     rpc::Reader first(from_launcher(true));
     const auto type = first.get<LaunchMsg>();
@@ -167,21 +172,20 @@ void Node::run_first(std::span<const std::byte> record) {
             return; // the end of the process says the rest
         }
         auto &first = *tasks.at(*id);
-        make_stack(first, config.stack_size,
-                   [this, id](std::int32_t made, std::uint64_t stack, std::uint64_t bytes) {
-                       const auto found = tasks.find(*id);
-                       if (found == tasks.end()) {
-                           return;
-                       }
-                       if (made != KERN_SUCCESS) {
-                           log_error("no stack of {} bytes for the first task (NORMA_STACK_SIZE, NORMA_MEMORY)",
-                                     config.stack_size);
-                           kill_task(*found->second, [] {});
-                           return;
-                       }
-                       found->second->add_thread(found->second->pid, self);
-                       command(*found->second, Command::run_main, {stack, bytes}, [](const Ack &) {});
-                   });
+        make_stack(first, config.stack_size, [this, id](std::int32_t made, std::uint64_t stack, std::uint64_t bytes) {
+            const auto found = tasks.find(*id);
+            if (found == tasks.end()) {
+                return;
+            }
+            if (made != KERN_SUCCESS) {
+                log_error("no stack of {} bytes for the first task (NORMA_STACK_SIZE, NORMA_MEMORY)",
+                          config.stack_size);
+                kill_task(*found->second, [] {});
+                return;
+            }
+            found->second->add_thread(found->second->pid, self);
+            command(*found->second, Command::run_main, {stack, bytes}, [](const Ack &) {});
+        });
     });
     *id = task.id;
 }
@@ -192,7 +196,9 @@ void Node::report_exit(int status, const std::string &note) {
     }
 }
 
-void Node::report_hosting() { to_launcher(rpc::Writer().put(LaunchMsg::hosting)); }
+void Node::report_hosting() {
+    to_launcher(rpc::Writer().put(LaunchMsg::hosting));
+}
 
 void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
     bool good = !record.empty();

@@ -32,11 +32,15 @@ Request about_object(Op op, const dsm::ObjectId &id) {
     return request;
 }
 
-dsm::NodeId home_of(const dsm::ObjectId &id) { return static_cast<dsm::NodeId>(id.home); }
+dsm::NodeId home_of(const dsm::ObjectId &id) {
+    return static_cast<dsm::NodeId>(id.home);
+}
 
 } // namespace
 
-void Node::use(const dsm::ObjectId &id) { ++objects[id].users; }
+void Node::use(const dsm::ObjectId &id) {
+    ++objects[id].users;
+}
 
 void Node::release(const dsm::ObjectId &id) {
     auto &object = objects.at(id);

@@ -18,7 +18,9 @@ Reply right_reply(const Right &right) {
     return reply;
 }
 
-Right right_of(const Task &task) { return {.kind = Right::Kind::task, .task = task.id, .thread = 0}; }
+Right right_of(const Task &task) {
+    return {.kind = Right::Kind::task, .task = task.id, .thread = 0};
+}
 
 TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     TaskImage image;
@@ -162,9 +164,8 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
             return;
         }
         found->second->successor = child.task;
-        node.kill_task(*found->second, [&node, id, child, request, done] {
-            finish_teleport(node, id, child, request, done);
-        });
+        node.kill_task(*found->second,
+                       [&node, id, child, request, done] { finish_teleport(node, id, child, request, done); });
     });
 }
 
@@ -225,9 +226,8 @@ void op_task_suspend(Node &node, const Request &request, Done done) {
         return;
     }
     ++task->suspend_count;
-    node.command(*task, Command::suspend_all, {}, [done](const Ack &ack) {
-        done(status_reply(ack.error == 0 ? KERN_SUCCESS : KERN_INVALID_TASK));
-    });
+    node.command(*task, Command::suspend_all, {},
+                 [done](const Ack &ack) { done(status_reply(ack.error == 0 ? KERN_SUCCESS : KERN_INVALID_TASK)); });
 }
 
 void op_task_resume(Node &node, const Request &request, Done done) {
@@ -240,18 +240,18 @@ void op_task_resume(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_SUCCESS));
         return;
     }
-    node.command(*task, Command::resume_all, {}, [done](const Ack &ack) {
-        done(status_reply(ack.error == 0 ? KERN_SUCCESS : KERN_INVALID_TASK));
-    });
+    node.command(*task, Command::resume_all, {},
+                 [done](const Ack &ack) { done(status_reply(ack.error == 0 ? KERN_SUCCESS : KERN_INVALID_TASK)); });
 }
 
 void op_task_wait(Node &node, const Request &request, Done done) {
     const auto id = request.target.task;
     if (const auto found = node.ended.find(id); found != node.ended.end()) {
         if (found->second.successor != 0) {
+            const auto successor = found->second.successor;
             auto follow = request;
-            follow.target.task = found->second.successor;
-            node.router.call(node_of(follow.target.task), std::move(follow), std::move(done), false);
+            follow.target.task = successor;
+            node.router.call(node_of(successor), std::move(follow), std::move(done), false);
             return;
         }
         Reply reply;

@@ -70,7 +70,8 @@ void op_task_threads(Node &node, const Request &request, Done done) {
             }
         }
         for (auto &[number, thread] : live.threads) {
-            const bool alive = std::find(tids.begin(), tids.end(), static_cast<std::uint64_t>(thread.tid)) != tids.end();
+            const bool alive =
+                std::find(tids.begin(), tids.end(), static_cast<std::uint64_t>(thread.tid)) != tids.end();
             if (!thread.ended && (thread.tid == 0 || alive)) {
                 reply.rights.push_back({.kind = Right::Kind::thread, .task = id, .thread = number});
             }
@@ -136,30 +137,30 @@ void Node::start_thread(Task &task, std::uint64_t number, Done done) {
         }
         done(status_reply(status));
     };
-    make_stack(task, bytes, [this, id, number, done, fail](std::int32_t status, std::uint64_t stack,
-                                                           std::uint64_t stack_bytes) {
-        const auto found = tasks.find(id);
-        if (status != KERN_SUCCESS || found == tasks.end()) {
-            fail(status == KERN_SUCCESS ? KERN_INVALID_TASK : status);
-            return;
-        }
-        auto &live = *found->second;
-        auto &starting = live.threads.at(number);
-        starting.stack = stack;
-        starting.stack_bytes = stack_bytes;
-        command(live, Command::thread_start, {starting.entry, starting.argument, stack, stack_bytes},
-                [this, id, number, done, fail](const Ack &ack) {
-                    const auto again = tasks.find(id);
-                    if (ack.error != 0 || again == tasks.end()) {
-                        fail(status_of(ack));
-                        return;
-                    }
-                    auto &started = again->second->threads.at(number);
-                    started.tid = static_cast<pid_t>(ack.value);
-                    started.sync_identity = sync_identity(self, started.tid);
-                    done(status_reply(KERN_SUCCESS));
-                });
-    });
+    make_stack(task, bytes,
+               [this, id, number, done, fail](std::int32_t status, std::uint64_t stack, std::uint64_t stack_bytes) {
+                   const auto found = tasks.find(id);
+                   if (status != KERN_SUCCESS || found == tasks.end()) {
+                       fail(status == KERN_SUCCESS ? KERN_INVALID_TASK : status);
+                       return;
+                   }
+                   auto &live = *found->second;
+                   auto &starting = live.threads.at(number);
+                   starting.stack = stack;
+                   starting.stack_bytes = stack_bytes;
+                   command(live, Command::thread_start, {starting.entry, starting.argument, stack, stack_bytes},
+                           [this, id, number, done, fail](const Ack &ack) {
+                               const auto again = tasks.find(id);
+                               if (ack.error != 0 || again == tasks.end()) {
+                                   fail(status_of(ack));
+                                   return;
+                               }
+                               auto &started = again->second->threads.at(number);
+                               started.tid = static_cast<pid_t>(ack.value);
+                               started.sync_identity = sync_identity(self, started.tid);
+                               done(status_reply(KERN_SUCCESS));
+                           });
+               });
 }
 
 void Node::make_stack(Task &task, std::uint64_t bytes,
@@ -179,10 +180,9 @@ void Node::make_stack(Task &task, std::uint64_t bytes,
         }
         std::vector<ProtectionChange> changed;
         found->second->map.protect(entry.start, kMapPage, false, VM_PROT_NONE, changed);
-        command(*found->second, Command::protect, {entry.start, kMapPage, VM_PROT_NONE},
-                [entry, done](const Ack &ack) {
-                    done(ack.error == 0 ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE, entry.start, entry.size);
-                });
+        command(*found->second, Command::protect, {entry.start, kMapPage, VM_PROT_NONE}, [entry, done](const Ack &ack) {
+            done(ack.error == 0 ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE, entry.start, entry.size);
+        });
     });
 }
 

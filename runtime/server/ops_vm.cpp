@@ -69,8 +69,7 @@ std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t by
 void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)> done) {
     const auto id = task.id;
     command(
-        task, Command::map,
-        {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), entry.offset},
+        task, Command::map, {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), entry.offset},
         [this, id, entry, done = std::move(done)](const Ack &ack) {
             const auto found = tasks.find(id);
             if (ack.error == 0 && found != tasks.end() && found->second->state == Task::State::running) {
@@ -180,10 +179,9 @@ void op_vm_protect(Node &node, const Request &request, Done done) {
     }
     std::vector<ProtectionChange> changed;
     const auto wanted = request.args[3];
-    const auto status = wanted > VM_PROT_ALL
-                            ? KERN_INVALID_ARGUMENT
-                            : task->map.protect(request.args[0], request.args[1], request.args[2] != 0,
-                                                static_cast<vm_prot_t>(wanted), changed);
+    const auto status = wanted > VM_PROT_ALL ? KERN_INVALID_ARGUMENT
+                                             : task->map.protect(request.args[0], request.args[1], request.args[2] != 0,
+                                                                 static_cast<vm_prot_t>(wanted), changed);
     if (status != KERN_SUCCESS || changed.empty()) {
         done(status_reply(status));
         return;

@@ -33,10 +33,8 @@ constexpr std::uint64_t kMostSamples = 1'000'000;
 void Probe::send(dsm::NodeId to, std::uint8_t kind, std::uint32_t record_bytes, std::uint32_t payload_bytes,
                  std::uint32_t reply_bytes) {
     std::vector<std::byte> record(std::max<std::size_t>(record_bytes, sizeof(BulkRecord)));
-    const BulkRecord head{.type = static_cast<std::uint8_t>(PeerMsg::bulk),
-                          .kind = kind,
-                          .reserved = {},
-                          .reply_bytes = reply_bytes};
+    const BulkRecord head{
+        .type = static_cast<std::uint8_t>(PeerMsg::bulk), .kind = kind, .reserved = {}, .reply_bytes = reply_bytes};
     std::memcpy(record.data(), &head, sizeof head);
     rpc::StagingPtr payload;
     if (payload_bytes > 0) {

@@ -51,8 +51,10 @@ std::vector<char *> pointers(std::vector<std::string> &strings) {
         _exit(127);
     }
     if (personality(ADDR_NO_RANDOMIZE) == -1) {
-        dprintf(STDERR_FILENO, "norma: address randomisation cannot be switched off (personality: %s); does a "
-                               "container forbid it?\n", strerror(errno));
+        dprintf(STDERR_FILENO,
+                "norma: address randomisation cannot be switched off (personality: %s); does a "
+                "container forbid it?\n",
+                strerror(errno));
         _exit(127);
     }
     execve(program.path.c_str(), argv, env);
@@ -139,9 +141,8 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
             task.commands.pop_front();
             task.command_out = false;
             const auto id = task.id;
-            pending.done({.error = static_cast<int>(head.args[1]),
-                          .value = head.args[2],
-                          .blob = {blob.begin(), blob.end()}});
+            pending.done(
+                {.error = static_cast<int>(head.args[1]), .value = head.args[2], .blob = {blob.begin(), blob.end()}});
             if (const auto again = tasks.find(id); again != tasks.end()) { // which `done` may have given a new command
                 next_command(*again->second);
             }

@@ -16,8 +16,12 @@ namespace {
 
 using Kind = Right::Kind;
 
-void serve_sync_create(Node &node, const Request &request, Done done) { node.sync.create(request, done); }
-void serve_sync_request(Node &node, const Request &request, Done done) { node.sync.request(request, std::move(done)); }
+void serve_sync_create(Node &node, const Request &request, Done done) {
+    node.sync.create(request, done);
+}
+void serve_sync_request(Node &node, const Request &request, Done done) {
+    node.sync.request(request, std::move(done));
+}
 
 void serve_sync_task_died(Node &node, const Request &request, Done done) {
     node.sync.task_died(request.args[0], request.args[1] != 0);
@@ -39,9 +43,15 @@ void serve_sync_task_moved(Node &node, const Request &request, Done done) {
     done(status_reply(KERN_SUCCESS));
 }
 
-void serve_attach(Node &node, const Request &request, Done done) { node.serve_attach(request, done); }
-void serve_detach(Node &node, const Request &request, Done done) { node.serve_detach(request, done); }
-void serve_destroy(Node &node, const Request &request, Done done) { node.serve_destroy(request, done); }
+void serve_attach(Node &node, const Request &request, Done done) {
+    node.serve_attach(request, done);
+}
+void serve_detach(Node &node, const Request &request, Done done) {
+    node.serve_detach(request, done);
+}
+void serve_destroy(Node &node, const Request &request, Done done) {
+    node.serve_destroy(request, done);
+}
 
 constexpr std::array kOperations{
     Operation{Op::task_clone, Kind::task, op_task_clone, false},
@@ -103,7 +113,9 @@ void answer(Task &task, int channel, const Reply &reply) {
     send_packet(channel, head_bytes, blob);
 }
 
-std::int32_t bad_port(Kind wanted) { return wanted == Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT; }
+std::int32_t bad_port(Kind wanted) {
+    return wanted == Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT;
+}
 
 } // namespace
 

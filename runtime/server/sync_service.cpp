@@ -7,9 +7,8 @@ void SyncService::create(const Request &request, const Done &done) {
     Reply reply;
     SyncId id = 0;
     const auto kind = static_cast<SyncKind>(request.args[0] <= 0xff ? request.args[0] : 0);
-    reply.status = request.args[1] > 0xffffffff
-                       ? KERN_INVALID_ARGUMENT
-                       : home_.create(kind, static_cast<std::uint32_t>(request.args[1]), id);
+    reply.status = request.args[1] > 0xffffffff ? KERN_INVALID_ARGUMENT
+                                                : home_.create(kind, static_cast<std::uint32_t>(request.args[1]), id);
     reply.vals[0] = id;
     done(reply);
 }

@@ -17,7 +17,9 @@ namespace norma::rt {
 enum class PeerMsg : std::uint8_t { coherence = 1, request, reply, bulk };
 
 using TaskId = std::uint64_t; // birth node 16 | its incarnation 16 | serial 32; 0 is none
-constexpr dsm::NodeId node_of(TaskId task) { return static_cast<dsm::NodeId>(task >> 48); }
+constexpr dsm::NodeId node_of(TaskId task) {
+    return static_cast<dsm::NodeId>(task >> 48);
+}
 
 // What a port name stands for.
 struct Right {

@@ -68,6 +68,14 @@ int signal_of_reading(const void *address) {
     return fault_signal;
 }
 
+// Has the next pages of the stack here, while their home still lives.
+[[gnu::noinline]] void use_stack() {
+    volatile std::byte room[16 * kPage];
+    for (std::size_t i = 0; i < sizeof room; i += kPage / 2) {
+        room[i] = std::byte{1};
+    }
+}
+
 // Kills the server of `node`: it is the parent of every task there.
 void kill_node(int node) {
     auto killer = norma::clone_to(node);
@@ -226,6 +234,7 @@ SYSTEM_CASE(death_of_left_node) {
     killer.release();
     task_t self = TASK_NULL;
     CHECK_KERN(KERN_SUCCESS, norma_task_teleport(mach_task_self(), TRUE, 1, &self));
+    use_stack();
     *word = 1;
     while (norma_task_clone(mach_task_self(), FALSE, 0, &self) != KERN_NODE_DOWN) {
         ::usleep(1000);
