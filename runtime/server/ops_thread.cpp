@@ -65,7 +65,7 @@ void op_task_threads(Node &node, const Request &request, Done done) {
         std::memcpy(tids.data(), ack.blob.data(), tids.size() * sizeof(std::uint64_t));
         Reply reply;
         for (const auto tid : tids) { // threads the program made by itself are met here for the first time
-            if (live.number_of(static_cast<pid_t>(tid)) == 0) {
+            if (!live.has_met(static_cast<pid_t>(tid))) {
                 live.add_thread(static_cast<pid_t>(tid), node.self);
             }
         }
@@ -219,7 +219,13 @@ void op_thread_suspend(Node &node, const Request &request, Done done) {
         return;
     }
     node.command(*task, Command::suspend_thread, {static_cast<std::uint64_t>(thread->tid)},
-                 [done](const Ack &ack) { done(status_reply(status_of(ack))); });
+                 [&node, id = task->id, number = request.target.thread, done](const Ack &ack) {
+                     const auto found = node.tasks.find(id);
+                     if (ack.error != 0 && found != node.tasks.end()) {
+                         --found->second->threads.at(number).suspend_count;
+                     }
+                     done(status_reply(status_of(ack)));
+                 });
 }
 
 void op_thread_resume(Node &node, const Request &request, Done done) {

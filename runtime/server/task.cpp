@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/task.hpp"
 
+#include <algorithm>
+
 namespace norma::rt {
 
 std::uint32_t Task::name(const Right &right) {
@@ -40,6 +42,10 @@ std::uint64_t Task::add_thread(pid_t tid, dsm::NodeId node) {
 Thread *Task::thread(std::uint64_t number) {
     const auto found = threads.find(number);
     return found == threads.end() ? nullptr : &found->second;
+}
+
+bool Task::has_met(pid_t tid) const {
+    return std::any_of(threads.begin(), threads.end(), [tid](const auto &entry) { return entry.second.tid == tid; });
 }
 
 std::uint64_t Task::number_of(pid_t tid) const {

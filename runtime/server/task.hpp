@@ -76,7 +76,9 @@ struct Task {
     Right right(std::uint32_t name) const; // kind none: no such name
     std::uint64_t add_thread(pid_t tid, dsm::NodeId node);
     Thread *thread(std::uint64_t number);
-    std::uint64_t number_of(pid_t tid) const; // 0: not known
+    std::uint64_t number_of(pid_t tid) const; // of a thread that lives; 0: not known
+    // Also of a thread that has said that it ends: the kernel may list it a moment longer.
+    bool has_met(pid_t tid) const;
 };
 
 inline std::uint64_t sync_identity(dsm::NodeId node, pid_t tid) {
