@@ -121,8 +121,51 @@ void forbid_userfaultfd() {
     }
 }
 
+// The programs where every user can read them, which the build folder may not be; gone with the test.
+class PublicCopy {
+  public:
+    PublicCopy() {
+        std::string pattern = (fs::temp_directory_path() / "norma-system-XXXXXX").string();
+        if (::mkdtemp(pattern.data()) == nullptr) {
+            throw_errno("mkdtemp");
+        }
+        folder_ = pattern;
+        const auto bin = fs::path(NORMA_PROGRAM).parent_path();
+        for (const auto &file : {bin / "norma", bin / "normad", fs::path(SYSTEM_APP)}) {
+            fs::copy_file(file, folder_ / file.filename());
+        }
+        for (const auto &file : fs::directory_iterator(bin.parent_path() / "lib")) {
+            if (file.path().filename().string().starts_with("libnorma.so")) {
+                fs::copy(file.path(), folder_ / file.path().filename(), fs::copy_options::copy_symlinks);
+            }
+        }
+        fs::permissions(folder_, fs::perms(0755));
+    }
+    ~PublicCopy() {
+        std::error_code ignored;
+        fs::remove_all(folder_, ignored);
+    }
+    PublicCopy(const PublicCopy &) = delete;
+    PublicCopy &operator=(const PublicCopy &) = delete;
+    std::string program(const std::string &original) const {
+        return (folder_ / fs::path(original).filename()).string();
+    }
+    std::string library_path() const { return "LD_LIBRARY_PATH=" + folder_.string(); }
+
+  private:
+    fs::path folder_;
+};
+
+const PublicCopy &public_copy() {
+    static const PublicCopy copy;
+    return copy;
+}
+
 void become_user() {
     if (::geteuid() == 0 && (::setgroups(0, nullptr) != 0 || ::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) {
+        ::_exit(125);
+    }
+    if (::chdir("/") != 0) { // where this is may be out of reach now
         ::_exit(125);
     }
 }
@@ -161,6 +204,12 @@ Job::Job(const JobSetup &setup, std::vector<std::string> words)
     }
     argv.insert(argv.end(), words.begin(), words.end());
     auto variables = environment(setup, marker_);
+    if (setup.as_user) {
+        for (auto &word : argv) {
+            word = word == NORMA_PROGRAM || word == SYSTEM_APP ? public_copy().program(word) : word;
+        }
+        variables.push_back(public_copy().library_path());
+    }
     const auto argv_list = pointers(argv);
     const auto env_list = pointers(variables);
     int out[2];

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <ostream>
 #include <unistd.h>
 
 namespace systest {
@@ -40,6 +41,10 @@ struct Run {
     std::vector<std::string> env{};
     std::string out{};
 };
+
+void PrintTo(const Run &run, std::ostream *out) {
+    *out << run.label;
+}
 
 class System : public ::testing::TestWithParam<Run> {};
 
