@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random runs of whole jobs: messages overtake each other at will, nodes die, late messages come twice. One number
-// reproduces a run: NORMA_CORE_SEED=n runs that one alone and prints its trace; NORMA_CORE_SEEDS=n runs n of them.
+// reproduces a run: CORE_SEED=n runs that one alone and prints its trace; CORE_SEEDS=n runs n of them.
 #include "tests/core_world.hpp"
 
 #include <gtest/gtest.h>
@@ -149,14 +149,14 @@ void run_seed(std::uint64_t seed, bool deadly, std::uint64_t &poisoned, std::uin
             text += trace[i] + "\n";
         }
         EXPECT_EQ(again.world().error(), run.world().error()) << "the run does not depend on the seed alone";
-        FAIL() << "NORMA_CORE_SEED=" << seed << ": " << run.world().error() << "\n" << text << again.world().describe();
+        FAIL() << "CORE_SEED=" << seed << ": " << run.world().error() << "\n" << text << again.world().describe();
     }
 }
 
 void run_seeds(bool deadly, std::uint64_t &poisoned, std::uint64_t &late) {
-    const std::uint64_t single = number_from("NORMA_CORE_SEED", 0);
+    const std::uint64_t single = number_from("CORE_SEED", 0);
     const std::uint64_t first = single != 0 ? single : 1;
-    const std::uint64_t last = single != 0 ? single : number_from("NORMA_CORE_SEEDS", 3000);
+    const std::uint64_t last = single != 0 ? single : number_from("CORE_SEEDS", 3000);
     for (std::uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
         run_seed(seed, deadly, poisoned, late);
     }
@@ -173,7 +173,7 @@ TEST(CoreRandom, NodesDieAndTheOthersGoOn) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
     run_seeds(true, poisoned, late);
-    if (number_from("NORMA_CORE_SEED", 0) == 0) {
+    if (number_from("CORE_SEED", 0) == 0) {
         EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
         EXPECT_GT(late, 0U) << "no message was ever late: the deaths do not reach what they should";
     }
