@@ -81,7 +81,7 @@ class Pager {
 
     // The last message of a transaction only lets the page's next one begin. It is kept back for a moment: it travels
     // with the next message to that node, and the thread that got the page runs before it is sent. The caller sends
-    // what is left a few microseconds later.
+    // what is left before any other message, and at the latest a few microseconds later.
     bool has_notices() const { return !notices_.empty(); }
     void send_notices();
 

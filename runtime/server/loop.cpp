@@ -129,13 +129,11 @@ bool Loop::may_spin(Clock::time_point now) {
 // Lets the threads that have just been woken have the core first, then sends the notices.
 void Loop::linger(bool busy) {
     const auto now = Clock::now();
-    const auto sent = transport_->counters().sent;
     if (lingering_since_ == Clock::time_point{}) {
         lingering_since_ = now;
-        sent_before_ = sent;
     }
     const auto left = kLinger - (now - lingering_since_);
-    if (left <= kNow || sent != sent_before_) {
+    if (left <= kNow) {
         send_notices();
     } else if (!dispatch(kNow)) { // usually a woken thread has come to its next fault already
         dispatch(busy || !transport_->arm() ? kNow : left);

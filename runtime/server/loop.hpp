@@ -36,8 +36,8 @@ class Loop {
     void stop() { stopping_ = true; }
     // The adaptive mode becomes the blocking one.
     void never_spin() { wait_ = wait_ == WaitMode::adaptive ? WaitMode::block : wait_; }
-    // Messages that may wait until the threads just woken have run. They go with the next message to the same node,
-    // right behind one of another kind, or a few microseconds later.
+    // Messages that may wait until the threads just woken have run. They go with the next message to the same node, or
+    // a few microseconds later.
     std::function<bool()> has_notices = [] { return false; };
     std::function<void()> send_notices = [] {};
     // Asked before it spins: whether a thread of this node waits for another node, so that its core has nothing better
@@ -63,7 +63,6 @@ class Loop {
     std::unordered_map<std::uint64_t, Clock::time_point> deadline_of_timer_;
     Clock::time_point last_event_{}, last_turn_{}, no_spin_before_{};
     Clock::time_point lingering_since_{}; // no value: not lingering
-    std::uint64_t sent_before_ = 0;       // messages, when it began
 };
 
 } // namespace norma::rt

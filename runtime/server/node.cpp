@@ -43,7 +43,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, Config settings)
     : self(node), count(nodes), config(std::move(settings)), loop(config.wait, config.spin),
       router(
           self, loop, config.call_timeout,
-          [this](dsm::NodeId to, const std::vector<std::byte> &record) { transport->send(to, record); },
+          [this](dsm::NodeId to, const std::vector<std::byte> &record) { send_request(to, record); },
           [this](const Request &request, Done done) { execute(request, std::move(done)); }),
       sync(self, incarnation, loop),
       pager(self, incarnation, config.prefetch,
@@ -233,6 +233,13 @@ void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std
         log_warning("node {} sent a record that is no good ({} bytes); it and any later one are dropped", from,
                     record.size());
     }
+}
+
+// What was done to pages comes first: whoever is let go on by this message (a lock is handed over, say) is likely to
+// touch the same pages, and would otherwise wait for the end of their last transaction.
+void Node::send_request(dsm::NodeId to, const std::vector<std::byte> &record) {
+    pager.send_notices();
+    transport->send(to, record);
 }
 
 // One or more records, one behind the other; a payload belongs to the first.

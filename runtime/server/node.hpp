@@ -98,6 +98,7 @@ class Node {
     void run_first(std::span<const std::byte> record);
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void node_down(dsm::NodeId node, const std::string &why);
+    void send_request(dsm::NodeId to, const std::vector<std::byte> &record);
     void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);
     bool coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void poison(dsm::Space &space, std::uint64_t address);
