@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -58,11 +57,6 @@ void Frames::drop(std::uint64_t page, std::uint64_t count) {
                   static_cast<off_t>(count * kPage)) != 0) {
         fail("fallocate(FALLOC_FL_PUNCH_HOLE) of frames");
     }
-}
-
-std::uint64_t Frames::resident_bytes() const {
-    struct stat info {};
-    return fstat(fd_, &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * 512 : 0;
 }
 
 } // namespace norma::dsm

@@ -22,7 +22,6 @@ class Frames {
     void write(std::uint64_t page, std::span<const std::byte> from);
     // Frees the frames and takes them out of every mapping at once.
     void drop(std::uint64_t page, std::uint64_t count);
-    std::uint64_t resident_bytes() const;
 
   private:
     int fd_;

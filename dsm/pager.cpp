@@ -58,11 +58,6 @@ std::uint64_t Pager::pages(const ObjectId &id) const {
 int Pager::frames_fd(const ObjectId &id) const {
     return find(id)->frames.fd();
 }
-bool Pager::mapped_here(const ObjectId &id) const {
-    const auto *object = find(id);
-    return object != nullptr && !object->spaces.empty();
-}
-
 void Pager::fault(Space &space, const PageFault &fault) {
     const auto *range = space.find(fault.address);
     if (range == nullptr) {

@@ -65,7 +65,6 @@ class Pager {
     bool knows(const ObjectId &id) const { return objects_.contains(id); }
     std::uint64_t pages(const ObjectId &id) const;
     int frames_fd(const ObjectId &id) const;
-    bool mapped_here(const ObjectId &id) const;
 
     // The task has mapped [address, address + pages) onto the object's frames from page `first` on. Called before any
     // thread of the task can touch the range.
