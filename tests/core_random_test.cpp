@@ -36,6 +36,7 @@ struct Character {
     std::uint64_t pages;
     unsigned accesses;
     unsigned writes;      // per cent
+    unsigned evictions;   // per cent
     unsigned eagerness;   // per cent: a new access rather than a delivery
     unsigned newest;      // per cent: deliver the newest message, which starves the others
     unsigned repeats;     // per cent
@@ -52,6 +53,7 @@ Character draw(Random &random, bool deadly) {
     result.pages = kPages[random.below(std::size(kPages))];
     result.accesses = static_cast<unsigned>(20 + random.below(150));
     result.writes = static_cast<unsigned>(5 + random.below(90));
+    result.evictions = random.chance(50) ? 20 : 0;
     result.eagerness = static_cast<unsigned>(5 + random.below(60));
     result.newest = random.chance(30) ? 70 : 0;
     result.repeats = random.chance(50) ? 5 : 0;
@@ -94,6 +96,10 @@ class RandomRun {
         // Half of all accesses meet on the first pages, or nobody would ever be in anybody's way.
         const PageIndex page = random_.below(random_.chance(50) ? std::min<std::uint64_t>(is_.pages, 3) : is_.pages);
         const auto window = static_cast<std::uint32_t>(1 + random_.below(is_.window));
+        if (random_.chance(is_.evictions)) {
+            world_.evict(node, page, window);
+            return;
+        }
         world_.access(node, page, random_.chance(is_.writes), window);
     }
 

@@ -93,6 +93,9 @@ inline Msg forward(std::uint64_t txn, NodeId requester, bool write, PageIndex ba
 inline Msg inval(std::uint64_t txn, PageIndex base = 0, std::uint64_t mask = 1) {
     return {.type = MsgType::inval, .txn = txn, .base = base, .mask = mask};
 }
+inline Msg release(PageIndex base = 0, std::uint64_t mask = 1) {
+    return {.type = MsgType::release, .base = base, .mask = mask};
+}
 inline Msg inval_ack(std::uint64_t txn, PageIndex base = 0, std::uint64_t mask = 1) {
     return {.type = MsgType::inval_ack, .txn = txn, .base = base, .mask = mask};
 }

@@ -71,7 +71,7 @@ TEST(CoreValidation, TypesThatDoNotExist) {
     Msg msg = get_read(1);
     msg.type = static_cast<MsgType>(0);
     expect_rejected(node(0), 1, msg);
-    msg.type = static_cast<MsgType>(9);
+    msg.type = static_cast<MsgType>(10);
     expect_rejected(node(0), 1, msg);
 }
 
@@ -96,9 +96,10 @@ TEST(CoreValidation, DataThatWasNotAskedFor) {
 
 TEST(CoreValidation, DoneOfSomebodyElseOrOfOtherPages) {
     State home = node(0);
-    message(home, 1, get_read(5));
-    expect_rejected(home, 2, done(1000));
-    expect_rejected(home, 1, done(1000, 0, 3));
+    message(home, 3, get_write(4));
+    message(home, 1, get_read(5)); // node 3 supplies
+    expect_rejected(home, 2, done(1001));
+    expect_rejected(home, 1, done(1001, 0, 3));
 }
 
 TEST(CoreValidation, DoneBeforeAnythingWasGiven) {
@@ -119,7 +120,8 @@ TEST(CoreValidation, AcknowledgementOfOtherPages) {
 
 TEST(CoreValidation, SecondRequestOfOneNodeForAQueuedPage) {
     State home = node(0);
-    message(home, 1, get_write(5));
+    message(home, 3, get_write(4));
+    message(home, 1, get_write(5)); // node 3 supplies
     message(home, 2, get_write(6));
     expect_rejected(home, 2, get_write(7));
 }

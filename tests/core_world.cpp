@@ -54,6 +54,11 @@ void World::access(NodeId node, PageIndex page, bool write, std::uint32_t window
     run(node, {.type = Event::Type::fault, .page = page, .write = write, .window = window}, {});
 }
 
+void World::evict(NodeId node, PageIndex page, std::uint32_t window) {
+    note("evict: " + place(node, page) + " window " + std::to_string(window));
+    run(node, {.type = Event::Type::evict, .page = page, .window = window}, {});
+}
+
 void World::deliver(std::size_t packet) {
     const Packet taken = std::move(flying_[packet]);
     std::swap(flying_[packet], flying_.back());
@@ -157,18 +162,22 @@ void World::drop(NodeId node, PageIndex page) {
 }
 
 void World::install(NodeId node, const Effect &effect, const Msg &msg, const std::vector<std::uint32_t> &payload) {
-    if (effect.base != msg.base || effect.mask != msg.mask) {
+    if (effect.base != msg.base || (effect.mask & ~msg.mask) != 0) {
         wrong("install of other pages than the message brought, node " + std::to_string(node));
         return;
     }
     std::size_t next = 0;
-    for_each_page(effect.base, effect.mask, [&](PageIndex page) {
+    for_each_page(msg.base, msg.mask, [&](PageIndex page) {
+        const auto bit = std::uint64_t{1} << (page - msg.base);
+        const std::uint32_t version = (msg.zero & bit) != 0 ? 0 : payload.at(next++);
+        if ((effect.mask & bit) == 0) {
+            return; // came too late
+        }
         Frame &frame = nodes_[node].frames[page];
         if (frame.mapping != Mapping::none) {
             wrong("install over a frame: " + place(node, page));
         }
-        const bool zero = (msg.zero >> (page - msg.base) & 1) != 0;
-        frame = {.mapping = mapping_for(effect.access), .version = zero ? 0 : payload.at(next++)};
+        frame = {.mapping = mapping_for(effect.access), .version = version};
     });
 }
 
@@ -262,7 +271,7 @@ void World::check_quiet() {
         if (!node.alive) {
             continue;
         }
-        if (waits(id) || node.state.pending_requests() != 0) {
+        if (waits(id) || node.state.pending_requests() != 0 || node.state.deferred_forwards() != 0) {
             wrong("node " + std::to_string(id) + " waits for ever");
         }
         if (node.state.open_transactions() != 0 || node.state.queued_gets() != 0) {

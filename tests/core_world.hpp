@@ -37,6 +37,7 @@ class World {
 
     // What can happen. A local thread uses a page: at once if its mapping allows, else it faults and waits.
     void access(NodeId node, PageIndex page, bool write, std::uint32_t window);
+    void evict(NodeId node, PageIndex page, std::uint32_t window);
     void deliver(std::size_t packet);
     // The same message once more, while the original goes on its way. Gets and forwards excepted: the protocol asks
     // the network not to repeat those.

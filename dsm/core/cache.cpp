@@ -2,7 +2,21 @@
 // The cache side: what this node holds, what it has asked for, and what it gives up.
 #include "dsm/core/sides.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace norma::dsm {
+
+namespace {
+
+bool overlap(const Msg &a, const Msg &b) {
+    const Msg &low = a.base < b.base ? a : b;
+    const Msg &high = a.base < b.base ? b : a;
+    const PageIndex distance = high.base - low.base;
+    return distance < kBatch && (low.mask >> distance & high.mask) != 0;
+}
+
+} // namespace
 
 void CacheSide::fault(PageIndex page, bool write, std::uint32_t window) {
     const State::CachePage &now = s_.cache_.look(page);
@@ -20,6 +34,23 @@ void CacheSide::fault(PageIndex page, bool write, std::uint32_t window) {
     entry.want |= write ? kWantWrite : kWantRead;
     if (entry.request == kNoSlot) {
         ask(page, write, window);
+    }
+}
+
+// Only a wish: the pages stay until the home takes them, so that no race comes of it. At the home there is no way out.
+void CacheSide::evict(PageIndex page, std::uint32_t window) {
+    if (s_.is_home() || s_.down_[s_.home_]) {
+        return;
+    }
+    const std::uint64_t mask = held(page, low_bits(window), UINT64_MAX);
+    if (mask != 0) {
+        send_home({.type = MsgType::release, .base = page, .mask = mask});
+    }
+}
+
+void CacheSide::fetch(PageIndex page) {
+    if (s_.cache_.look(page).request == kNoSlot) {
+        ask(page, true, 1);
     }
 }
 
@@ -59,7 +90,7 @@ std::uint32_t CacheSide::find_request(const Msg &msg) const {
     return request.number == msg.request && request.base == msg.base ? slot : kNoSlot;
 }
 
-void CacheSide::on_data(const Msg &msg) {
+void CacheSide::on_data(NodeId from, const Msg &msg) {
     const std::uint32_t slot = find_request(msg);
     if (slot == kNoSlot) {
         // A failure notice or the home's death ended the request, and the home has been told what was not accepted.
@@ -74,11 +105,13 @@ void CacheSide::on_data(const Msg &msg) {
         return;
     }
     const Access got = msg.write ? Access::write : Access::read;
-    if (msg.mask != 0) {
-        emit(Effect::Type::install, msg.base, msg.mask, got);
+    const std::uint64_t accepted = in_time(msg);
+    if (accepted != 0) {
+        emit(Effect::Type::install, msg.base, accepted, got);
     }
-    set_access(msg.base, msg.mask, got, msg.txn);
-    conclude(slot, msg.txn, msg.mask, got);
+    set_access(msg.base, accepted, got);
+    concern(msg.base, accepted, msg.txn);
+    conclude(slot, from == s_.home_ ? 0 : msg.txn, accepted, got);
 }
 
 void CacheSide::on_grant(const Msg &msg) {
@@ -93,9 +126,10 @@ void CacheSide::on_grant(const Msg &msg) {
         return;
     }
     // Access to bytes that are not here would be access to zeros: such a page is left out and asked for with its data.
-    const std::uint64_t accepted = having(msg.base, msg.mask, Access::read);
-    set_access(msg.base, accepted, Access::write, msg.txn);
-    conclude(slot, msg.txn, accepted, Access::write);
+    const std::uint64_t accepted = having(msg.base, in_time(msg), Access::read);
+    set_access(msg.base, accepted, Access::write);
+    concern(msg.base, accepted, msg.txn);
+    conclude(slot, 0, accepted, Access::write);
 }
 
 void CacheSide::on_fail(const Msg &msg) {
@@ -112,17 +146,18 @@ void CacheSide::on_fail(const Msg &msg) {
     if (msg.lost) {
         const std::uint64_t stranded = held(msg.base, msg.mask, UINT64_MAX);
         if (stranded != 0) {
-            drop(msg.base, stranded);
+            drop(msg.base, stranded, 0);
         }
-        set_access(msg.base, msg.mask, Access::lost, msg.txn);
+        set_access(msg.base, msg.mask, Access::lost);
         emit(Effect::Type::resolve, msg.base, msg.mask, Access::lost);
         for_each_bit(msg.mask, [&](std::uint32_t i) { s_.cache_.at(msg.base + i).want = 0; });
     }
     conclude(slot, msg.txn, 0, Access::none);
 }
 
-// The request is over: wakes threads, tells the home, and asks again for what threads still wait for. In this order:
-// a thread must not wait for the bookkeeping, and an early next request only has to queue at the home.
+// The request is over: wakes threads, tells the home if it waits for that (txn is not 0), serves who waited for the
+// pages to come, and asks again for what threads still want. In this order: a thread must not wait for the bookkeeping,
+// and a forward must not wait for a request that the home will only look at when the forward has been answered.
 void CacheSide::conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t accepted, Access got) {
     const State::Request request = s_.requests_[slot];
     s_.requests_.give_back(slot);
@@ -132,50 +167,102 @@ void CacheSide::conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t ac
     if (txn != 0) {
         send_home({.type = MsgType::done, .txn = txn, .base = request.base, .mask = accepted});
     }
-    std::uint64_t wanted = 0;
     for (std::uint32_t i = 0; i < request.count; ++i) {
         State::CachePage &page = s_.cache_.at(request.base + i);
         page.request = kNoSlot;
         if ((accepted >> i & 1) != 0) {
             page.want &= got == Access::write ? 0 : kWantWrite;
         }
-        wanted |= std::uint64_t{page.want != 0} << i;
     }
-    for_each_bit(wanted, [&](std::uint32_t i) {
-        const PageIndex page = request.base + i;
-        ask(page, (s_.cache_.look(page).want & kWantWrite) != 0, 1);
-    });
+    supply_deferred();
+    ask_again(request);
+}
+
+// Page by page: they were left out of the answer because something sets them apart.
+void CacheSide::ask_again(const State::Request &request) {
+    for (std::uint32_t i = 0; i < request.count; ++i) {
+        const State::CachePage &page = s_.cache_.look(request.base + i);
+        if (page.want != 0 && page.request == kNoSlot) {
+            ask(request.base + i, (page.want & kWantWrite) != 0, 1);
+        }
+    }
 }
 
 void CacheSide::on_forward(const Msg &msg) {
-    const std::uint64_t supplied = held(msg.base, msg.mask, msg.txn);
-    if (supplied != 0) {
-        protect(msg.base, supplied);
-        emit(Effect::Type::stage, msg.base, supplied);
-        if (msg.write) {
-            drop(msg.base, supplied);
+    if (!on_its_way(msg)) {
+        supply(msg);
+    } else if (!defer(msg)) {
+        ++s_.rejected_;
+    }
+}
+
+// The home made this node the owner and goes on from there, but its data has been overtaken.
+bool CacheSide::on_its_way(const Msg &forward) const {
+    const std::uint64_t missing = having(forward.base, forward.mask, Access::none);
+    bool result = false;
+    for_each_bit(missing, [&](std::uint32_t i) { result |= s_.cache_.look(forward.base + i).request != kNoSlot; });
+    return result;
+}
+
+// A page has one transaction at a time, so only a requester that has died since can have left a forward behind: there
+// is at most one for each page and requester. That bounds the list.
+bool CacheSide::defer(const Msg &forward) {
+    for (const Msg &other : s_.deferred_) {
+        if (other.requester == forward.requester && overlap(other, forward)) {
+            return false;
         }
     }
+    s_.deferred_.push_back(forward);
+    return true;
+}
+
+void CacheSide::supply_deferred() {
+    if (s_.deferred_.empty()) {
+        return;
+    }
+    std::vector<Msg> forwards = std::exchange(s_.deferred_, {});
+    for (const Msg &forward : forwards) {
+        if (on_its_way(forward)) {
+            s_.deferred_.push_back(forward);
+        } else {
+            supply(forward);
+        }
+    }
+}
+
+std::uint64_t CacheSide::supply(const Msg &forward) {
+    const std::uint64_t supplied = held(forward.base, forward.mask, forward.txn);
+    if (supplied != 0) {
+        protect(forward.base, supplied);
+        emit(Effect::Type::stage, forward.base, supplied);
+        if (forward.write) {
+            drop(forward.base, supplied, forward.txn);
+        }
+    }
+    concern(forward.base, forward.mask, forward.txn);
     // Sent even when nothing is supplied: the requester's done is what ends the transaction.
-    send(s_.to_self_, s_.self_, msg.requester,
+    send(s_.to_self_, s_.self_, forward.requester,
          {.type = MsgType::data,
-          .write = msg.write,
-          .txn = msg.txn,
-          .request = msg.request,
-          .base = msg.base,
+          .write = forward.write,
+          .txn = forward.txn,
+          .request = forward.request,
+          .base = forward.base,
           .mask = supplied},
          out_);
+    return supplied;
 }
 
 void CacheSide::on_inval(const Msg &msg) {
     const std::uint64_t dropped = held(msg.base, msg.mask, msg.txn);
     if (dropped != 0) {
-        drop(msg.base, dropped);
+        drop(msg.base, dropped, msg.txn);
     }
+    concern(msg.base, msg.mask, msg.txn);
     send_home({.type = MsgType::inval_ack, .txn = msg.txn, .base = msg.base, .mask = msg.mask});
 }
 
 void CacheSide::on_home_down() {
+    s_.deferred_.clear(); // of a dead node's bookkeeping
     for (std::uint32_t slot = 0; slot < s_.requests_.end(); ++slot) {
         if (!s_.requests_.in_use(slot)) {
             continue;
@@ -193,10 +280,11 @@ void CacheSide::on_home_down() {
     }
 }
 
-void CacheSide::drop(PageIndex base, std::uint64_t mask) {
+void CacheSide::drop(PageIndex base, std::uint64_t mask, std::uint64_t txn) {
     protect(base, mask);
     emit(Effect::Type::drop, base, mask);
-    set_access(base, mask, Access::none, 0);
+    set_access(base, mask, Access::none);
+    concern(base, mask, txn);
 }
 
 // Takes write access away, so that what is read afterwards is final.
@@ -226,12 +314,24 @@ std::uint64_t CacheSide::having(PageIndex base, std::uint64_t mask, Access acces
     return result;
 }
 
-void CacheSide::set_access(PageIndex base, std::uint64_t mask, Access access, std::uint64_t epoch) {
+// The pages of an answer that no newer transaction has concerned: its messages may have overtaken the answer.
+std::uint64_t CacheSide::in_time(const Msg &answer) const {
+    std::uint64_t result = 0;
+    for_each_bit(answer.mask, [&](std::uint32_t i) {
+        result |= std::uint64_t{s_.cache_.look(answer.base + i).epoch < answer.txn} << i;
+    });
+    return result;
+}
+
+void CacheSide::concern(PageIndex base, std::uint64_t mask, std::uint64_t txn) {
     for_each_bit(mask, [&](std::uint32_t i) {
         State::CachePage &page = s_.cache_.at(base + i);
-        page.access = access;
-        page.epoch = epoch;
+        page.epoch = std::max(page.epoch, txn);
     });
+}
+
+void CacheSide::set_access(PageIndex base, std::uint64_t mask, Access access) {
+    for_each_bit(mask, [&](std::uint32_t i) { s_.cache_.at(base + i).access = access; });
 }
 
 void CacheSide::emit(Effect::Type type, PageIndex base, std::uint64_t mask, Access access) {

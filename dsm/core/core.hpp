@@ -43,18 +43,19 @@ enum class MsgType : std::uint8_t {
     inval_ack, // sharer -> home
     data,      // owner -> requester: the pages (payload: those in mask & ~zero, in order of page)
     grant,     // home -> requester: the access you asked for, for pages whose data you hold already
-    done,      // requester -> home: over; mask = the pages accepted. The page's next transaction may start.
+    done,      // requester -> home, if neither is the supplier: over; mask = the pages accepted
     fail,      // home -> requester: the supplier died; pages that did not arrive are not coming
+    release,   // holder -> home: I should like to be rid of these pages; until you take them they stay
 };
 
 // One message about one object. Fields that a type does not use are 0.
 struct Msg {
     MsgType type{};
-    bool write = false;        // get, forward, data, grant: exclusive access wanted or given
-    bool have = false;         // get: I hold a readable copy of base
-    NodeId requester = 0;      // forward
-    std::uint32_t count = 0;   // get: size of the window, 1 .. kBatch
-    std::uint64_t txn = 0;     // all but get: the home's number of the transaction, the page epoch; never reused
+    bool write = false;      // get, forward, data, grant: exclusive access wanted or given
+    bool have = false;       // get: I hold a readable copy of base
+    NodeId requester = 0;    // forward
+    std::uint32_t count = 0; // get: size of the window, 1 .. kBatch
+    std::uint64_t txn = 0;   // all but get, release: the home's number of the transaction, the page epoch; never reused
     std::uint64_t request = 0; // get, forward, data, grant, fail: the requester's own number, echoed; never reused
     PageIndex base = 0;
     std::uint64_t mask = 0; // all but get: bit i is page base + i
@@ -64,12 +65,13 @@ struct Msg {
 };
 
 struct Event {
-    enum class Type : std::uint8_t { fault, message, node_down } type{};
+    enum class Type : std::uint8_t { fault, evict, message, node_down } type{};
     // fault: a local thread touched `page` and the mapping did not allow it. `window` (1 .. kBatch) is how many pages
     // from `page` on the caller would like to have; only the first is owed.
     PageIndex page = 0;
     bool write = false;
     std::uint32_t window = 1;
+    // evict: what is held of the `window` pages from `page` on should leave this node.
     // message, node_down
     NodeId from = 0;
     Msg msg{};
@@ -137,6 +139,7 @@ class State {
     }
     bool pending(PageIndex page) const { return cache_.look(page).request != kNoSlot; }
     std::size_t pending_requests() const { return requests_.used(); }
+    std::size_t deferred_forwards() const { return deferred_.size(); }
 
     // Directory side; meaningful at the home.
     NodeId owner(PageIndex page) const { return directory_.look(page).owner; }
@@ -162,7 +165,7 @@ class State {
     friend class Inbox;
 
     struct CachePage {
-        std::uint64_t epoch = 0;         // the transaction that gave the present access
+        std::uint64_t epoch = 0;         // the newest transaction that is known here to have concerned the page
         std::uint32_t request = kNoSlot; // the request under way that covers the page
         Access access = Access::none;
         std::uint8_t want = 0; // what local threads wait for: kWantRead, kWantWrite
@@ -189,10 +192,11 @@ class State {
         NodeId from = 0;
         bool write = false;
         bool have = false;
+        bool release = false; // not for the page but to be rid of it; request, write and have mean nothing
     };
     enum class Phase : std::uint8_t {
         invalidating, // waits for the acknowledgements of `waiting`
-        answering,    // waits for the requester's done
+        answering,    // a third node supplies; waits for the requester's done
     };
     struct Transaction {
         std::uint64_t number = 0;
@@ -213,6 +217,7 @@ class State {
     std::uint64_t next_transaction_;
     PageTable<CachePage> cache_;
     Slab<Request> requests_;
+    std::vector<Msg> deferred_; // forwards of pages that are on their way here from the home, in order of arrival
     PageTable<DirectoryPage> directory_;
     Slab<Transaction> transactions_;
     Slab<Get> queue_;

@@ -2,6 +2,7 @@
 // A state as bytes, for comparing, and as text, for people.
 #include "dsm/core/sides.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <type_traits>
 #include <utility>
@@ -35,7 +36,8 @@ const char *name(Access access) {
 }
 
 const char *name(MsgType type) {
-    constexpr const char *kNames[] = {"?", "get", "forward", "inval", "inval_ack", "data", "grant", "done", "fail"};
+    constexpr const char *kNames[] = {"?",    "get",   "forward", "inval", "inval_ack",
+                                      "data", "grant", "done",    "fail",  "release"};
     const auto index = static_cast<unsigned>(type);
     return index < std::size(kNames) ? kNames[index] : kNames[0];
 }
@@ -74,6 +76,17 @@ std::vector<std::uint8_t> State::canonical() const {
         bytes.put(is_base ? requests_[page.request].count : 0);
         bytes.put(is_base && requests_[page.request].write);
     });
+    std::vector<Msg> deferred = deferred_; // the order among them makes no difference
+    std::sort(deferred.begin(), deferred.end());
+    for (const Msg &forward : deferred) {
+        bytes.put(forward.txn);
+        bytes.put(forward.base);
+        bytes.put(forward.mask);
+        bytes.put(forward.requester);
+        bytes.put(forward.request);
+        bytes.put(forward.write);
+    }
+    bytes.put(std::uint64_t{0}); // no transaction has number 0
     const auto put_get = [&](const Get &get) {
         bytes.put(get.request);
         bytes.put(get.base);
@@ -81,6 +94,7 @@ std::vector<std::uint8_t> State::canonical() const {
         bytes.put(get.from);
         bytes.put(get.write);
         bytes.put(get.have);
+        bytes.put(get.release);
     };
     directory_.for_each([&](PageIndex index, const DirectoryPage &page) {
         bytes.put(index);
@@ -119,6 +133,9 @@ std::string State::describe() const {
         text += std::string((page.want & kWantRead) != 0 ? ", wants read" : "") +
                 ((page.want & kWantWrite) != 0 ? ", wants write" : "") + "\n";
     });
+    for (const Msg &forward : deferred_) {
+        text += "  deferred: " + norma::dsm::describe(forward) + "\n";
+    }
     directory_.for_each([&](PageIndex index, const DirectoryPage &page) {
         if (page.owner == home_ && page.sharers.none() && page.busy == kNoSlot && !page.lost) {
             return;

@@ -5,26 +5,48 @@
 namespace norma::dsm {
 
 void DirectorySide::on_get(NodeId from, const Msg &msg) {
-    const Get get{.request = msg.request,
-                  .base = msg.base,
-                  .count = msg.count,
-                  .next = kNoSlot,
-                  .from = from,
-                  .write = msg.write,
-                  .have = msg.have};
-    Page &page = s_.directory_.at(msg.base);
+    accept({.request = msg.request,
+            .base = msg.base,
+            .count = msg.count,
+            .next = kNoSlot,
+            .from = from,
+            .write = msg.write,
+            .have = msg.have,
+            .release = false});
+}
+
+// Page by page: who else holds them, and so what has to be done, may differ.
+void DirectorySide::on_release(NodeId from, const Msg &msg) {
+    for_each_bit(msg.mask, [&](std::uint32_t i) {
+        accept({.request = 0,
+                .base = msg.base + i,
+                .count = 1,
+                .next = kNoSlot,
+                .from = from,
+                .write = false,
+                .have = false,
+                .release = true});
+    });
+}
+
+void DirectorySide::accept(const Get &get) {
+    Page &page = s_.directory_.at(get.base);
     if (page.busy == kNoSlot) {
         start(get);
-    } else if (queued(page, from)) {
-        ++s_.rejected_; // a node has one request at a time for a page; this also bounds the queue
-    } else {
+    } else if (!queued(page, get)) {
         enqueue(page, get);
+    } else if (!get.release) {
+        ++s_.rejected_; // a node has one request at a time for a page; this also bounds the queue
     }
 }
 
 void DirectorySide::start(const Get &get) {
     Page &page = s_.directory_.at(get.base);
     NORMA_CHECK(page.busy == kNoSlot);
+    if (get.release) {
+        start_removal(get);
+        return;
+    }
     if (!get.have && holds(page, get.from)) {
         forget(page, get.from); // it knows best what it holds; without this it would be granted nothing for ever
     }
@@ -46,6 +68,33 @@ void DirectorySide::start(const Get &get) {
         opening.waiting = rivals(page, opening.supplier);
     }
     opening.mask |= extras(opening);
+    begin(opening);
+}
+
+// A holder wants to be rid of its copy. If the home has one, it may simply go. Otherwise the home takes the page as if
+// a thread there wanted to write: another node's copy would do too, but that node might die while this copy goes.
+void DirectorySide::start_removal(const Get &get) {
+    const Page &page = s_.directory_.at(get.base);
+    if (page.lost || !holds(page, get.from) || get.from == s_.self_) {
+        return;
+    }
+    if (!holds(page, s_.self_)) {
+        own_copy_.fetch(get.base);
+        return;
+    }
+    Transaction opening{.number = s_.next_transaction_++,
+                        .get = get,
+                        .mask = 1,
+                        .waiting = {},
+                        .supplier = get.from,
+                        .phase = State::Phase::invalidating,
+                        .upgrade = false};
+    opening.waiting.set(get.from);
+    begin(opening);
+}
+
+void DirectorySide::begin(const Transaction &opening) {
+    const Get &get = opening.get;
     const std::uint32_t slot = s_.transactions_.take(opening);
     Transaction &transaction = s_.transactions_[slot];
     for_each_bit(transaction.mask, [&](std::uint32_t i) {
@@ -123,8 +172,12 @@ void DirectorySide::advance(std::uint32_t slot) {
     Transaction &transaction = s_.transactions_[slot];
     if (s_.down_[transaction.get.from]) {
         close(slot);
+    } else if (transaction.get.release) {
+        remove(slot);
     } else if (transaction.upgrade) {
-        grant(transaction);
+        grant(slot);
+    } else if (transaction.supplier == s_.self_) {
+        supply(slot);
     } else if (s_.down_[transaction.supplier]) {
         restart(slot);
     } else {
@@ -132,15 +185,39 @@ void DirectorySide::advance(std::uint32_t slot) {
     }
 }
 
-void DirectorySide::grant(Transaction &transaction) {
+void DirectorySide::remove(std::uint32_t slot) {
+    const Get &get = s_.transactions_[slot].get;
+    forget(s_.directory_.at(get.base), get.from);
+    close(slot);
+}
+
+// The record says already that the requester is the owner.
+void DirectorySide::grant(std::uint32_t slot) {
+    const Transaction &transaction = s_.transactions_[slot];
     drop_own_copy(transaction);
-    transaction.phase = State::Phase::answering;
-    send_to(transaction.get.from, {.type = MsgType::grant,
-                                   .write = true,
-                                   .txn = transaction.number,
-                                   .request = transaction.get.request,
-                                   .base = transaction.get.base,
-                                   .mask = transaction.mask});
+    const Msg msg{.type = MsgType::grant,
+                  .write = true,
+                  .txn = transaction.number,
+                  .request = transaction.get.request,
+                  .base = transaction.get.base,
+                  .mask = transaction.mask};
+    if (transaction.get.from == s_.self_) {
+        own_copy_.on_grant(msg);
+    } else {
+        send_to(transaction.get.from, msg);
+    }
+    close(slot);
+}
+
+// From the home's own copy. Nothing can go wrong on the way but the requester's death, so the record is true from now
+// on, and nobody has to report.
+void DirectorySide::supply(std::uint32_t slot) {
+    const Transaction &transaction = s_.transactions_[slot];
+    const std::uint64_t supplied = own_copy_.supply(forward_of(transaction));
+    NORMA_CHECK(supplied == transaction.mask);
+    for_each_bit(transaction.mask,
+                 [&](std::uint32_t i) { commit(transaction, s_.directory_.at(transaction.get.base + i), true); });
+    close(slot);
 }
 
 void DirectorySide::forward(Transaction &transaction) {
@@ -148,13 +225,17 @@ void DirectorySide::forward(Transaction &transaction) {
         drop_own_copy(transaction);
     }
     transaction.phase = State::Phase::answering;
-    send_to(transaction.supplier, {.type = MsgType::forward,
-                                   .write = transaction.get.write,
-                                   .requester = transaction.get.from,
-                                   .txn = transaction.number,
-                                   .request = transaction.get.request,
-                                   .base = transaction.get.base,
-                                   .mask = transaction.mask});
+    send_to(transaction.supplier, forward_of(transaction));
+}
+
+Msg DirectorySide::forward_of(const Transaction &transaction) const {
+    return {.type = MsgType::forward,
+            .write = transaction.get.write,
+            .requester = transaction.get.from,
+            .txn = transaction.number,
+            .request = transaction.get.request,
+            .base = transaction.get.base,
+            .mask = transaction.mask};
 }
 
 // The home's copy goes last, when only the requester or the supplier has the page beside it: until then it is what
@@ -167,7 +248,7 @@ void DirectorySide::drop_own_copy(const Transaction &transaction) {
         page.sharers.reset(s_.self_);
     });
     if (mask != 0) {
-        own_copy_.drop(transaction.get.base, mask);
+        own_copy_.drop(transaction.get.base, mask, transaction.number);
     }
 }
 
@@ -259,9 +340,9 @@ DirectorySide::Get DirectorySide::dequeue(Page &page) {
     return get;
 }
 
-bool DirectorySide::queued(const Page &page, NodeId from) const {
+bool DirectorySide::queued(const Page &page, const Get &get) const {
     for (std::uint32_t slot = page.queue_first; slot != kNoSlot; slot = s_.queue_[slot].next) {
-        if (s_.queue_[slot].from == from) {
+        if (s_.queue_[slot].from == get.from && s_.queue_[slot].release == get.release) {
             return true;
         }
     }

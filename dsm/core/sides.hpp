@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The two sides of a node's share of an object. They talk by messages, also where both are at the home; the one
-// exception is the home's own copy, which the directory takes away by a direct call.
+// The two sides of a node's share of an object. They talk by messages, also where both are at the home. The exception
+// is what the directory does to the home's own copy: supply, access and removal are direct calls, so that the copy and
+// the record change at the same moment.
 #pragma once
 
 #include "dsm/core/core.hpp"
@@ -39,22 +40,33 @@ class CacheSide {
     CacheSide(State &state, Outbox &out) : s_(state), out_(out) {}
 
     void fault(PageIndex page, bool write, std::uint32_t window);
-    void on_data(const Msg &msg);
+    void evict(PageIndex page, std::uint32_t window);
+    // Asks for a page that no thread waits for, unless it is being asked for.
+    void fetch(PageIndex page);
+    void on_data(NodeId from, const Msg &msg);
     void on_grant(const Msg &msg);
     void on_forward(const Msg &msg);
     void on_inval(const Msg &msg);
     void on_fail(const Msg &msg);
     void on_home_down();
 
+    // Sends the pages of a forward that are held here, gives them up if they are wanted for writing, and returns them.
+    std::uint64_t supply(const Msg &forward);
     // Gives up the pages of mask, all of which are held here.
-    void drop(PageIndex base, std::uint64_t mask);
+    void drop(PageIndex base, std::uint64_t mask, std::uint64_t txn);
 
   private:
     void ask(PageIndex page, bool write, std::uint32_t window);
     std::uint32_t window_from(PageIndex page, std::uint32_t window) const;
     std::uint32_t find_request(const Msg &msg) const;
     void conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t accepted, Access got);
-    void set_access(PageIndex base, std::uint64_t mask, Access access, std::uint64_t epoch);
+    void ask_again(const State::Request &request);
+    bool on_its_way(const Msg &forward) const;
+    bool defer(const Msg &forward);
+    void supply_deferred();
+    std::uint64_t in_time(const Msg &answer) const;
+    void concern(PageIndex base, std::uint64_t mask, std::uint64_t txn);
+    void set_access(PageIndex base, std::uint64_t mask, Access access);
     std::uint64_t held(PageIndex base, std::uint64_t mask, std::uint64_t txn) const;
     std::uint64_t having(PageIndex base, std::uint64_t mask, Access access) const;
     void protect(PageIndex base, std::uint64_t mask);
@@ -70,6 +82,7 @@ class DirectorySide {
     DirectorySide(State &state, Outbox &out) : s_(state), out_(out), own_copy_(state, out) {}
 
     void on_get(NodeId from, const Msg &msg);
+    void on_release(NodeId from, const Msg &msg);
     void on_inval_ack(NodeId from, const Msg &msg);
     void on_done(NodeId from, const Msg &msg);
     void on_node_down(NodeId node);
@@ -79,12 +92,18 @@ class DirectorySide {
     using Get = State::Get;
     using Transaction = State::Transaction;
 
+    void accept(const Get &get);
     void start(const Get &get);
+    void start_removal(const Get &get);
+    void begin(const Transaction &opening);
     std::uint64_t extras(const Transaction &transaction) const;
     bool fits(const Transaction &transaction, const Page &page) const;
     void advance(std::uint32_t slot);
-    void grant(Transaction &transaction);
+    void remove(std::uint32_t slot);
+    void grant(std::uint32_t slot);
+    void supply(std::uint32_t slot);
     void forward(Transaction &transaction);
+    Msg forward_of(const Transaction &transaction) const;
     void restart(std::uint32_t slot);
     void abandon(std::uint32_t slot);
     void commit(const Transaction &transaction, Page &page, bool accepted);
@@ -95,7 +114,7 @@ class DirectorySide {
 
     void enqueue(Page &page, const Get &get);
     Get dequeue(Page &page);
-    bool queued(const Page &page, NodeId from) const;
+    bool queued(const Page &page, const Get &get) const;
     void drop_queued(Page &page, NodeId from);
 
     NodeSet rivals(const Page &page, NodeId requester) const;

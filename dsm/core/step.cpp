@@ -41,6 +41,11 @@ class Inbox {
             NORMA_CHECK(event.page < s_.pages_);
             cache_.fault(event.page, event.write, std::clamp(event.window, 1U, kBatch));
             break;
+        case Event::Type::evict:
+            NORMA_CHECK(event.page < s_.pages_);
+            cache_.evict(event.page, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+                                         event.window, 1, std::min<std::uint64_t>(kBatch, s_.pages_ - event.page))));
+            break;
         case Event::Type::message:
             take_message(event.from, event.msg);
             break;
@@ -86,6 +91,8 @@ class Inbox {
         switch (msg.type) {
         case MsgType::get:
             return directory_.on_get(from, msg);
+        case MsgType::release:
+            return directory_.on_release(from, msg);
         case MsgType::inval_ack:
             return directory_.on_inval_ack(from, msg);
         case MsgType::done:
@@ -95,7 +102,7 @@ class Inbox {
         case MsgType::inval:
             return cache_.on_inval(msg);
         case MsgType::data:
-            return cache_.on_data(msg);
+            return cache_.on_data(from, msg);
         case MsgType::grant:
             return cache_.on_grant(msg);
         case MsgType::fail:
@@ -114,6 +121,8 @@ class Inbox {
         case MsgType::get:
             return to_home && msg.count >= 1 && msg.count <= std::min<std::uint64_t>(kBatch, s_.pages_ - msg.base) &&
                    (msg.write || !msg.have);
+        case MsgType::release:
+            return to_home && msg.mask != 0;
         case MsgType::inval_ack:
             return to_home && msg.txn != 0 && msg.mask != 0;
         case MsgType::done:

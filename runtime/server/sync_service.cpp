@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/sync_service.hpp"
 
+#include <algorithm>
+
 namespace norma::rt {
 
 void SyncService::create(const Request &request, const Done &done) {
@@ -23,7 +25,7 @@ void SyncService::request(const Request &request, Done done) {
     pending_[key] = {.waiter = waiter, .done = std::move(done), .timer = 0};
     Outcomes outcomes;
     home_.request(op, request.args[0], waiter, outcomes);
-    deliver(outcomes);
+    deliver(std::move(outcomes));
     const auto timeout = static_cast<std::int64_t>(request.args[2]);
     const auto waiting = pending_.find(key);
     if (waiting != pending_.end() && timeout >= 0) {
@@ -32,12 +34,16 @@ void SyncService::request(const Request &request, Done done) {
             late.timer = 0;
             Outcomes ended;
             home_.cancel(late.waiter, ended);
-            deliver(ended);
+            deliver(std::move(ended));
         });
     }
 }
 
-void SyncService::deliver(const Outcomes &outcomes) {
+// The other nodes' outcomes go first: a thread of this node that is woken may take this very core, and what has not
+// been sent by then waits until it gives the core back.
+void SyncService::deliver(Outcomes outcomes) {
+    std::stable_partition(outcomes.begin(), outcomes.end(),
+                          [this](const auto &outcome) { return outcome.to.node != self_; });
     for (const auto &outcome : outcomes) {
         auto found = pending_.extract(Key{outcome.to.node, outcome.to.call});
         if (found.empty()) {
@@ -70,21 +76,21 @@ void SyncService::task_died(TaskId task, bool cleanly) {
     Outcomes outcomes;
     cleanly ? home_.task_left(task, outcomes) : home_.task_died(task, outcomes);
     forget([task](const Waiter &waiter) { return waiter.task == task; });
-    deliver(outcomes);
+    deliver(std::move(outcomes));
 }
 
 void SyncService::thread_died(std::uint64_t thread) {
     Outcomes outcomes;
     home_.thread_died(thread, outcomes);
     forget([thread](const Waiter &waiter) { return waiter.thread == thread; });
-    deliver(outcomes);
+    deliver(std::move(outcomes));
 }
 
 void SyncService::node_died(dsm::NodeId node) {
     Outcomes outcomes;
     home_.node_died(node, outcomes);
     forget([node](const Waiter &waiter) { return waiter.node == node; });
-    deliver(outcomes);
+    deliver(std::move(outcomes));
 }
 
 } // namespace norma::rt

@@ -11,7 +11,8 @@ namespace norma::rt {
 
 class SyncService {
   public:
-    SyncService(dsm::NodeId self, std::uint32_t incarnation, Loop &loop) : home_(self, incarnation), loop_(loop) {}
+    SyncService(dsm::NodeId self, std::uint32_t incarnation, Loop &loop)
+        : self_(self), home_(self, incarnation), loop_(loop) {}
 
     void create(const Request &request, const Done &done);
     void request(const Request &request, Done done);
@@ -27,9 +28,10 @@ class SyncService {
         Done done;
         std::uint64_t timer; // 0: none
     };
-    void deliver(const Outcomes &outcomes);
+    void deliver(Outcomes outcomes);
     template <class Match> void forget(Match match); // waits of the dead
 
+    dsm::NodeId self_;
     SyncHome home_;
     Loop &loop_;
     std::map<Key, Pending> pending_;
