@@ -181,6 +181,18 @@ TEST(CoreQueue, FutureGetOfTheRequesterWaitsForItsOwnDone) {
     EXPECT_EQ(message(home, 1, done(1001)), Lines{"to 2: inval base 0 mask 0x1 txn 1002"});
 }
 
+// Found by the model: a stream of windows could have kept a get for their second page waiting for ever.
+TEST(CoreQueue, AWindowDoesNotOvertakeWhoWaitsForItsFurtherPages) {
+    State home = node(0);
+    give(home, 4, true, {0, 2});
+    message(home, 1, get_write(5, {0, 2}));
+    message(home, 2, get_write(6, {0, 2}));
+    message(home, 3, get_write(7, {1, 1}));
+    EXPECT_EQ(message(home, 1, done(1001, 0, 3)),
+              (Lines{"to 1: forward write base 0 mask 0x1 txn 1002 request 6 for 2",
+                     "to 1: forward write base 1 mask 0x1 txn 1003 request 7 for 3"}));
+}
+
 TEST(CoreQueue, AnswersOfTheHomeAreFollowedAtOnceByTheNext) {
     State home = shared();
     message(home, 3, get_write(5)); // waits for 1 and 2

@@ -102,6 +102,18 @@ TEST(CoreValidation, DoneOfSomebodyElseOrOfOtherPages) {
     expect_rejected(home, 1, done(1001, 0, 3));
 }
 
+TEST(CoreValidation, DataThatNobodyWasToldToSendTheHome) {
+    State home = node(0);
+    message(home, 3, get_write(4));
+    fault(home, 0, false); // node 3 supplies, in transaction 1001
+    State copy = home;
+    EXPECT_EQ(message(copy, 2, data(1001, 1, false, 0, 0)), Lines{});
+    EXPECT_EQ(message(copy, 3, data(1000, 1, false, 0, 0)), Lines{});
+    EXPECT_EQ(copy, home);
+    EXPECT_EQ(message(copy, 3, data(1001, 1, false)), (Lines{"install 0 read", "resolve 0 read"}));
+    EXPECT_FALSE(copy.busy(0));
+}
+
 TEST(CoreValidation, DoneBeforeAnythingWasGiven) {
     State home = node(0);
     message(home, 1, get_read(5));

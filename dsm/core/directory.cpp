@@ -126,7 +126,9 @@ std::uint64_t DirectorySide::extras(const Transaction &transaction) const {
 
 bool DirectorySide::fits(const Transaction &transaction, const Page &page) const {
     const Get &get = transaction.get;
-    if (page.busy != kNoSlot || page.lost || holds(page, get.from) != transaction.upgrade) {
+    // Between the end of one transaction and the next the page is free, but not for those who did not wait.
+    const bool free = page.busy == kNoSlot && page.queue_first == kNoSlot;
+    if (!free || page.lost || holds(page, get.from) != transaction.upgrade) {
         return false;
     }
     if (!transaction.upgrade && supplier_of(page, get.write) != transaction.supplier) {
@@ -308,6 +310,12 @@ void DirectorySide::serve_queues(PageIndex base, std::uint64_t mask) {
             start(dequeue(page));
         }
     });
+}
+
+bool DirectorySide::awaits(NodeId from, const Msg &data) const {
+    const std::uint32_t slot = find_transaction(data);
+    return slot != kNoSlot && s_.transactions_[slot].get.from == s_.self_ && s_.transactions_[slot].supplier == from &&
+           s_.transactions_[slot].phase == State::Phase::answering;
 }
 
 std::uint32_t DirectorySide::find_transaction(const Msg &msg) const {

@@ -86,6 +86,8 @@ class DirectorySide {
     void on_inval_ack(NodeId from, const Msg &msg);
     void on_done(NodeId from, const Msg &msg);
     void on_node_down(NodeId node);
+    // Whether a transaction of the home's own waits for this data message.
+    bool awaits(NodeId from, const Msg &data) const;
 
   private:
     using Page = State::DirectoryPage;

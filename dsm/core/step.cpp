@@ -102,6 +102,11 @@ class Inbox {
         case MsgType::inval:
             return cache_.on_inval(msg);
         case MsgType::data:
+            // The home knows who was told to send it what; a forged answer must not end its request.
+            if (s_.is_home() && !directory_.awaits(from, msg)) {
+                ++s_.late_;
+                return;
+            }
             return cache_.on_data(from, msg);
         case MsgType::grant:
             return cache_.on_grant(msg);
