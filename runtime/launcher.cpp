@@ -116,7 +116,6 @@ int Job::run() {
     while (alive() > 0) {
         wait_for_events();
         handle_sockets();
-        handle_deaths();
         handle_signals();
         handle_deadline();
         if (killed_ && !deadline_) {
@@ -157,16 +156,20 @@ void Job::wait_for_events() {
     ::poll(fds.data(), fds.size(), timeout);
 }
 
+// A SIGCHLD that has been read must be followed by a look at the children: nothing else says that one has ended.
 void Job::handle_signals() {
+    bool child_ended = false;
     while (const auto signal = signals_.next()) {
         if (*signal == SIGCHLD) {
-            continue;
-        }
-        if (phase_ == Phase::ending) {
+            child_ended = true;
+        } else if (phase_ == Phase::ending) {
             kill_all(); // asked twice, or impatient with a job that ends slowly
         } else {
             shut_down(128 + *signal);
         }
+    }
+    if (child_ended) {
+        handle_deaths();
     }
 }
 

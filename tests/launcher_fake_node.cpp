@@ -75,6 +75,11 @@ void start(Reader &reader) {
         ::usleep(300'000);
         ::kill(::getpid(), SIGKILL);
     }
+    if (told_to("hang-up")) {
+        ::usleep(300'000);
+        ::close(kLaunchFd);
+        ::pause(); // the launcher kills it
+    }
 }
 
 std::vector<std::string> strings(Reader &reader) {

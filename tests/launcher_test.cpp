@@ -133,6 +133,7 @@ class Launcher {
         pollfd ready{output_, POLLIN, 0};
         if (::poll(&ready, 1, 15'000) <= 0) {
             ADD_FAILURE() << "silent for 15 s after: " << said_;
+            ::kill(pid_, SIGKILL);
             return false;
         }
         char bytes[4096];
@@ -207,6 +208,15 @@ TEST_F(LauncherTest, OtherNodesGoOnWithoutOneThatDied) {
                              "fake node 1: told that 2 is down: killed by signal 9"}) {
         EXPECT_TRUE(launcher.heard(told)) << launcher.said();
     }
+}
+
+// It ends between the look at it and the reading of SIGCHLD.
+TEST_F(LauncherTest, NoDeathGoesUnnoticed) {
+    ::setenv("LAUNCHER_SLOW_WAIT", "1", 1);
+    Launcher launcher(job(2, kSleeper), "0:hang-up,1:end-when-peer-dies");
+    ::unsetenv("LAUNCHER_SLOW_WAIT");
+    EXPECT_EQ(launcher.exit_status(), 3);
+    EXPECT_TRUE(launcher.heard("norma: node 0 is gone (killed by signal 9)\n")) << launcher.said();
 }
 
 TEST_F(LauncherTest, EndsWhenTheFirstTaskIsLost) {
