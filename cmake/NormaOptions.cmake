@@ -2,6 +2,7 @@
 # The options a user may set, the build type, and the flags that follow from them.
 
 option(NORMA_BUILD_TESTS "Build the tests (needs GoogleTest)" ON)
+option(NORMA_FUZZ "Build the program that libFuzzer drives (needs clang)" OFF)
 set(NORMA_SANITIZE "" CACHE STRING "Sanitizers for everything that is built: address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)

@@ -12,6 +12,8 @@
 namespace norma::dsm {
 
 inline constexpr std::uint64_t kPage = rpc::kPageBytes;
+// A stream that has proved itself asks for this many full batches at once.
+inline constexpr std::uint32_t kBatchesAhead = 4;
 
 // A thread that waits for a page; kept until the core resolves the page.
 struct Waiting {

@@ -46,28 +46,31 @@ void Pager::share(LocalObject &object) {
     }
 }
 
+void Space::split(std::uint64_t address) {
+    auto next = ranges.upper_bound(address);
+    if (next == ranges.begin()) {
+        return;
+    }
+    auto &left = std::prev(next)->second;
+    const auto keep = (address - left.start) / kPage;
+    if (keep == 0 || keep >= left.pages) {
+        return;
+    }
+    auto right = left;
+    right.start = address;
+    right.pages -= keep;
+    right.first += keep;
+    left.pages = keep;
+    ranges.emplace(address, right);
+}
+
 void Pager::unmap(Space &space, std::uint64_t address, std::uint64_t pages) {
     const auto end = address + pages * kPage;
-    std::vector<Space::Range> cut;
-    for (auto &[start, range] : space.ranges) {
-        if (range.start < end && address < range.start + range.pages * kPage) {
-            cut.push_back(range);
-        }
-    }
-    for (const auto &range : cut) {
-        space.ranges.erase(range.start);
-        if (range.start < address) {
-            auto left = range;
-            left.pages = (address - range.start) / kPage;
-            space.ranges[left.start] = left;
-        }
-        const auto range_end = range.start + range.pages * kPage;
-        if (end < range_end) {
-            const auto skipped = (end - range.start) / kPage;
-            space.ranges[end] = {
-                .start = end, .pages = range.pages - skipped, .object = range.object, .first = range.first + skipped};
-        }
-        auto &object = *range.object;
+    space.split(address);
+    space.split(end);
+    for (auto next = space.ranges.lower_bound(address); next != space.ranges.end() && next->first < end;) {
+        auto &object = *next->second.object;
+        next = space.ranges.erase(next);
         waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
             return waiting.space == &space && waiting.fault.address >= address && waiting.fault.address < end;
         });
@@ -86,6 +89,12 @@ void Pager::unmap_all(Space &space) {
             std::erase_if(range.object->waiting, [&](const Waiting &waiting) { return waiting.space == &space; });
     }
     space.ranges.clear();
+}
+
+void Pager::for_each_core(const std::function<void(const State &)> &visit) const {
+    for (const auto &[id, object] : objects_) {
+        visit(object->core);
+    }
 }
 
 } // namespace norma::dsm

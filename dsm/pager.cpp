@@ -6,13 +6,6 @@
 
 namespace norma::dsm {
 
-namespace {
-
-// A stream that has proved itself asks for this many full batches at once.
-constexpr std::uint32_t kBatchesAhead = 4;
-
-} // namespace
-
 Pager::Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks)
     : self_(self), incarnation_(incarnation), prefetch_(std::clamp(prefetch, 1U, kBatch)), hooks_(std::move(hooks)) {}
 
@@ -66,9 +59,7 @@ void Pager::fault(Space &space, const PageFault &fault) {
     ++(fault.write ? counters_.faults_write : counters_.faults_read);
     auto &object = *range->object;
     const auto page = range->first + (fault.address - range->start) / kPage;
-    const auto room = range->first + range->pages - page;
-    const auto limit = std::min<std::uint64_t>(std::uint64_t{prefetch_} * kBatchesAhead, room);
-    const auto window = object.streams.window(page, static_cast<std::uint32_t>(limit));
+    const auto window = this->window(object, *range, page);
     Event event;
     event.type = Event::Type::fault;
     event.page = page;
@@ -84,6 +75,22 @@ void Pager::fault(Space &space, const PageFault &fault) {
         event.window = std::min(window - ahead, prefetch_);
         run(object, event, {});
     }
+}
+
+// How many pages from `page` on to ask for.
+std::uint32_t Pager::window(LocalObject &object, const Space::Range &range, PageIndex page) const {
+    const auto room = range.first + range.pages - page;
+    const auto limit =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{prefetch_} * kBatchesAhead, room));
+    switch (range.advice) {
+    case Advice::random:
+        return 1;
+    case Advice::sequential:
+        return limit;
+    case Advice::none:
+        break;
+    }
+    return object.streams.window(page, limit);
 }
 
 bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload) {
@@ -104,8 +111,9 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     event.type = Event::Type::message;
     event.from = from;
     event.msg = msg;
+    const auto rejected = object->core.rejected();
     run(*object, event, payload);
-    return true;
+    return object->core.rejected() == rejected;
 }
 
 void Pager::node_down(NodeId node) {

@@ -23,16 +23,21 @@ struct Waiting;
 
 // The memory of one local task, as far as coherent objects are mapped into it. Owned by the task's record; the pager
 // keeps a pointer in each object that is mapped here, so a space outlives its mappings (unmap_all() first).
+// How a program says it will use a range; the pager then need not guess from the faults.
+enum class Advice : std::uint8_t { none, random, sequential };
+
 struct Space {
     explicit Space(int userfault_fd) : userfault(userfault_fd) {}
     struct Range {
         std::uint64_t start = 0, pages = 0;
         LocalObject *object = nullptr;
         PageIndex first = 0; // the object's page at `start`
+        Advice advice = Advice::none;
     };
     Userfault userfault;
     std::map<std::uint64_t, Range> ranges; // by start
     const Range *find(std::uint64_t address) const;
+    void split(std::uint64_t address); // the range with the address inside, so that one begins there
 };
 
 // A message and the object it is about.
@@ -73,8 +78,16 @@ class Pager {
     void unmap(Space &space, std::uint64_t address, std::uint64_t pages);
     void unmap_all(Space &space);
 
+    // Of the parts of [address, address + pages) that are mapped: how threads will use them from now on;
+    void advise(Space &space, std::uint64_t address, std::uint64_t pages, Advice advice);
+    // bring a copy here, of as many pages as a stream would have under way, without waiting for them;
+    void fetch(Space &space, std::uint64_t address, std::uint64_t pages);
+    // let what is held leave this node. A hint: a page may also stay.
+    void evict(Space &space, std::uint64_t address, std::uint64_t pages);
+
     void fault(Space &space, const PageFault &fault);
-    // `payload` may be of any size; a message whose payload does not fit its masks is refused (false).
+    // `payload` may be of any size. False: its sender cannot have sent it, because the payload does not fit the masks
+    // or because the protocol has no such message there and then; it was ignored.
     bool message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload);
     void node_down(NodeId node);
 
@@ -86,9 +99,11 @@ class Pager {
 
     const PagerCounters &counters() const { return counters_; }
     bool threads_wait() const { return waiting_ > 0; } // for a page
+    void for_each_core(const std::function<void(const State &)> &visit) const;
 
   private:
     LocalObject *find(const ObjectId &id) const;
+    std::uint32_t window(LocalObject &object, const Space::Range &range, PageIndex page) const;
     void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
     void share(LocalObject &object);
     void register_range(LocalObject &object, Space &space, const Space::Range &range);

@@ -28,12 +28,36 @@ bool nodes_plausible(const MessageHeader &header, const Expected &expected) {
            header.source_incarnation != kNoIncarnation;
 }
 
-bool incarnations_current(const MessageHeader &header, const Expected &expected) {
+Verdict judge_incarnations(const MessageHeader &header, const Expected &expected) {
     const auto known = expected.peers[header.source];
-    return header.destination_incarnation == expected.incarnation && (known == 0 || known == header.source_incarnation);
+    if (header.destination_incarnation != expected.incarnation) {
+        return Verdict::incarnation;
+    }
+    if (known == kNoIncarnation) {
+        return Verdict::gone;
+    }
+    return known == 0 || known == header.source_incarnation ? Verdict::ok : Verdict::incarnation;
 }
 
 } // namespace
+
+const char *describe(Verdict verdict) {
+    switch (verdict) {
+    case Verdict::ok:
+        return "it is good";
+    case Verdict::garbage:
+        return "it is no message of a node server";
+    case Verdict::version:
+        return "it is of another version of the protocol";
+    case Verdict::key:
+        return "it is of another job";
+    case Verdict::incarnation:
+        return "it is from or for another life of a node";
+    case Verdict::gone:
+        break;
+    }
+    return "its sender is gone";
+}
 
 Verdict decode_message(std::span<const std::byte> front, std::span<const std::byte> data, const Expected &expected,
                        Message &message) {
@@ -60,8 +84,8 @@ Verdict decode_message(std::span<const std::byte> front, std::span<const std::by
     if (!nodes_plausible(header, expected)) {
         return Verdict::garbage;
     }
-    if (!incarnations_current(header, expected)) {
-        return Verdict::incarnation;
+    if (const auto verdict = judge_incarnations(header, expected); verdict != Verdict::ok) {
+        return verdict;
     }
     message.header = header;
     message.record = head.subspan(kHeaderBytes, header.record_bytes);

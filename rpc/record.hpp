@@ -49,8 +49,16 @@ static_assert(offsetof(MessageHeader, source_incarnation) == 24);
 static_assert(offsetof(MessageHeader, destination_incarnation) == 28);
 static_assert(offsetof(MessageHeader, record_bytes) == 32 && offsetof(MessageHeader, payload_bytes) == 36);
 
-// Why a message is not taken. `incarnation`: it is from, or for, a former life of a node.
-enum class Verdict : std::uint8_t { ok, garbage, version, key, incarnation };
+// Why a message is not taken.
+enum class Verdict : std::uint8_t {
+    ok,
+    garbage,
+    version,
+    key,
+    incarnation, // from, or for, another life of a node
+    gone,        // from a node that has been disconnected: it was on its way
+};
+const char *describe(Verdict verdict); // "it is for another job"
 
 // Incarnations count from 1. In a table of peers, 0 stands for a node that has not been connected yet (any incarnation
 // is taken, the caller waits for connect() to tell), and kNoIncarnation for one from which nothing is wanted any more.

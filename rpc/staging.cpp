@@ -45,15 +45,16 @@ void StagingPool::give_back(StagingBuffer *buffer) {
 }
 
 void StagingPool::grow() {
-    auto slab = std::make_unique<Slab>();
-    slab->buffers.resize(kBuffersPerSlab);
     slabs_.reserve(slabs_.size() + 1);
+    auto owner = std::make_unique<Slab>();
+    owner->buffers.resize(kBuffersPerSlab);
     free_.reserve((slabs_.size() + 1) * kBuffersPerSlab);
     void *base =
         ::mmap(nullptr, kSlabBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         throw std::bad_alloc();
     }
+    auto *slab = slabs_.emplace_back(std::move(owner)).get(); // owns the memory even if it cannot be registered
     slab->base = static_cast<std::byte *>(base);
     slab->registration = registrar_.add ? registrar_.add(slab->base, kSlabBytes) : nullptr;
     for (std::size_t i = kBuffersPerSlab; i-- > 0;) {
@@ -63,7 +64,6 @@ void StagingPool::grow() {
         buffer.registration = slab->registration;
         free_.push_back(&buffer);
     }
-    slabs_.push_back(std::move(slab));
 }
 
 void StagingPool::retire() {

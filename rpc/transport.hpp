@@ -40,18 +40,29 @@ struct Handlers {
     std::function<void(NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload)> message;
     // The connection to a peer is gone for good. Called once per peer, never from inside send().
     std::function<void(NodeId peer, const std::string &why)> down;
+    // A message was dropped unread, and counted. Not called for what a disconnected peer had still sent.
+    std::function<void(const char *why)> dropped;
+};
+
+// Which RDMA device the kind "verbs" uses; what is not set is chosen.
+struct VerbsSettings {
+    std::string device{}; // empty: any
+    unsigned port = 0;    // 0: any
+    int gid_index = -1;   // -1: any
 };
 
 struct Options {
     NodeId self = 0;
-    std::string kind = "ucx";      // ucx (its own choice), tcp, shm
+    std::string kind = "ucx";      // ucx (its own choice), tcp, shm, verbs
     std::uint64_t job_key = 0;     // in every message; others are dropped and counted
     std::uint32_t incarnation = 1; // of this node server
+    VerbsSettings verbs{};
 };
 
 struct Counters {
     std::uint64_t sent = 0, received = 0, bytes_sent = 0, bytes_received = 0;
     std::uint64_t dropped_garbage = 0, dropped_key = 0, dropped_version = 0, dropped_incarnation = 0;
+    std::uint64_t dropped_late = 0; // of peers that had been disconnected
 };
 
 class Transport {

@@ -21,10 +21,13 @@ bool valid_inheritance(vm_inherit_t inheritance) {
     return inheritance <= VM_INHERIT_NONE;
 }
 
+bool valid_behavior(vm_behavior_t behavior) {
+    return behavior >= VM_BEHAVIOR_DEFAULT && behavior <= VM_BEHAVIOR_RSEQNTL;
+}
+
 bool valid_attributes(const MapEntry &entry) {
     return valid_protection(entry.protection) && valid_protection(entry.max_protection) &&
-           valid_inheritance(entry.inheritance) && entry.behavior >= VM_BEHAVIOR_DEFAULT &&
-           entry.behavior <= VM_BEHAVIOR_DONTNEED;
+           valid_inheritance(entry.inheritance) && valid_behavior(entry.behavior);
 }
 
 bool valid_geometry(const MapEntry &entry) {
@@ -206,6 +209,23 @@ kern_return_t AddressMap::inherit(std::uint64_t address, std::uint64_t size, vm_
     if (!valid_inheritance(inheritance)) {
         return KERN_INVALID_ARGUMENT;
     }
+    return change(address, size, [inheritance](MapEntry &entry) { entry.inheritance = inheritance; });
+}
+
+kern_return_t AddressMap::set_behavior(std::uint64_t address, std::uint64_t size, vm_behavior_t behavior) {
+    if (!valid_behavior(behavior)) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    return change(address, size, [behavior](MapEntry &entry) { entry.behavior = behavior; });
+}
+
+kern_return_t AddressMap::check_mapped(std::uint64_t address, std::uint64_t size) const {
+    const auto range = round_outward(address, size);
+    return size == 0 || (range && covered(*range)) ? KERN_SUCCESS : KERN_INVALID_ADDRESS;
+}
+
+// Of a range without holes; else nothing changes.
+template <class Change> kern_return_t AddressMap::change(std::uint64_t address, std::uint64_t size, Change change) {
     if (size == 0) {
         return KERN_SUCCESS;
     }
@@ -217,7 +237,7 @@ kern_return_t AddressMap::inherit(std::uint64_t address, std::uint64_t size, vm_
     split_at(range->end());
     for (auto entry = first_ending_after(range->start); entry != entries_.end() && entry->start < range->end();
          ++entry) {
-        entry->inheritance = inheritance;
+        change(*entry);
     }
     merge_around(*range);
     return KERN_SUCCESS;

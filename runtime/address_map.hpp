@@ -138,6 +138,10 @@ class AddressMap {
 
     // KERN_INVALID_ARGUMENT (no such attribute), KERN_INVALID_ADDRESS (a hole).
     kern_return_t inherit(std::uint64_t address, std::uint64_t size, vm_inherit_t inheritance);
+    // The same. Only behaviors that last: WILLNEED and DONTNEED are no attributes but orders.
+    kern_return_t set_behavior(std::uint64_t address, std::uint64_t size, vm_behavior_t behavior);
+    // KERN_INVALID_ADDRESS unless there are no holes.
+    kern_return_t check_mapped(std::uint64_t address, std::uint64_t size) const;
 
     // The entry that holds an address, or null. Pointers and spans into the map last until the next change.
     const MapEntry *lookup(std::uint64_t address) const;
@@ -154,6 +158,7 @@ class AddressMap {
     std::optional<Range> round_outward(std::uint64_t address, std::uint64_t size) const;
     Iterator first_ending_after(std::uint64_t address);
     bool covered(Range range) const;
+    template <class Change> kern_return_t change(std::uint64_t address, std::uint64_t size, Change change);
     void split_at(std::uint64_t address);
     void merge_around(Range range);
 

@@ -25,7 +25,10 @@ enum class UffdMode : std::uint8_t { automatic, user };
 
 // The values in force. A default-made one holds no defaults: only load_config() makes a usable one.
 struct Config {
-    std::string transport; // ucx, tcp, shm
+    std::string transport;    // ucx, tcp, shm, verbs
+    std::string verbs_device; // empty: any
+    std::uint32_t verbs_port = 0;
+    std::int32_t verbs_gid_index = -1;
     WaitMode wait{};
     std::chrono::nanoseconds spin{};
     std::chrono::milliseconds call_timeout{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/devices.hpp"
 
+#include "rpc/verbs/devices.hpp"
 #include "runtime/values.hpp"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <hwloc.h>
 #include <infiniband/verbs.h>
 #include <memory>
+#include <stdexcept>
 #include <ucp/api/ucp.h>
 #include <ucs/config/global_opts.h>
 #include <uct/api/uct.h>
@@ -121,6 +123,24 @@ std::vector<std::string> rdma_devices() {
         names.push_back(describe(devices.get()[i]));
     }
     return names;
+}
+
+RdmaReport rdma_report(const Config &config) {
+    RdmaReport report;
+    const auto candidates = rpc::verbs::find_candidates(rpc::verbs::system_provider());
+    for (const auto &candidate : candidates) {
+        report.addresses.push_back(candidate.text());
+    }
+    try {
+        report.choice = rpc::verbs::choose(candidates, {.device = config.verbs_device,
+                                                        .port = config.verbs_port,
+                                                        .gid_index = config.verbs_gid_index})
+                            .text();
+        report.usable = true;
+    } catch (const std::runtime_error &error) {
+        report.choice = error.what();
+    }
+    return report;
 }
 
 Topology topology() {

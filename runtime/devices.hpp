@@ -2,6 +2,8 @@
 // The network and the processors of this machine, as the libraries that norma uses see them.
 #pragma once
 
+#include "runtime/config.hpp"
+
 #include <string>
 #include <vector>
 
@@ -12,6 +14,13 @@ std::string ucx_version();
 std::vector<std::string> ucx_transports();
 // "mlx5_0 (port 1 active, Ethernet)".
 std::vector<std::string> rdma_devices();
+// The addresses at which this machine can be reached over RDMA, and which of them -x verbs uses, or why none.
+struct RdmaReport {
+    std::vector<std::string> addresses; // "rxe0 port 1 GID 1 (10.77.0.1, RoCE v2, MTU 1024, active)"
+    std::string choice;
+    bool usable = false;
+};
+RdmaReport rdma_report(const Config &config);
 
 struct Topology {
     unsigned packages = 0, numa_nodes = 0, cores = 0, threads = 0;

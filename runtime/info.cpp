@@ -70,6 +70,14 @@ Section host_section(const Findings &findings) {
              {"limit: address space", limit(host.space_limit)}}};
 }
 
+Section network_section(const Findings &findings) {
+    return {"Network",
+            {{"UCX transports", list(findings.transports)},
+             {"RDMA devices", list(findings.rdma_devices)},
+             {"RDMA addresses", list(findings.rdma.addresses)},
+             {"-x verbs would use", findings.rdma.usable ? findings.rdma.choice : "none"}}};
+}
+
 Section topology_section() {
     const Topology found = topology();
     return {"Processors (hwloc)",
@@ -92,14 +100,12 @@ Findings find_out(const char *const *environment) {
     findings.host = probe_host(findings.config);
     findings.transports = ucx_transports();
     findings.rdma_devices = rdma_devices();
+    findings.rdma = rdma_report(findings.config);
     return findings;
 }
 
 std::vector<Section> describe(const Findings &findings) {
-    return {build_section(),
-            fault_section(findings.host.userfault),
-            host_section(findings),
-            {"Network", {{"UCX transports", list(findings.transports)}, {"RDMA devices", list(findings.rdma_devices)}}},
+    return {build_section(), fault_section(findings.host.userfault), host_section(findings), network_section(findings),
             topology_section()};
 }
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each.
-// Each packet is one record: type, then the fields listed, in rpc/wire encoding.
+// Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
 
 namespace norma::rt {
 
@@ -11,19 +17,76 @@ inline constexpr int kLaunchFd = 3;                         // the node server f
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 
 enum class LaunchMsg : std::uint8_t {
-    // node server -> launcher
-    ready = 1, // bytes: transport address
-    exited,    // i32 status as wait(2) has it, string note (empty, or why): the first task has ended, the job is over
-    fatal,     // string: this node server cannot go on; it exits after this
-    connected, // every peer is connected
-    hosting,   // the first task runs on this node from now on
-    // launcher -> node server
-    job = 64, // u64 job_key: the first record of all
-    start,    // u16 nodes, then per node: u32 incarnation, bytes address
-    run, // node 0 only, after all are connected: string program, u32 n, n strings argv, u32 n, n strings env, string
-         // cwd
-    node_down, // u16 node, string why
-    shutdown,  // end every task and exit; sent to all nodes
+    ready = 1,
+    exited,
+    fatal,
+    connected,
+    hosting,
+    job = 64,
+    start,
+    run,
+    node_down,
+    shutdown,
 };
+
+namespace launch {
+
+// ---- node server -> launcher ----
+struct Ready {
+    std::vector<std::byte> address; // of its transport
+    bool operator==(const Ready &) const = default;
+};
+struct Exited {              // the first task has ended, the job is over
+    std::int32_t status = 0; // as wait(2) has it
+    std::string note;        // empty, or why
+    bool operator==(const Exited &) const = default;
+};
+struct Fatal { // this node server cannot go on; it exits after this
+    std::string why;
+    bool operator==(const Fatal &) const = default;
+};
+struct Connected { // to every peer
+    bool operator==(const Connected &) const = default;
+};
+struct Hosting { // the first task runs on this node from now on
+    bool operator==(const Hosting &) const = default;
+};
+
+// ---- launcher -> node server ----
+struct JobKey { // the first record of all
+    std::uint64_t key = 0;
+    bool operator==(const JobKey &) const = default;
+};
+struct Start {
+    struct Node {
+        std::uint32_t incarnation = 0;
+        std::vector<std::byte> address;
+        bool operator==(const Node &) const = default;
+    };
+    std::vector<Node> nodes; // u16 how many; all nodes of the job, by number
+    bool operator==(const Start &) const = default;
+};
+struct Run { // node 0 only, after all are connected
+    std::string program;
+    std::vector<std::string> argv, env; // u32 how many, each
+    std::string cwd;
+    bool operator==(const Run &) const = default;
+};
+struct NodeDown {
+    std::uint16_t node = 0;
+    std::string why;
+    bool operator==(const NodeDown &) const = default;
+};
+struct Shutdown { // end every task and exit; sent to all nodes
+    bool operator==(const Shutdown &) const = default;
+};
+
+using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, JobKey, Start, Run, NodeDown, Shutdown>;
+
+std::vector<std::byte> encode(const Record &record);
+// No value: not one whole record.
+std::optional<Record> decode(std::span<const std::byte> bytes);
+
+} // namespace launch
 
 } // namespace norma::rt

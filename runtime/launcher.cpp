@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/launcher_node.hpp"
 #include "runtime/launcher_signals.hpp"
@@ -82,15 +81,15 @@ class Job {
     void handle_deadline();
 
     void drain(std::size_t index);
-    void handle_record(std::size_t index, std::span<const std::byte> record);
-    void node_ready(std::size_t index, std::span<const std::byte> address);
+    void handle_record(std::size_t index, std::span<const std::byte> bytes);
+    void node_ready(std::size_t index, const std::vector<std::byte> &address);
     void node_connected(std::size_t index);
     void first_task_ended(int status, const std::string &note);
     void node_ended(std::size_t index, int status);
 
     void send_start();
     void send_run();
-    void send(std::size_t index, const rpc::Writer &record);
+    void send(std::size_t index, const launch::Record &record);
     void shut_down(int exit_status);
     void kill_all();
     std::string waiting_for() const;
@@ -132,7 +131,7 @@ void Job::start_node_servers() {
             nodes_.push_back({std::make_unique<NodeProcess>(index, options_.nodes, options_.node_server, options_.env,
                                                             signals_.before()),
                               {}});
-            send(index, rpc::Writer().put(LaunchMsg::job).put(key));
+            send(index, launch::JobKey{.key = key});
         }
     } catch (const std::system_error &error) {
         say("cannot start node {}: {}", nodes_.size(), error.what());
@@ -230,42 +229,37 @@ void Job::drain(std::size_t index) {
     }
 }
 
-void Job::handle_record(std::size_t index, std::span<const std::byte> record) {
-    rpc::Reader reader(record);
-    const auto type = reader.get<LaunchMsg>();
-    if (type == LaunchMsg::ready && phase_ == Phase::gathering) {
-        const auto address = reader.get_bytes();
-        if (reader.done()) {
-            return node_ready(index, address);
+void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
+    const auto record = launch::decode(bytes);
+    if (record) {
+        if (const auto *ready = std::get_if<launch::Ready>(&*record); ready != nullptr && phase_ == Phase::gathering) {
+            return node_ready(index, ready->address);
         }
-    } else if (type == LaunchMsg::connected && phase_ == Phase::connecting && reader.done()) {
-        return node_connected(index);
-    } else if (type == LaunchMsg::exited && phase_ == Phase::running) {
-        const auto status = reader.get<std::int32_t>();
-        const auto note = reader.get_string();
-        if (reader.done()) {
-            return first_task_ended(status, note);
+        if (std::holds_alternative<launch::Connected>(*record) && phase_ == Phase::connecting) {
+            return node_connected(index);
         }
-    } else if (type == LaunchMsg::hosting && reader.done() && phase_ == Phase::running) {
-        first_task_at_ = index;
-        deadline_.reset(); // it left its old node before that one died
-        return;
-    } else if (type == LaunchMsg::fatal) {
-        const auto text = reader.get_string();
-        if (reader.done()) {
-            say("node {}: {}", index, text);
+        if (const auto *exited = std::get_if<launch::Exited>(&*record); exited != nullptr && phase_ == Phase::running) {
+            return first_task_ended(exited->status, exited->note);
+        }
+        if (std::holds_alternative<launch::Hosting>(*record) && phase_ == Phase::running) {
+            first_task_at_ = index;
+            deadline_.reset(); // it left its old node before that one died
+            return;
+        }
+        if (const auto *fatal = std::get_if<launch::Fatal>(&*record)) {
+            say("node {}: {}", index, fatal->why);
             return shut_down(1);
         }
     }
     if (phase_ != Phase::ending) {
-        say("node {} sent an unexpected message (type {}, {} bytes)", index, static_cast<unsigned>(type),
-            record.size());
+        const auto type = bytes.empty() ? 0U : std::to_integer<unsigned>(bytes[0]);
+        say("node {} sent an unexpected message (type {}, {} bytes)", index, type, bytes.size());
         shut_down(1);
     }
 }
 
-void Job::node_ready(std::size_t index, std::span<const std::byte> address) {
-    nodes_[index].address.assign(address.begin(), address.end());
+void Job::node_ready(std::size_t index, const std::vector<std::byte> &address) {
+    nodes_[index].address = address;
     nodes_[index].ready = true;
     if (std::all_of(nodes_.begin(), nodes_.end(), [](const Node &node) { return node.ready; })) {
         send_start();
@@ -307,8 +301,7 @@ void Job::node_ended(std::size_t index, int status) {
         say("the job could not be started");
         return shut_down(1);
     }
-    rpc::Writer down;
-    down.put(LaunchMsg::node_down).put(static_cast<std::uint16_t>(index)).put_string(why);
+    const launch::NodeDown down{.node = static_cast<std::uint16_t>(index), .why = why};
     for (std::size_t other = 0; other < nodes_.size(); ++other) {
         if (nodes_[other].process->alive()) {
             send(other, down);
@@ -321,10 +314,9 @@ void Job::node_ended(std::size_t index, int status) {
 
 void Job::send_start() {
     phase_ = Phase::connecting;
-    rpc::Writer start;
-    start.put(LaunchMsg::start).put(static_cast<std::uint16_t>(nodes_.size()));
+    launch::Start start;
     for (const auto &node : nodes_) {
-        start.put(kIncarnation).put_bytes(node.address);
+        start.nodes.push_back({.incarnation = kIncarnation, .address = node.address});
     }
     for (std::size_t index = 0; index < nodes_.size(); ++index) {
         send(index, start);
@@ -334,24 +326,17 @@ void Job::send_start() {
 void Job::send_run() {
     phase_ = Phase::running;
     deadline_.reset();
-    rpc::Writer run;
-    run.put(LaunchMsg::run).put_string(options_.program);
-    for (const auto *list : {&options_.argv, &options_.env}) {
-        run.put(static_cast<std::uint32_t>(list->size()));
-        for (const auto &string : *list) {
-            run.put_string(string);
-        }
-    }
-    run.put_string(options_.cwd);
-    if (!nodes_[0].process->send(run.bytes()) && (errno == EMSGSIZE || errno == ENOBUFS)) {
-        say("the program's arguments and environment are too long ({} bytes)", run.bytes().size());
+    const auto run = launch::encode(
+        launch::Run{.program = options_.program, .argv = options_.argv, .env = options_.env, .cwd = options_.cwd});
+    if (!nodes_[0].process->send(run) && (errno == EMSGSIZE || errno == ENOBUFS)) {
+        say("the program's arguments and environment are too long ({} bytes)", run.size());
         shut_down(1);
     }
 }
 
 // A node server that does not take a record will be found dead, or is stuck and as good as dead: so make sure.
-void Job::send(std::size_t index, const rpc::Writer &record) {
-    if (!nodes_[index].process->send(record.bytes())) {
+void Job::send(std::size_t index, const launch::Record &record) {
+    if (!nodes_[index].process->send(launch::encode(record))) {
         nodes_[index].process->kill();
     }
 }
@@ -363,10 +348,9 @@ void Job::shut_down(int exit_status) {
     phase_ = Phase::ending;
     exit_status_ = exit_status;
     deadline_ = Clock::now() + kEndLimit;
-    rpc::Writer record;
-    record.put(LaunchMsg::shutdown);
+    const auto record = launch::encode(launch::Shutdown{});
     for (auto &node : nodes_) {
-        node.process->send(record.bytes()); // one that does not listen meets the deadline
+        node.process->send(record); // one that does not listen meets the deadline
     }
 }
 

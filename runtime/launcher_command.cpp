@@ -142,7 +142,7 @@ int run_command(int argc, char **argv) {
     CLI::App app{"Runs a program as the first task of a job of several nodes on this machine.", "norma run"};
     CommandLine line;
     app.add_option("-N,--nodes", line.nodes, "number of nodes")->check(CLI::Range(1U, rpc::kMaxNodes));
-    app.add_option("-x,--transport", line.transport, "how nodes talk: ucx (its own choice), tcp, shm")
+    app.add_option("-x,--transport", line.transport, "how nodes talk: ucx (its own choice), tcp, shm, verbs")
         ->check(CLI::IsMember(choices("NORMA_TRANSPORT")));
     app.add_option("--wait", line.wait, "how node servers wait: adaptive, spin, block")
         ->check(CLI::IsMember(choices("NORMA_WAIT")));

@@ -15,4 +15,8 @@ NORMA_EXPORT int norma_probe_am(int peer, unsigned request_bytes, unsigned reply
 // A stream of `messages` messages with `message_bytes` of payload each to node `peer`; *seconds is the time from the
 // first until the peer has said that it has received the last.
 NORMA_EXPORT int norma_probe_bw(int peer, unsigned message_bytes, unsigned messages, double *seconds);
+
+// What the node server of the calling task has counted since it began: "name=value name=value ...", cut short to fit
+// `bytes` with its terminating zero.
+NORMA_EXPORT int norma_probe_stats(char *text, unsigned bytes);
 }

@@ -52,6 +52,8 @@ enum class Op : std::uint32_t {
     probe_am, // 0 peer, 1 request bytes, 2 reply bytes, 3 iterations, 4 warm-up -> blob: doubles
     probe_bw, // 0 peer, 1 message bytes, 2 messages -> vals[0] nanoseconds
     stats,    // -> blob: text
+    // memory
+    vm_behavior, // 0 address, 1 bytes, 2 behavior
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     resume_context,   // target task; 0 context, 1 canary, 2 the thread's number for synchronisation

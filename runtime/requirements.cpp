@@ -120,7 +120,8 @@ Requirement judge_tcp(const Findings &findings) {
     if (has(findings.transports, "tcp/")) {
         return ok("UCX over TCP", "there");
     }
-    const State state = findings.config.transport == "shm" ? State::limited : State::missing;
+    const auto &chosen = findings.config.transport;
+    const State state = chosen == "shm" || chosen == "verbs" ? State::limited : State::missing;
     return {state, "UCX over TCP", "no network device", "bring one up: `ip link set lo up` is enough on one machine"};
 }
 
@@ -135,6 +136,15 @@ Requirement judge_shm(const Findings &findings) {
                 "make it larger (`mount -o remount,size=1G /dev/shm`; docker: --shm-size 1g)"};
     }
     return ok("UCX over shared memory", fmt::format("there, {} free in /dev/shm", free));
+}
+
+Requirement judge_verbs(const Findings &findings) {
+    if (findings.rdma.usable) {
+        return ok("RDMA (verbs)", findings.rdma.choice);
+    }
+    const bool wanted = findings.config.transport == "verbs";
+    return {wanted ? State::missing : State::ok, "RDMA (verbs)", wanted ? findings.rdma.choice : "no device",
+            wanted ? "give the RDMA port's network interface an IP address, or set NORMA_TRANSPORT otherwise" : ""};
 }
 
 Requirement judge_locked(const Findings &findings) {
@@ -163,7 +173,7 @@ std::vector<Requirement> judge(const Findings &findings) {
     return {judge_config(findings), judge_kernel(host),    judge_userfault(host, findings.config.uffd),
             judge_addresses(host),  judge_calls(host),     judge_window(findings),
             judge_maps(host),       judge_files(host),     judge_tcp(findings),
-            judge_shm(findings),    judge_locked(findings)};
+            judge_shm(findings),    judge_verbs(findings), judge_locked(findings)};
 }
 
 bool can_run(const std::vector<Requirement> &requirements) {

@@ -2,6 +2,7 @@
 // Can norma run here, and what is to be mended if not: a judgement of what was found, without looking at the machine.
 #pragma once
 
+#include "runtime/devices.hpp"
 #include "runtime/host.hpp"
 
 #include <string>
@@ -23,6 +24,7 @@ struct Findings {
     std::vector<std::string> config_mistakes;
     std::vector<std::string> transports; // as ucx_transports() gives them
     std::vector<std::string> rdma_devices;
+    RdmaReport rdma;
 };
 
 std::vector<Requirement> judge(const Findings &findings);

@@ -128,6 +128,16 @@ TEST(Requirements, LockedMemoryMattersWithAnAdapterOnly) {
     expect(findings, "locked memory", State::ok, "unlimited", "");
 }
 
+TEST(Requirements, AnRdmaDeviceIsMissedWhenItIsAskedFor) {
+    Findings findings = good_machine();
+    findings.rdma.choice = "transport 'verbs': there is: nothing";
+    expect(findings, "RDMA (verbs)", State::ok, "no device", "");
+    findings.config.transport = "verbs";
+    expect(findings, "RDMA (verbs)", State::missing, "nothing", "IP address");
+    findings.rdma = {.addresses = {}, .choice = "rxe0 port 1", .usable = true};
+    expect(findings, "RDMA (verbs)", State::ok, "rxe0", "");
+}
+
 TEST(Requirements, AMissingTransportIsNamed) {
     Findings findings = good_machine();
     findings.transports = {"posix/memory"};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The launcher as a program: `driver run OPTIONS…` is `norma run OPTIONS…`, `driver NODE_SERVER N PROGRAM ARGS…` runs
-// a job with another node server. With LAUNCHER_SLOW_WAIT set, a look at a child that has not ended takes 20 ms, in which
-// the child may end.
+// a job with another node server. With LAUNCHER_SLOW_WAIT set, a look at a child that has not ended takes 20 ms, in
+// which the child may end.
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>

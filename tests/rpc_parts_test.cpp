@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The parts of rpc/ that need no network: inbox, staging pool, address envelope.
+#include "rpc/address.hpp"
 #include "rpc/inbox.hpp"
 #include "rpc/staging.hpp"
-#include "rpc/ucx/address.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -145,24 +145,24 @@ TEST(RpcStaging, RegistrationsEndWithThePoolAndMemoryWithTheLastBuffer) {
 
 TEST(RpcAddress, OpensWhatItSealed) {
     const std::vector<std::byte> inner(100, std::byte{0x5a});
-    const auto sealed = ucx::seal_address("tcp", inner);
+    const auto sealed = seal_address("tcp", inner);
     std::string why;
-    EXPECT_TRUE(std::ranges::equal(ucx::open_address("tcp", sealed, why), inner));
-    EXPECT_TRUE(ucx::open_address("shm", sealed, why).empty());
+    EXPECT_TRUE(std::ranges::equal(open_address("tcp", sealed, why), inner));
+    EXPECT_TRUE(open_address("shm", sealed, why).empty());
     EXPECT_NE(why.find("'tcp'"), std::string::npos);
 }
 
 TEST(RpcAddress, RefusesEveryBitFlipAndTruncation) {
     const std::vector<std::byte> inner(40, std::byte{0x5a});
-    const auto sealed = ucx::seal_address("tcp", inner);
+    const auto sealed = seal_address("tcp", inner);
     std::string why;
     for (std::size_t bit = 0; bit < sealed.size() * 8; ++bit) {
         auto changed = sealed;
         changed[bit / 8] ^= static_cast<std::byte>(1u << bit % 8);
-        EXPECT_TRUE(ucx::open_address("tcp", changed, why).empty()) << bit;
+        EXPECT_TRUE(open_address("tcp", changed, why).empty()) << bit;
     }
     for (std::size_t size = 0; size < sealed.size(); ++size) {
-        EXPECT_TRUE(ucx::open_address("tcp", std::span(sealed).first(size), why).empty()) << size;
+        EXPECT_TRUE(open_address("tcp", std::span(sealed).first(size), why).empty()) << size;
     }
 }
 

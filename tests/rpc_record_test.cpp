@@ -121,7 +121,7 @@ TEST(RpcRecord, TellsWhy) {
     EXPECT_EQ(verdict([](Sample &s) { s.header.source_incarnation = kNoIncarnation; }), Verdict::garbage);
     EXPECT_EQ(verdict([](Sample &s) { s.header.source_incarnation = 6; }), Verdict::incarnation);
     EXPECT_EQ(verdict([](Sample &s) { s.header.destination_incarnation = 8; }), Verdict::incarnation);
-    EXPECT_EQ(verdict([](Sample &s) { s.peers[3] = kNoIncarnation; }), Verdict::incarnation);
+    EXPECT_EQ(verdict([](Sample &s) { s.peers[3] = kNoIncarnation; }), Verdict::gone);
     EXPECT_EQ(verdict([](Sample &s) { s.peers[3] = 0; }), Verdict::ok) << "not connected yet: held, not dropped";
     EXPECT_EQ(verdict([](Sample &s) { s.header.record_bytes = 6; }), Verdict::garbage);
     EXPECT_EQ(verdict([](Sample &s) { s.header.payload_bytes = 17; }), Verdict::garbage);

@@ -19,7 +19,7 @@ namespace {
 
 class PngReader {
   public:
-    explicit PngReader(std::string_view bytes) : rest_(bytes) {}
+    explicit PngReader(std::string_view bytes) : rest_(bytes), length_(bytes.size()) {}
     PngReader(const PngReader &) = delete;
     PngReader &operator=(const PngReader &) = delete;
     ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
@@ -35,6 +35,7 @@ class PngReader {
             throw PictureError(fmt::format("is truncated or broken: {}", message_.data()));
         }
         check_size(width_, height_);
+        check_length();
         bytes_.resize(row_bytes_ * height_);
         rows_.resize(height_);
         for (std::size_t row = 0; row < height_; ++row) {
@@ -69,6 +70,7 @@ class PngReader {
             return false;
         }
         png_read_info(png_, info_);
+        packed_row_bytes_ = png_get_rowbytes(png_, info_);
         png_set_expand(png_);
         png_set_strip_alpha(png_);
         png_set_interlace_handling(png_);
@@ -79,6 +81,15 @@ class PngReader {
         channels_ = png_get_channels(png_, info_);
         depth_bytes_ = png_get_bit_depth(png_, info_) / 8u;
         return true;
+    }
+
+    // Before memory is taken: the header may promise more than the file can hold, however well it is packed.
+    void check_length() const {
+        constexpr std::size_t kBestPacking = 1032; // of deflate: two bits for 258 bytes
+        if (packed_row_bytes_ * height_ / kBestPacking > length_) {
+            throw PictureError(fmt::format("is truncated or broken: {} x {} pixels cannot come from {} bytes", width_,
+                                           height_, length_));
+        }
     }
 
     // Reads to the end chunk, so that a picture that lost its tail is noticed even if all pixels are there.
@@ -115,10 +126,12 @@ class PngReader {
     png_structp png_ = nullptr;
     png_infop info_ = nullptr;
     std::string_view rest_;
+    std::size_t length_;
     std::array<char, 256> message_{};
     std::size_t width_ = 0;
     std::size_t height_ = 0;
     std::size_t row_bytes_ = 0;
+    std::size_t packed_row_bytes_ = 0; // as in the file
     std::size_t channels_ = 0;
     std::size_t depth_bytes_ = 0;
     std::vector<png_byte> bytes_;

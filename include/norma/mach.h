@@ -238,6 +238,15 @@ kern_return_t vm_protect(vm_task_t task, vm_address_t address, vm_size_t size, b
 kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size,
                          vm_inherit_t inheritance) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_inherit);
 
+/** Says how [address, address + size), rounded outward to pages, will be used from this task. DEFAULT: streams are
+ * found by their faults. SEQUENTIAL: every fault fetches ahead as far as a stream does. RANDOM, RSEQNTL: a fault
+ * fetches one page. These last until changed. WILLNEED: copies begin to come here, of as many pages as a stream has
+ * under way. DONTNEED: copies leave this node, and so does the only one, to the node where the memory was allocated; no
+ * content is lost, and threads may go on using it. Hints: nothing is promised. KERN_INVALID_ADDRESS (a hole, nothing
+ * changed), KERN_INVALID_ARGUMENT (no such behavior), KERN_INVALID_TASK. Thread-safe. (Mach 3 vm_behavior_set.) */
+kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t size,
+                              vm_behavior_t behavior) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_behavior_set);
+
 /** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name is
  * MACH_PORT_NULL. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,

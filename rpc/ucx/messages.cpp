@@ -3,7 +3,6 @@
 #include "rpc/ucx/transport.hpp"
 
 #include <cassert>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -11,12 +10,10 @@ namespace norma::rpc::ucx {
 
 void UcxTransport::send(NodeId peer_id, std::span<const std::byte> record, StagingPtr payload) {
     assert(record.size() <= kMaxRecordBytes && (!payload || payload->size <= kMaxPayloadBytes));
-    if (peer_id >= kMaxNodes || peers_[peer_id].state != State::connected) {
+    if (!sessions_.connected(peer_id)) {
         return;
     }
     auto &peer = peers_[peer_id];
-    ++counters_.sent;
-    counters_.bytes_sent += record.size() + (payload ? payload->size : 0);
     auto &outgoing = *begin_outgoing(peer, record, std::move(payload));
     ++sends_in_flight_;
     const auto request = post(outgoing);
@@ -25,7 +22,7 @@ void UcxTransport::send(NodeId peer_id, std::span<const std::byte> record, Stagi
     }
     finish_outgoing(outgoing);
     if (UCS_PTR_IS_ERR(request)) {
-        mark_broken(peer, ucs_status_string(UCS_PTR_STATUS(request)));
+        mark_broken(peer, UCS_PTR_STATUS(request));
     }
 }
 
@@ -40,21 +37,7 @@ UcxTransport::Outgoing *UcxTransport::begin_outgoing(Peer &peer, std::span<const
     outgoing->peer = &peer;
     outgoing->endpoint = peer.endpoint;
     outgoing->payload = std::move(payload);
-    const MessageHeader header{
-        .source = options_.self,
-        .destination = id_of(peer),
-        .job_key = options_.job_key,
-        .sequence = peer.next_sequence++,
-        .source_incarnation = options_.incarnation,
-        .destination_incarnation = peer.incarnation,
-        .record_bytes = static_cast<std::uint32_t>(record.size()),
-        .payload_bytes = static_cast<std::uint32_t>(outgoing->payload ? outgoing->payload->size : 0),
-    };
-    outgoing->front.resize(kHeaderBytes + record.size());
-    encode_header(header, std::span(outgoing->front).first<kHeaderBytes>());
-    if (!record.empty()) {
-        std::memcpy(outgoing->front.data() + kHeaderBytes, record.data(), record.size());
-    }
+    sessions_.seal(id_of(peer), record, outgoing->payload ? outgoing->payload->size : 0, outgoing->front);
     return outgoing;
 }
 
@@ -96,7 +79,7 @@ void UcxTransport::on_sent(void *request, ucs_status_t status, void *user_data) 
     auto &outgoing = *static_cast<Outgoing *>(user_data);
     auto &transport = *outgoing.transport;
     if (status != UCS_OK && outgoing.peer->endpoint == outgoing.endpoint) {
-        transport.mark_broken(*outgoing.peer, ucs_status_string(status));
+        transport.mark_broken(*outgoing.peer, status);
     }
     transport.finish_outgoing(outgoing);
     ucp_request_free(request);
@@ -116,7 +99,7 @@ ucs_status_t UcxTransport::on_message(void *arg, const void *header, std::size_t
 // UCX announces data rather than bringing it only if a setting of the user's says so; it works, but is not tuned.
 ucs_status_t UcxTransport::fetch(std::span<const std::byte> front, void *descriptor, std::size_t length) {
     if (length > kHeaderBytes + kMaxRecordBytes + kMaxPayloadBytes) {
-        count_drop(Verdict::garbage);
+        sessions_.refuse(Verdict::garbage);
         return UCS_ERR_MESSAGE_TRUNCATED;
     }
     auto pending = std::make_unique<Fetch>();
@@ -148,68 +131,7 @@ void UcxTransport::accept(std::span<const std::byte> front, std::span<const std:
     if (leaving_) {
         return;
     }
-    const Expected expected{options_.self, options_.incarnation, options_.job_key, incarnations_};
-    Message message;
-    const auto verdict = decode_message(front, data, expected, message);
-    if (verdict != Verdict::ok) {
-        count_drop(verdict);
-        return;
-    }
-    const auto from = message.header.source;
-    switch (peers_[from].inbox.offer(message)) {
-    case Inbox::Offer::deliver:
-        deliver(from, message.record, message.payload);
-        deliver_waiting(from);
-        return;
-    case Inbox::Offer::held:
-        return;
-    case Inbox::Offer::repeat:
-        ++counters_.dropped_garbage;
-        return;
-    case Inbox::Offer::refused:
-        ++counters_.dropped_garbage;
-        mark_broken(peers_[from], "too many messages wait for one that is missing");
-        return;
-    }
-}
-
-void UcxTransport::deliver(NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
-    ++counters_.received;
-    counters_.bytes_received += record.size() + payload.size();
-    if (handlers_.message) {
-        handlers_.message(from, record, payload);
-    }
-}
-
-bool UcxTransport::deliver_waiting(NodeId from) {
-    bool happened = false;
-    Inbox::Held held;
-    // The handler may disconnect the peer, which empties the inbox.
-    while (peers_[from].inbox.take(held)) {
-        const std::span bytes(held.bytes);
-        deliver(from, bytes.first(held.record_bytes), bytes.subspan(held.record_bytes));
-        happened = true;
-    }
-    return happened;
-}
-
-void UcxTransport::count_drop(Verdict verdict) {
-    switch (verdict) {
-    case Verdict::ok:
-        return;
-    case Verdict::garbage:
-        ++counters_.dropped_garbage;
-        return;
-    case Verdict::version:
-        ++counters_.dropped_version;
-        return;
-    case Verdict::key:
-        ++counters_.dropped_key;
-        return;
-    case Verdict::incarnation:
-        ++counters_.dropped_incarnation;
-        return;
-    }
+    sessions_.accept(front, data);
 }
 
 } // namespace norma::rpc::ucx

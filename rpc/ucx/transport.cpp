@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rpc/ucx/transport.hpp"
 
-#include "rpc/ucx/address.hpp"
+#include "rpc/address.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -44,9 +44,9 @@ std::string first_lane(ucp_ep_h endpoint) {
 } // namespace
 
 UcxTransport::UcxTransport(const Options &options, Handlers handlers)
-    : options_(options), handlers_(std::move(handlers)), settings_(options.kind), context_(options.kind),
-      pool_(StagingPool::make(context_.registrar())), worker_(context_), header_limit_(worker_.max_header()),
-      peers_(kMaxNodes), incarnations_(kMaxNodes, 0) {
+    : options_(options), sessions_(options, std::move(handlers), [this](NodeId peer) { disconnect(peer); }),
+      settings_(options.kind), context_(options.kind), pool_(StagingPool::make(context_.registrar())),
+      worker_(context_), header_limit_(worker_.max_header()), peers_(kMaxNodes) {
     settings_.reset();
     for (auto &peer : peers_) {
         peer.transport = this;
@@ -59,7 +59,7 @@ UcxTransport::~UcxTransport() {
     // What was sent before the end should still arrive, if the peers are there to take it. Each endpoint is flushed for
     // itself: flushing the worker would wait for the dead ones too.
     for (auto &peer : peers_) {
-        if (peer.state == State::connected) {
+        if (sessions_.connected(id_of(peer))) {
             auto param = ending_param();
             count_ending(ucp_ep_flush_nbx(peer.endpoint, &param));
         }
@@ -90,10 +90,7 @@ std::vector<std::byte> UcxTransport::address() const {
 }
 
 void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
-    if (peer_id >= kMaxNodes || peer_id == options_.self || incarnation == 0 || incarnation == kNoIncarnation) {
-        throw std::runtime_error(
-            fmt::format("node {} cannot connect to node {} (incarnation {})", options_.self, peer_id, incarnation));
-    }
+    sessions_.check_peer(peer_id, incarnation);
     std::string why;
     const auto worker_address = open_address(options_.kind, address, why);
     if (worker_address.empty()) {
@@ -109,28 +106,13 @@ void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<
     params.err_handler = {.cb = &UcxTransport::on_error, .arg = &peer};
     check(ucp_ep_create(worker_.get(), &params, &peer.endpoint),
           fmt::format("cannot connect to node {} over '{}'", peer_id, options_.kind));
-    peer.state = State::connected;
-    peer.incarnation = incarnation;
-    peer.next_sequence = 0;
-    incarnations_[peer_id] = incarnation;
-    counters_.dropped_incarnation += peer.inbox.open(incarnation);
-    if (peer.inbox.ready()) {
-        opened_.push_back(peer_id);
-    }
+    sessions_.open(peer_id, incarnation);
 }
 
 void UcxTransport::disconnect(NodeId peer_id) {
-    if (peer_id >= kMaxNodes) {
-        return;
+    if (sessions_.close(peer_id)) {
+        close(peers_[peer_id]);
     }
-    auto &peer = peers_[peer_id];
-    if (peer.state == State::absent) {
-        return;
-    }
-    close(peer);
-    peer.state = State::gone;
-    peer.inbox.close();
-    incarnations_[peer_id] = kNoIncarnation;
 }
 
 void UcxTransport::close(Peer &peer) {
@@ -152,53 +134,21 @@ void UcxTransport::on_error(void *arg, ucp_ep_h endpoint, ucs_status_t status) {
     auto &peer = *static_cast<Peer *>(arg);
     // A late report about a former endpoint says nothing about the present one.
     if (peer.endpoint == endpoint) {
-        peer.transport->mark_broken(peer, ucs_status_string(status));
+        peer.transport->mark_broken(peer, status);
     }
 }
 
-void UcxTransport::mark_broken(Peer &peer, std::string why) {
-    if (peer.state != State::connected) {
-        return;
-    }
-    peer.state = State::broken;
-    peer.why = std::move(why);
-    broken_.push_back(id_of(peer));
-}
-
-bool UcxTransport::report_broken() {
-    bool happened = false;
-    while (!broken_.empty()) {
-        const auto id = broken_.back();
-        broken_.pop_back();
-        auto &peer = peers_[id];
-        if (peer.state != State::broken) {
-            continue; // disconnected or connected anew in the meantime
-        }
-        const auto why = std::move(peer.why);
-        disconnect(id);
-        happened = true;
-        if (handlers_.down) {
-            handlers_.down(id, why);
-        }
-    }
-    return happened;
+void UcxTransport::mark_broken(const Peer &peer, ucs_status_t why) {
+    sessions_.mark_broken(id_of(peer), ucs_status_string(why));
 }
 
 bool UcxTransport::progress() {
-    bool happened = ucp_worker_progress(worker_.get()) != 0;
-    while (!opened_.empty()) {
-        const auto id = opened_.back();
-        opened_.pop_back();
-        happened |= deliver_waiting(id);
-    }
-    if (!broken_.empty()) {
-        happened |= report_broken();
-    }
-    return happened;
+    const bool happened = ucp_worker_progress(worker_.get()) != 0;
+    return sessions_.has_work() && sessions_.work() ? true : happened;
 }
 
 bool UcxTransport::arm() {
-    return broken_.empty() && opened_.empty() && ucp_worker_arm(worker_.get()) == UCS_OK;
+    return !sessions_.has_work() && ucp_worker_arm(worker_.get()) == UCS_OK;
 }
 
 void UcxTransport::progress_until_idle(std::chrono::milliseconds limit) {
@@ -212,7 +162,7 @@ void UcxTransport::progress_until_idle(std::chrono::milliseconds limit) {
 std::string UcxTransport::describe() const {
     const auto name = options_.kind == "ucx" ? "ucx" : "ucx " + options_.kind;
     for (const auto &peer : peers_) {
-        if (peer.state == State::connected) {
+        if (sessions_.connected(id_of(peer))) {
             const auto lane = first_lane(peer.endpoint);
             if (!lane.empty()) {
                 return fmt::format("{} ({})", name, lane);

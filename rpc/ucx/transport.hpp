@@ -6,8 +6,7 @@
 // progress() and from the destructor.
 #pragma once
 
-#include "rpc/inbox.hpp"
-#include "rpc/record.hpp"
+#include "rpc/sessions.hpp"
 #include "rpc/staging.hpp"
 #include "rpc/transport.hpp"
 #include "rpc/ucx/engine.hpp"
@@ -35,22 +34,15 @@ class UcxTransport final : public Transport {
     int event_fd() const override { return worker_.event_fd(); }
     bool arm() override;
     void disconnect(NodeId peer) override;
-    const Counters &counters() const override { return counters_; }
+    const Counters &counters() const override { return sessions_.counters(); }
     std::string describe() const override;
 
   private:
     static constexpr unsigned kMessageId = 0; // of the one kind of active message there is
 
-    // absent -> connected -> broken (seen by UCX, `down` not yet called) -> gone; connect() starts over.
-    enum class State : std::uint8_t { absent, connected, broken, gone };
     struct Peer {
         UcxTransport *transport = nullptr;
-        State state = State::absent;
-        std::uint32_t incarnation = 0;
         ucp_ep_h endpoint = nullptr;
-        std::uint64_t next_sequence = 0;
-        Inbox inbox;
-        std::string why;
     };
     // One message on its way out: UCX reads front, iov and payload until it reports completion.
     struct Outgoing {
@@ -80,11 +72,7 @@ class UcxTransport final : public Transport {
     void finish_outgoing(Outgoing &outgoing);
     ucs_status_t fetch(std::span<const std::byte> front, void *descriptor, std::size_t length);
     void accept(std::span<const std::byte> front, std::span<const std::byte> data);
-    void deliver(NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
-    bool deliver_waiting(NodeId from);
-    void count_drop(Verdict verdict);
-    void mark_broken(Peer &peer, std::string why);
-    bool report_broken();
+    void mark_broken(const Peer &peer, ucs_status_t why);
     void close(Peer &peer);
     ucp_request_param_t ending_param();
     void count_ending(ucs_status_ptr_t request);
@@ -92,8 +80,7 @@ class UcxTransport final : public Transport {
     NodeId id_of(const Peer &peer) const { return static_cast<NodeId>(&peer - peers_.data()); }
 
     const Options options_;
-    const Handlers handlers_;
-    Counters counters_;
+    Sessions sessions_;
     std::optional<ScopedSettings> settings_; // during construction only
     // Destroyed in reverse order: buffers are unregistered after the worker has ended, before the context does.
     Context context_;
@@ -101,9 +88,6 @@ class UcxTransport final : public Transport {
     Worker worker_;
     std::size_t header_limit_ = 0;
     std::vector<Peer> peers_;
-    std::vector<std::uint32_t> incarnations_; // what decode_message() goes by
-    std::vector<NodeId> broken_;
-    std::vector<NodeId> opened_; // connected with messages already waiting
     std::deque<Outgoing> outgoing_;
     std::vector<Outgoing *> idle_outgoing_;
     std::size_t sends_in_flight_ = 0;

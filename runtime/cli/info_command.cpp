@@ -86,13 +86,34 @@ void print_check(const Findings &findings, const std::vector<Requirement> &requi
     }
 }
 
+void print(const Section &section) {
+    fmt::print("{}\n", section.title);
+    for (const Fact &fact : section.facts) {
+        fmt::print("  {:<28} {}\n", fact.name, fact.value);
+    }
+    fmt::print("\n");
+}
+
+// One line for each device and address, for people who look for the right name.
+void print_devices(const Findings &findings) {
+    const auto rows = [](const char *title, const std::vector<std::string> &items) {
+        fmt::print("{}\n", title);
+        for (const auto &item : items) {
+            fmt::print("  {}\n", item);
+        }
+        if (items.empty()) {
+            fmt::print("  none\n");
+        }
+    };
+    rows("UCX transports", findings.transports);
+    rows("RDMA devices", findings.rdma_devices);
+    rows("RDMA addresses", findings.rdma.addresses);
+    rows("-x verbs would use", {findings.rdma.choice});
+}
+
 void print_all(const Findings &findings) {
     for (const Section &section : describe(findings)) {
-        fmt::print("{}\n", section.title);
-        for (const Fact &fact : section.facts) {
-            fmt::print("  {:<28} {}\n", fact.name, fact.value);
-        }
-        fmt::print("\n");
+        print(section);
     }
     fmt::print("Configuration (* set in the environment)\n");
     for (const Setting &s : settings(environ)) {
@@ -110,6 +131,8 @@ int info_command(int argc, char **argv) {
     CLI::App app("What was built, what this machine can do, and every configuration variable.", "norma info");
     bool check = false;
     bool json = false;
+    bool devices = false;
+    app.add_flag("-d,--devices", devices, "Only list the network devices, and which RDMA address -x verbs would use");
     app.add_flag("--check", check,
                  "Only say whether norma can run here, and how to mend what is missing; exit status 1 "
                  "if it cannot");
@@ -123,6 +146,8 @@ int info_command(int argc, char **argv) {
     const auto requirements = judge(findings);
     if (json) {
         print_json(findings, requirements);
+    } else if (devices) {
+        print_devices(findings);
     } else if (check) {
         print_check(findings, requirements);
     } else {

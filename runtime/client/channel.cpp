@@ -3,10 +3,11 @@
 
 #include "norma/mach.h"
 #include "runtime/client/job.hpp"
+#include "runtime/packets.hpp"
 #include "runtime/sockets.hpp"
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <sys/socket.h>
@@ -68,14 +69,13 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
     do {
         size = recv(channel.fd, channel.reply.get(), kMaxPacketBytes, 0);
     } while (size < 0 && errno == EINTR);
-    ReplyHead head{};
-    if (size < static_cast<ssize_t>(sizeof head)) { // the node server is gone, and this process is about to be
+    const auto reply =
+        split_packet<ReplyHead>(std::span(channel.reply.get(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
+    if (!reply) { // the node server is gone, and this process is about to be
         return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
     }
-    std::memcpy(&head, channel.reply.get(), sizeof head);
-    Answer answer{.status = head.status,
-                  .vals = {},
-                  .blob = {channel.reply.get() + sizeof head, static_cast<std::size_t>(size) - sizeof head}};
+    const auto &[head, blob] = *reply;
+    Answer answer{.status = head.status, .vals = {}, .blob = blob};
     std::copy(std::begin(head.vals), std::end(head.vals), answer.vals.begin());
     return answer;
 }

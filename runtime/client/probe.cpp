@@ -48,4 +48,17 @@ int norma_probe_bw(int peer, unsigned message_bytes, unsigned messages, double *
     }
     return answer.status;
 }
+
+int norma_probe_stats(char *text, unsigned bytes) {
+    if (text == nullptr || bytes == 0) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = norma::rt::call(norma::rt::Op::stats, MACH_PORT_NULL);
+    if (answer.status == KERN_SUCCESS) {
+        const auto size = std::min<std::size_t>(answer.blob.size(), bytes - 1);
+        std::memcpy(text, answer.blob.data(), size);
+        text[size] = '\0';
+    }
+    return answer.status;
+}
 }

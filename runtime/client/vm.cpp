@@ -46,6 +46,11 @@ kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size, v
     return call(Op::vm_inherit, task, {address, size, inheritance}).status;
 }
 
+kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t size, vm_behavior_t behavior) noexcept {
+    return call(Op::vm_behavior, task, {address, size, static_cast<std::uint64_t>(static_cast<std::int64_t>(behavior))})
+        .status;
+}
+
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,
                         vm_region_info_t info, mach_msg_type_number_t *count, mach_port_t *object_name) noexcept {
     if (address == nullptr || size == nullptr || info == nullptr || count == nullptr ||

@@ -5,6 +5,7 @@
 #include <hwloc.h>
 #include <memory>
 #include <stdexcept>
+#include <unistd.h>
 #include <vector>
 
 namespace norma::rt {
@@ -60,6 +61,11 @@ Share bind_to_share(unsigned index, unsigned shares) {
     std::string processors(text);
     std::free(text);
     return {.processors = std::move(processors), .alone = count >= shares};
+}
+
+std::uint64_t share_of_memory(unsigned shares) {
+    const auto pages = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES));
+    return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) / shares;
 }
 
 } // namespace norma::rt

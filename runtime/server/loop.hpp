@@ -4,6 +4,7 @@
 
 #include "rpc/transport.hpp"
 #include "runtime/config.hpp"
+#include "runtime/server/clock.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -13,8 +14,6 @@
 #include <unordered_map>
 
 namespace norma::rt {
-
-using Clock = std::chrono::steady_clock;
 
 class Loop {
   public:

@@ -2,7 +2,6 @@
 // The node server as a program: `normad --node K --nodes N`, with the launcher's socket as descriptor 3.
 #include "runtime/server/main.hpp"
 
-#include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/node.hpp"
@@ -14,6 +13,12 @@
 #include <unistd.h>
 
 namespace norma::rt {
+
+namespace {
+
+constexpr std::uint32_t kOnlyLife = 1; // a node server that has died does not come back
+
+} // namespace
 
 int node_server_main(int argc, char **argv) {
     unsigned node = 0;
@@ -41,10 +46,10 @@ int node_server_main(int argc, char **argv) {
         auto config = load_config(environ);
         set_log_level(config.log);
         set_log_name(fmt::format("node {}", node));
-        return Node(static_cast<dsm::NodeId>(node), nodes, std::move(config)).run();
+        return Node(static_cast<dsm::NodeId>(node), nodes, kOnlyLife, std::move(config)).run();
     } catch (const std::exception &error) {
-        const auto record = rpc::Writer().put(LaunchMsg::fatal).put_string(error.what());
-        send(kLaunchFd, record.bytes().data(), record.bytes().size(), MSG_NOSIGNAL);
+        const auto record = launch::encode(launch::Fatal{.why = error.what()});
+        send(kLaunchFd, record.data(), record.size(), MSG_NOSIGNAL);
         return 1;
     }
 }

@@ -2,45 +2,14 @@
 #include "runtime/server/node.hpp"
 
 #include "norma/mach.h"
-#include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
 #include "runtime/server/probe.hpp"
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
-#include <fmt/format.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <system_error>
-#include <unistd.h>
-
 namespace norma::rt {
 
-namespace {
-
-void to_launcher(const rpc::Writer &record) {
-    ::send(kLaunchFd, record.bytes().data(), record.bytes().size(), MSG_NOSIGNAL);
-}
-
-// The launcher's next record; empty at the end of the connection.
-std::span<const std::byte> from_launcher(bool wait) {
-    static std::vector<std::byte> buffer(kMaxLaunchBytes);
-    const auto size = ::recv(kLaunchFd, buffer.data(), buffer.size(), wait ? 0 : MSG_DONTWAIT);
-    return std::span(buffer).first(size > 0 ? static_cast<std::size_t>(size) : 0);
-}
-
-std::uint64_t share_of_memory(unsigned nodes) {
-    const auto pages = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES));
-    return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) / nodes;
-}
-
-} // namespace
-
-Node::Node(dsm::NodeId node, unsigned nodes, Config settings)
-    : self(node), count(nodes), config(std::move(settings)), loop(config.wait, config.spin),
+Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings)
+    : self(node), count(nodes), incarnation(life), config(std::move(settings)), loop(config.wait, config.spin),
       router(
           self, loop, config.call_timeout,
           [this](dsm::NodeId to, const std::vector<std::byte> &record) { send_request(to, record); },
@@ -56,116 +25,26 @@ Node::Node(dsm::NodeId node, unsigned nodes, Config settings)
 
 Node::~Node() = default;
 
-int Node::run() {
-    // Before the transport makes threads of its own: a signal goes to any thread that does not block it.
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGCHLD);
-    sigaddset(&mask, SIGTERM);
-    sigprocmask(SIG_BLOCK, &mask, nullptr);
-    if (config.bind == BindMode::cores) {
-        const auto share = bind_to_share(self, count);
-        log_info("bound to processors {}", share.processors);
-        if (!share.alone) { // spinning would only keep the others from answering
-            loop.never_spin();
-        }
-    }
-    rpc::Reader first(from_launcher(true));
-    const auto type = first.get<LaunchMsg>();
-    const auto key = first.get<std::uint64_t>();
-    if (!first.done() || type != LaunchMsg::job) {
-        throw std::runtime_error("the launcher's first record is not the job's key");
-    }
+void Node::start(const rpc::Options &options) {
     transport = rpc::make_transport(
-        {.self = self, .kind = config.transport, .job_key = key, .incarnation = incarnation},
-        {.message = [this](dsm::NodeId from, std::span<const std::byte> record,
-                           std::span<const std::byte> payload) { peer_message(from, record, payload); },
-         .down = [this](dsm::NodeId peer, const std::string &why) { node_down(peer, why); }});
+        options, {.message = [this](dsm::NodeId from, std::span<const std::byte> record,
+                                    std::span<const std::byte> payload) { peer_message(from, record, payload); },
+                  .down = [this](dsm::NodeId peer, const std::string &why) { node_down(peer, why); },
+                  .dropped =
+                      [this](const char *why) {
+                          if (++dropped_ == 1) {
+                              log_warning("a message was dropped: {}; this one and any later ones are only counted",
+                                          why);
+                          }
+                      }});
     probe = std::make_unique<Probe>(*transport);
     loop.poll(transport.get());
     loop.has_notices = [this] { return pager.has_notices(); };
     loop.send_notices = [this] { pager.send_notices(); };
     loop.expects_message = [this] { return pager.threads_wait() || probe->busy(); };
-
-    signal_fd_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    loop.watch(signal_fd_, [this](std::uint32_t) {
-        signalfd_siginfo info{};
-        while (::read(signal_fd_, &info, sizeof info) == sizeof info) {
-            if (info.ssi_signo == SIGTERM) {
-                shut_down();
-            }
-        }
-        reap();
-    });
-    loop.watch(kLaunchFd, [this](std::uint32_t) { serve_launcher(); });
-    to_launcher(rpc::Writer().put(LaunchMsg::ready).put_bytes(transport->address()));
-    loop.run();
-    return 0;
 }
 
-void Node::serve_launcher() {
-    const auto record = from_launcher(false);
-    if (record.empty()) { // the launcher is gone, and the job with it
-        shut_down();
-        return;
-    }
-    switch (rpc::Reader(record).get<LaunchMsg>()) {
-    case LaunchMsg::start:
-        connect_all(record);
-        break;
-    case LaunchMsg::run:
-        run_first(record);
-        break;
-    case LaunchMsg::node_down: {
-        rpc::Reader reader(record);
-        reader.get<LaunchMsg>();
-        const auto node = reader.get<dsm::NodeId>();
-        const auto why = reader.get_string();
-        if (reader.done() && node < count) {
-            node_down(node, why);
-        }
-        break;
-    }
-    case LaunchMsg::shutdown:
-        shut_down();
-        break;
-    default:
-        throw std::runtime_error("the launcher sent a record that is not known here");
-    }
-}
-
-void Node::connect_all(std::span<const std::byte> record) {
-    rpc::Reader reader(record);
-    reader.get<LaunchMsg>();
-    const auto nodes = reader.get<std::uint16_t>();
-    for (dsm::NodeId node = 0; node < nodes && reader.ok(); ++node) {
-        const auto peer_incarnation = reader.get<std::uint32_t>();
-        const auto address = reader.get_bytes();
-        if (node != self && reader.ok()) {
-            transport->connect(node, peer_incarnation, address);
-        }
-    }
-    if (!reader.done() || nodes != count) {
-        throw std::runtime_error("the launcher's list of nodes is damaged");
-    }
-    to_launcher(rpc::Writer().put(LaunchMsg::connected));
-}
-
-void Node::run_first(std::span<const std::byte> record) {
-    rpc::Reader reader(record);
-    reader.get<LaunchMsg>();
-    Program program;
-    program.path = reader.get_string();
-    for (auto *list : {&program.argv, &program.env}) {
-        list->resize(reader.get_count(sizeof(std::uint32_t)));
-        for (auto &text : *list) {
-            text = reader.get_string();
-        }
-    }
-    program.cwd = reader.get_string();
-    if (!reader.done()) {
-        throw std::runtime_error("the launcher's order to run a program is damaged");
-    }
+void Node::start_first(Program program) {
     auto id = std::make_shared<TaskId>(0);
     auto &task = start_process(std::move(program), true, [this, id](std::int32_t status) {
         if (status != KERN_SUCCESS) {
@@ -188,16 +67,6 @@ void Node::run_first(std::span<const std::byte> record) {
         });
     });
     *id = task.id;
-}
-
-void Node::report_exit(int status, const std::string &note) {
-    if (!shutting_down_) {
-        to_launcher(rpc::Writer().put(LaunchMsg::exited).put(static_cast<std::int32_t>(status)).put_string(note));
-    }
-}
-
-void Node::report_hosting() {
-    to_launcher(rpc::Writer().put(LaunchMsg::hosting));
 }
 
 void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload) {
@@ -224,12 +93,12 @@ void Node::peer_message(dsm::NodeId from, std::span<const std::byte> record, std
         break;
     }
     case PeerMsg::bulk:
-        probe->message(from, record);
+        good = probe->message(from, record);
         break;
     default:
         good = false;
     }
-    if (!good && ++bad_records_ == 1) {
+    if (!good && ++bad_records == 1) {
         log_warning("node {} sent a record that is no good ({} bytes); it and any later one are dropped", from,
                     record.size());
     }
@@ -291,16 +160,16 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     router.node_down(node);
     sync.node_died(node);
     pager.node_down(node);
-    std::vector<dsm::ObjectId> mapped_there;
+    std::vector<dsm::ObjectId> perhaps_unused; // mapped there, or kept here only until that node says destroy
     for (auto &[id, object] : objects) {
-        if (object.mappers[node]) {
+        if (object.mappers[node] || (id.home == node && object.users == 0)) {
             object.mappers.reset(node);
-            mapped_there.push_back(id);
+            perhaps_unused.push_back(id);
         }
         object.holders.reset(node);
     }
-    for (const auto &id : mapped_there) {
-        use(id); // releasing it again destroys the object if that node was the last to map it
+    for (const auto &id : perhaps_unused) {
+        use(id); // releasing it again destroys the object if nobody uses it any more
         release(id);
     }
 }
@@ -327,17 +196,6 @@ void Node::wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done) 
 Task *Node::running(const Right &right) {
     const auto found = tasks.find(right.task);
     return found != tasks.end() && found->second->state == Task::State::running ? found->second.get() : nullptr;
-}
-
-void Node::shut_down() {
-    shutting_down_ = true;
-    for (auto &[id, task] : tasks) {
-        ::kill(task->pid, SIGKILL);
-    }
-    for (auto &[id, task] : tasks) {
-        waitpid(task->pid, nullptr, 0);
-    }
-    loop.stop();
 }
 
 } // namespace norma::rt

@@ -8,7 +8,10 @@
 #include "rpc/transport.hpp"
 #include "runtime/address_map.hpp"
 #include "runtime/config.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/packets.hpp"
 #include "runtime/server/loop.hpp"
+#include "runtime/server/processes.hpp"
 #include "runtime/server/router.hpp"
 #include "runtime/server/sync_service.hpp"
 #include "runtime/server/task.hpp"
@@ -32,15 +35,15 @@ struct ObjectUse {
 
 class Node {
   public:
-    Node(dsm::NodeId self, unsigned count, Config config);
+    Node(dsm::NodeId self, unsigned count, std::uint32_t incarnation, Config config);
     ~Node();
     int run(); // the exit status of the node server
 
     // ---- state, in the order in which it depends on each other ----
     const dsm::NodeId self;
     const unsigned count;
+    const std::uint32_t incarnation;
     const Config config;
-    std::uint32_t incarnation = 1;
     Loop loop;
     Router router;
     SyncService sync;
@@ -49,10 +52,21 @@ class Node {
     SliceAllocator addresses;
     std::map<dsm::ObjectId, ObjectUse> objects;
     std::uint64_t memory_limit = 0, memory_used = 0; // bytes of objects with their home here
+    Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
+    std::uint64_t bad_records = 0; // records of peers that were dropped
+
+    // ---- node_job.cpp: the launcher ----
+    void report_exit(int status, const std::string &note);
+    void report_hosting(); // the first task runs here now
+
+    // ---- node.cpp: the other nodes ----
+    void start(const rpc::Options &options); // makes the transport
+    void start_first(Program program);       // the job's first task
+    void node_down(dsm::NodeId node, const std::string &why);
 
     // ---- objects.cpp: who uses what ----
     void use(const dsm::ObjectId &id);     // known here
@@ -89,15 +103,12 @@ class Node {
     void thread_ended(Task &task, std::uint64_t number);
     // Queues `done` until whoever empties the list calls it, or answers KERN_OPERATION_TIMED_OUT after the time.
     void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done);
-    void report_exit(int status, const std::string &note);
-    void report_hosting(); // the first task runs here now
 
   private:
     void serve_launcher();
-    void connect_all(std::span<const std::byte> record);
-    void run_first(std::span<const std::byte> record);
+    void connect_all(const launch::Start &start);
+    void run_first(launch::Run run);
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
-    void node_down(dsm::NodeId node, const std::string &why);
     void send_request(dsm::NodeId to, const std::vector<std::byte> &record);
     void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);
     bool coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
@@ -105,13 +116,16 @@ class Node {
     void shut_down();
     void task_over(std::unique_ptr<Task> task, int status);
     void handle_task_message(Task &task, std::span<const std::byte> packet, int fd);
-    void hello(Task &task, std::span<const std::byte> packet, int fd);
+    void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);
 
+    void attach(const dsm::ObjectId &id, std::function<void(std::int32_t status)> done);
+
     TaskId next_task_ = 0;
+    std::map<dsm::ObjectId, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
     std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation
     int signal_fd_ = -1;
-    unsigned bad_records_ = 0;
+    std::uint64_t dropped_ = 0; // messages by the transport, whatever its reason
     bool shutting_down_ = false;
 };
 

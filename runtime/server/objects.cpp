@@ -109,6 +109,26 @@ void Node::serve_destroy(const Request &request, const Done &done) {
     done(status_reply(KERN_SUCCESS));
 }
 
+// To the home a node maps an object or does not. So there is one request at a time: a second one would be undone by the
+// detach that follows the end of whoever sent the first.
+void Node::attach(const dsm::ObjectId &id, std::function<void(std::int32_t)> done) {
+    auto &waiting = attaching_[id];
+    waiting.push_back(std::move(done));
+    if (waiting.size() > 1) {
+        return;
+    }
+    router.call(home_of(id), about_object(Op::attach, id), [this, id](const Reply &reply) {
+        const auto waited = std::move(attaching_.extract(id).mapped());
+        if (reply.status == KERN_SUCCESS) {
+            pager.attach(id, reply.vals[0]);
+            objects[id].users += static_cast<std::uint32_t>(waited.size());
+        }
+        for (const auto &attached : waited) {
+            attached(reply.status);
+        }
+    });
+}
+
 void Node::attach_all(std::vector<SharedObject> wanted, std::function<void(std::int32_t)> done) {
     struct Progress {
         std::vector<SharedObject> attached;
@@ -142,15 +162,12 @@ void Node::attach_all(std::vector<SharedObject> wanted, std::function<void(std::
             continue;
         }
         ++progress->open;
-        router.call(home_of(object.id), about_object(Op::attach, object.id),
-                    [this, progress, object, settle](const Reply &reply) {
-                        if (reply.status == KERN_SUCCESS) {
-                            pager.attach(object.id, reply.vals[0]);
-                            use(object.id);
-                            progress->attached.push_back(object);
-                        }
-                        settle(reply.status);
-                    });
+        attach(object.id, [progress, object, settle](std::int32_t status) {
+            if (status == KERN_SUCCESS) {
+                progress->attached.push_back(object);
+            }
+            settle(status);
+        });
     }
     settle(KERN_SUCCESS);
 }

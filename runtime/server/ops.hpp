@@ -43,6 +43,7 @@ void op_vm_allocate(Node &, const Request &, Done);
 void op_vm_deallocate(Node &, const Request &, Done);
 void op_vm_protect(Node &, const Request &, Done);
 void op_vm_inherit(Node &, const Request &, Done);
+void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
 
 // probe.cpp

@@ -11,6 +11,22 @@
 
 namespace norma::rt {
 
+namespace {
+
+dsm::Advice advice_of(vm_behavior_t behavior) {
+    switch (behavior) {
+    case VM_BEHAVIOR_SEQUENTIAL:
+        return dsm::Advice::sequential;
+    case VM_BEHAVIOR_RANDOM:
+    case VM_BEHAVIOR_RSEQNTL: // what lies ahead has been read
+        return dsm::Advice::random;
+    default:
+        return dsm::Advice::none;
+    }
+}
+
+} // namespace
+
 std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t bytes, bool anywhere, MapEntry &entry) {
     const auto size = page_ceil(bytes);
     if (!size || *size > window.size) {
@@ -73,8 +89,9 @@ void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)>
         [this, id, entry, done = std::move(done)](const Ack &ack) {
             const auto found = tasks.find(id);
             if (ack.error == 0 && found != tasks.end() && found->second->state == Task::State::running) {
-                pager.map(*found->second->space, entry.start, entry.size / kMapPage, entry.object,
-                          entry.offset / kMapPage);
+                auto &space = *found->second->space;
+                pager.map(space, entry.start, entry.size / kMapPage, entry.object, entry.offset / kMapPage);
+                pager.advise(space, entry.start, entry.size / kMapPage, advice_of(entry.behavior));
             }
             done(ack.error);
         },
@@ -206,6 +223,31 @@ void op_vm_inherit(Node &node, const Request &request, Done done) {
         return;
     }
     done(status_reply(task->map.inherit(request.args[0], request.args[1], static_cast<vm_inherit_t>(wanted))));
+}
+
+void op_vm_behavior(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr || request.args[2] > VM_BEHAVIOR_DONTNEED) {
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    const auto address = request.args[0], bytes = request.args[1];
+    const auto behavior = static_cast<vm_behavior_t>(request.args[2]);
+    const bool order = behavior == VM_BEHAVIOR_WILLNEED || behavior == VM_BEHAVIOR_DONTNEED;
+    const auto status =
+        order ? task->map.check_mapped(address, bytes) : task->map.set_behavior(address, bytes, behavior);
+    if (status == KERN_SUCCESS && bytes > 0) {
+        const auto start = page_floor(address);
+        const auto pages = (*page_ceil(address - start + bytes)) / kMapPage;
+        if (behavior == VM_BEHAVIOR_WILLNEED) {
+            node.pager.fetch(*task->space, start, pages);
+        } else if (behavior == VM_BEHAVIOR_DONTNEED) {
+            node.pager.evict(*task->space, start, pages);
+        } else {
+            node.pager.advise(*task->space, start, pages, advice_of(behavior));
+        }
+    }
+    done(status_reply(status));
 }
 
 void op_vm_region(Node &node, const Request &request, Done done) {

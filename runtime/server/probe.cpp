@@ -49,6 +49,7 @@ void Probe::start_round_trips(const Request &request, Done done) {
         done(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
+    streaming_ = false;
     peer_ = static_cast<dsm::NodeId>(request.args[0]);
     request_bytes_ = static_cast<std::uint32_t>(request.args[1]);
     reply_bytes_ = static_cast<std::uint32_t>(request.args[2]);
@@ -71,6 +72,7 @@ void Probe::start_stream(const Request &request, Done done) {
         done(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
+    streaming_ = true;
     peer_ = static_cast<dsm::NodeId>(request.args[0]);
     request_bytes_ = static_cast<std::uint32_t>(request.args[1]);
     left_ = request.args[2];
@@ -88,47 +90,60 @@ void Probe::fill_stream() {
     }
 }
 
-void Probe::message(dsm::NodeId from, std::span<const std::byte> record) {
+bool Probe::message(dsm::NodeId from, std::span<const std::byte> record) {
     BulkRecord head;
     if (record.size() < sizeof head) {
-        return;
+        return false;
     }
     std::memcpy(&head, record.data(), sizeof head);
-    if (head.kind == kPing) {
+    const bool awaited = busy() && from == peer_;
+    switch (head.kind) {
+    case kPing:
         send(from, kPong, 64, std::min<std::uint32_t>(head.reply_bytes, rpc::kMaxPayloadBytes), 0);
-        return;
-    }
-    if (head.kind == kStream) {
+        return true;
+    case kStream:
         send(from, kStreamAck, 0, 0, 0);
+        return true;
+    case kPong:
+        if (awaited && !streaming_) {
+            take_pong();
+        }
+        return true;
+    case kStreamAck:
+        if (awaited && streaming_ && unacknowledged_ > 0) {
+            take_acknowledgement();
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+void Probe::take_pong() {
+    const std::chrono::duration<double, std::micro> took = Clock::now() - started_;
+    if (warmup_ > 0) {
+        --warmup_;
+    } else {
+        samples_.push_back(took.count());
+    }
+    if (--left_ > 0) {
+        next_ping();
         return;
     }
-    if (!busy() || from != peer_) {
-        return;
-    }
-    if (head.kind == kPong) {
-        const std::chrono::duration<double, std::micro> took = Clock::now() - started_;
-        if (warmup_ > 0) {
-            --warmup_;
-        } else {
-            samples_.push_back(took.count());
-        }
-        if (--left_ > 0) {
-            next_ping();
-            return;
-        }
+    Reply reply;
+    const auto bytes = std::as_bytes(std::span(samples_));
+    reply.blob.assign(bytes.begin(), bytes.end());
+    finish(std::move(reply));
+}
+
+void Probe::take_acknowledgement() {
+    --unacknowledged_;
+    fill_stream();
+    if (unacknowledged_ == 0) {
         Reply reply;
-        const auto bytes = std::as_bytes(std::span(samples_));
-        reply.blob.assign(bytes.begin(), bytes.end());
+        reply.vals[0] = static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - started_).count());
         finish(std::move(reply));
-    } else if (head.kind == kStreamAck && unacknowledged_ > 0) {
-        --unacknowledged_;
-        fill_stream();
-        if (unacknowledged_ == 0) {
-            Reply reply;
-            reply.vals[0] = static_cast<std::uint64_t>(
-                std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - started_).count());
-            finish(std::move(reply));
-        }
     }
 }
 
@@ -165,15 +180,37 @@ void op_probe_bw(Node &node, const Request &request, Done done) {
     node.probe->start_stream(request, std::move(done));
 }
 
+namespace {
+
+// What is under way, and what was ignored, in the coherence protocol and in requests.
+std::string protocol_stats(const Node &node) {
+    std::uint64_t requests = 0, transactions = 0, queued = 0, rejected = 0, late = 0;
+    node.pager.for_each_core([&](const dsm::State &core) {
+        requests += core.pending_requests();
+        transactions += core.open_transactions();
+        queued += core.queued_gets();
+        rejected += core.rejected();
+        late += core.late();
+    });
+    return fmt::format(" requests={} transactions={} queued={} rejected={} late={} calls={} waiters={}", requests,
+                       transactions, queued, rejected, late, node.router.open_calls(), node.sync.waiting());
+}
+
+} // namespace
+
 void op_stats(Node &node, const Request &, Done done) {
     const auto &pages = node.pager.counters();
     const auto &wire = node.transport->counters();
-    const auto text = fmt::format(
-        "node={} faults_read={} faults_write={} zero_filled={} pages_in={} pages_out={} poisoned={} messages_sent={} "
-        "messages_received={} bytes_sent={} bytes_received={} tasks={} objects={}",
-        node.self, pages.faults_read, pages.faults_write, pages.zero_filled, pages.pages_in, pages.pages_out,
-        pages.poisoned, wire.sent, wire.received, wire.bytes_sent, wire.bytes_received, node.tasks.size(),
-        node.objects.size());
+    const auto text =
+        fmt::format("node={} faults_read={} faults_write={} zero_filled={} pages_in={} pages_out={} poisoned={} "
+                    "messages_sent={} messages_received={} bytes_sent={} bytes_received={} dropped_garbage={} "
+                    "dropped_version={} "
+                    "dropped_key={} dropped_incarnation={} dropped_late={} bad_records={} tasks={} objects={}",
+                    node.self, pages.faults_read, pages.faults_write, pages.zero_filled, pages.pages_in,
+                    pages.pages_out, pages.poisoned, wire.sent, wire.received, wire.bytes_sent, wire.bytes_received,
+                    wire.dropped_garbage, wire.dropped_version, wire.dropped_key, wire.dropped_incarnation,
+                    wire.dropped_late, node.bad_records, node.tasks.size(), node.objects.size()) +
+        protocol_stats(node);
     Reply reply;
     const auto bytes = std::as_bytes(std::span(text));
     reply.blob.assign(bytes.begin(), bytes.end());

@@ -17,7 +17,7 @@ class Probe {
     // One measurement at a time; KERN_RESOURCE_SHORTAGE if another one is under way.
     void start_round_trips(const Request &request, Done done);
     void start_stream(const Request &request, Done done);
-    void message(dsm::NodeId from, std::span<const std::byte> record);
+    bool message(dsm::NodeId from, std::span<const std::byte> record); // false: no such record
     void node_down(dsm::NodeId node);
     bool busy() const { return static_cast<bool>(done_); }
 
@@ -26,10 +26,13 @@ class Probe {
               std::uint32_t reply_bytes);
     void next_ping();
     void fill_stream();
+    void take_pong();
+    void take_acknowledgement();
     void finish(Reply reply);
 
     rpc::Transport &transport_;
-    Done done_; // empty: nothing under way
+    Done done_;              // empty: nothing under way
+    bool streaming_ = false; // what is under way: a stream or round trips
     dsm::NodeId peer_ = 0;
     std::uint32_t request_bytes_ = 0, reply_bytes_ = 0;
     std::uint64_t warmup_ = 0, left_ = 0, unacknowledged_ = 0;

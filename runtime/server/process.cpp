@@ -6,63 +6,10 @@
 #include "runtime/sockets.hpp"
 
 #include <cerrno>
-#include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/close_range.h>
-#include <sys/personality.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <system_error>
-#include <unistd.h>
 
 namespace norma::rt {
-
-namespace {
-
-std::vector<char *> pointers(std::vector<std::string> &strings) {
-    std::vector<char *> list;
-    for (auto &text : strings) {
-        list.push_back(text.data());
-    }
-    list.push_back(nullptr);
-    return list;
-}
-
-// In the child of fork: becomes the program, with the same addresses everywhere, or says why not.
-[[noreturn]] void become(const Program &program, char *const *argv, char *const *env, pid_t parent, bool first) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); // no task outlives its node server
-    if (getppid() != parent) {
-        _exit(127);
-    }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (!first) {
-        const int null = ::open("/dev/null", O_RDONLY);
-        dup2(null, STDIN_FILENO);
-        ::close(null);
-    }
-    if (chdir(program.cwd.c_str()) != 0) {
-        dprintf(STDERR_FILENO, "norma: cannot change to the directory %s: %s\n", program.cwd.c_str(), strerror(errno));
-        _exit(127);
-    }
-    if (personality(ADDR_NO_RANDOMIZE) == -1) {
-        dprintf(STDERR_FILENO,
-                "norma: address randomisation cannot be switched off (personality: %s); does a "
-                "container forbid it?\n",
-                strerror(errno));
-        _exit(127);
-    }
-    execve(program.path.c_str(), argv, env);
-    dprintf(STDERR_FILENO, "norma: cannot run %s: %s\n", program.path.c_str(), strerror(errno));
-    _exit(127);
-}
-
-} // namespace
 
 Task &Node::start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready) {
     auto ends = socket_pair();
@@ -71,27 +18,14 @@ Task &Node::start_process(Program program, bool first, std::function<void(std::i
     task->program = std::move(program);
     task->first = first;
     task->on_ready = std::move(on_ready);
-    auto env = task->program.env;
-    env.push_back(fmt::format("NORMA_TASK_FD={}", ends.second));
-    auto argv = task->program.argv;
-    const auto argv_list = pointers(argv);
-    const auto env_list = pointers(env);
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid == 0) {
-        // The transport's sockets are not close-on-exec by themselves; held open by a task, they would hide from the
-        // other nodes that this one has died.
-        close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-        fcntl(ends.second, F_SETFD, 0);
-        become(task->program, argv_list.data(), env_list.data(), parent, first);
+    try {
+        task->pid = processes.start(task->program, first, ends.second);
+    } catch (...) {
+        close_if_open(ends.first);
+        close_if_open(ends.second);
+        throw;
     }
-    const int why = errno;
-    ::close(ends.second);
-    if (pid < 0) {
-        ::close(ends.first);
-        throw std::system_error(why, std::generic_category(), "fork of a task");
-    }
-    task->pid = pid;
+    close_if_open(ends.second);
     task->control = ends.first;
     loop.watch(task->control, [this, id](std::uint32_t) { on_control(id); });
     auto &made = *task;
@@ -117,16 +51,15 @@ bool Node::on_control(TaskId id) {
 }
 
 void Node::handle_task_message(Task &task, std::span<const std::byte> packet, int fd) {
-    TaskMsgHead head;
-    if (packet.size() < sizeof head) {
+    const auto message = split_packet<TaskMsgHead>(packet);
+    if (!message) {
         close_if_open(fd);
         return;
     }
-    std::memcpy(&head, packet.data(), sizeof head);
-    const auto blob = packet.subspan(sizeof head);
+    const auto &[head, blob] = *message;
     switch (static_cast<TaskMsg>(head.type)) {
     case TaskMsg::hello:
-        hello(task, packet, fd);
+        hello(task, *message, fd);
         return;
     case TaskMsg::channel:
         if (fd >= 0) {
@@ -157,10 +90,8 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
     close_if_open(fd);
 }
 
-void Node::hello(Task &task, std::span<const std::byte> packet, int fd) {
-    TaskMsgHead head;
-    std::memcpy(&head, packet.data(), sizeof head);
-    const auto blob = packet.subspan(sizeof head);
+void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
+    const auto &[head, blob] = message;
     const std::string build_id(reinterpret_cast<const char *>(blob.data()), blob.size());
     std::string trouble;
     if (task.space != nullptr || task.state != Task::State::starting) {
@@ -230,29 +161,27 @@ void Node::on_channel(TaskId id, int fd) {
     } else if (size == 0) {
         loop.unwatch(fd);
         found->second->channels.erase(fd);
-        ::close(fd);
+        close_if_open(fd);
     }
 }
 
 void Node::kill_task(Task &task, std::function<void()> reaped) {
     task.state = Task::State::ending;
     task.on_reaped.push_back(std::move(reaped));
-    ::kill(task.pid, SIGKILL);
+    processes.kill(task.pid);
 }
 
 void Node::reap() {
-    int status = 0;
-    pid_t pid = 0;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while (const auto end = processes.next_end()) {
         for (auto entry = tasks.begin(); entry != tasks.end(); ++entry) {
-            if (entry->second->pid == pid) {
+            if (entry->second->pid == end->pid) {
                 // What it said before it ended counts: a thread that started and ended the task has started.
                 const auto id = entry->first;
                 while (on_control(id)) {
                 }
                 auto task = std::move(entry->second);
                 tasks.erase(entry);
-                task_over(std::move(task), status);
+                task_over(std::move(task), end->status);
                 break;
             }
         }
@@ -266,10 +195,10 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         pager.unmap_all(*task->space);
     }
     loop.unwatch(task->control);
-    ::close(task->control);
+    close_if_open(task->control);
     for (const int channel : task->channels) {
         loop.unwatch(channel);
-        ::close(channel);
+        close_if_open(channel);
     }
     std::vector<MapEntry> pieces(task->map.entries().begin(), task->map.entries().end());
     std::set<dsm::ObjectId> used;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // From a thread's packet to an operation on the node where its target lives, and back. Port names mean something only
 // here: they become rights before a request leaves the caller's node, and rights become names when the reply is back.
+#include "runtime/packets.hpp"
 #include "runtime/server/ops.hpp"
 #include "runtime/sockets.hpp"
 
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace norma::rt {
 
@@ -67,6 +67,7 @@ constexpr std::array kOperations{
     Operation{Op::vm_deallocate, Kind::task, op_vm_deallocate, false},
     Operation{Op::vm_protect, Kind::task, op_vm_protect, false},
     Operation{Op::vm_inherit, Kind::task, op_vm_inherit, false},
+    Operation{Op::vm_behavior, Kind::task, op_vm_behavior, false},
     Operation{Op::vm_region, Kind::task, op_vm_region, false},
     Operation{Op::thread_set_entry, Kind::thread, op_thread_set_entry, false},
     Operation{Op::thread_suspend, Kind::thread, op_thread_suspend, false},
@@ -135,22 +136,21 @@ void Node::execute(const Request &request, Done done) {
 }
 
 void Node::from_task(Task &task, int channel, std::span<const std::byte> packet) {
-    RequestHead head;
     const auto reply_to = [this, id = task.id, channel](const Reply &reply) {
         const auto found = tasks.find(id);
         if (found != tasks.end() && found->second->channels.contains(channel)) {
             answer(*found->second, channel, reply);
         }
     };
-    if (packet.size() < sizeof head) {
+    const auto call = split_packet<RequestHead>(packet);
+    if (!call) {
         reply_to(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    std::memcpy(&head, packet.data(), sizeof head);
+    const auto &[head, blob] = *call;
     Request request;
     request.op = static_cast<Op>(head.op);
     std::copy(std::begin(head.args), std::end(head.args), request.args.begin());
-    const auto blob = packet.subspan(sizeof head);
     request.blob.assign(blob.begin(), blob.end());
     const auto *operation = find_operation(request.op);
     const auto right = task.right(head.port);

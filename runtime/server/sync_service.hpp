@@ -20,6 +20,7 @@ class SyncService {
     void thread_died(std::uint64_t thread);
     void task_moved(const TaskMove &move) { home_.task_moved(move); }
     void node_died(dsm::NodeId node);
+    std::size_t waiting() const { return home_.waiting(); }
 
   private:
     using Key = std::pair<dsm::NodeId, std::uint64_t>; // node, call

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tasks and nodes that die. The driver reads what is written here and looks at what is left.
+#include "runtime/probe.hpp"
 #include "tests/system/app.hpp"
 
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -16,6 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using systest::address_of;
 using systest::shared;
+using systest::shared_bytes;
 using systest::spawn;
 
 constexpr std::size_t kPage = 4096;
@@ -76,6 +79,15 @@ int signal_of_reading(const void *address) {
     }
 }
 
+// How many pages have come to this task's node.
+std::uint64_t pages_in() {
+    char text[1024];
+    CHECK_EQ(KERN_SUCCESS, norma_probe_stats(text, sizeof text));
+    const auto *found = std::strstr(text, " pages_in=");
+    CHECK(found != nullptr);
+    return std::strtoull(found + std::strlen(" pages_in="), nullptr, 10);
+}
+
 // Kills the server of `node`: it is the parent of every task there.
 void kill_node(int node) {
     auto killer = norma::clone_to(node);
@@ -94,6 +106,27 @@ void kill_node(int node) {
 }
 
 } // namespace
+
+// What a node has given back is not lost with it.
+SYSTEM_CASE(death_after_eviction) {
+    constexpr std::size_t kPages = 100;
+    auto *bytes = shared_bytes(kPages * kPage);
+    auto child = spawn(1, [bytes] {
+        for (std::size_t i = 0; i < kPages; ++i) {
+            bytes[i * kPage] = static_cast<std::byte>(i + 1);
+        }
+    });
+    JOIN(child);
+    const auto before = pages_in();
+    auto owner = norma::clone_to(1);
+    CHECK_KERN(KERN_SUCCESS, vm_behavior_set(owner.port(), address_of(bytes), kPages * kPage, VM_BEHAVIOR_DONTNEED));
+    CHECK_SOON(pages_in() >= before + kPages);
+    kill_node(1);
+    for (std::size_t i = 0; i < kPages; ++i) {
+        CHECK_EQ(static_cast<int>(i + 1), std::to_integer<int>(bytes[i * kPage]));
+    }
+    return 0;
+}
 
 SYSTEM_CASE(death_of_task) {
     std::vector<norma::task> tasks;

@@ -182,6 +182,47 @@ SYSTEM_CASE(memory_protect) {
     return 0;
 }
 
+SYSTEM_CASE(memory_behavior) {
+    constexpr std::size_t kPages = 300;
+    const auto address = allocate(kPages * kPage);
+    const auto behave = [&](std::size_t first, std::size_t pages, vm_behavior_t behavior) {
+        return vm_behavior_set(self(), address + first * kPage, pages * kPage, behavior);
+    };
+    CHECK_KERN(KERN_SUCCESS, behave(1, 1, VM_BEHAVIOR_RANDOM)); // it splits
+    CHECK_EQ(VM_BEHAVIOR_DEFAULT, region_from(self(), address).info.behavior);
+    CHECK_EQ(VM_BEHAVIOR_RANDOM, region_from(self(), address + kPage).info.behavior);
+    CHECK_EQ(vm_size_t{(kPages - 2) * kPage}, region_from(self(), address + 2 * kPage).size);
+    CHECK_KERN(KERN_INVALID_ARGUMENT, behave(0, 1, 6));
+    CHECK_KERN(KERN_INVALID_ARGUMENT, behave(0, 1, -1));
+    CHECK_KERN(KERN_SUCCESS, behave(0, 0, VM_BEHAVIOR_SEQUENTIAL));
+    CHECK_KERN(KERN_INVALID_ADDRESS, behave(kPages - 1, 2, VM_BEHAVIOR_DONTNEED)); // a hole
+    CHECK_KERN(KERN_INVALID_ADDRESS, behave(kPages - 1, 2, VM_BEHAVIOR_SEQUENTIAL));
+    CHECK_KERN(KERN_INVALID_TASK, vm_behavior_set(task_t{4711}, address, kPage, VM_BEHAVIOR_RANDOM));
+
+    // No hint changes what memory holds, however it is mixed with the use of the memory.
+    auto *numbers = reinterpret_cast<std::atomic<std::uint64_t> *>(address);
+    const auto word = [&](std::size_t page) -> auto & {
+        return numbers[page * kPage / sizeof *numbers];
+    };
+    constexpr vm_behavior_t kAll[] = {VM_BEHAVIOR_DONTNEED, VM_BEHAVIOR_SEQUENTIAL, VM_BEHAVIOR_WILLNEED,
+                                      VM_BEHAVIOR_RSEQNTL,  VM_BEHAVIOR_DONTNEED,   VM_BEHAVIOR_DEFAULT};
+    const auto add = [&] {
+        for (std::size_t round = 0; round < std::size(kAll); ++round) {
+            CHECK_KERN(KERN_SUCCESS, behave(round, kPages - 2 * round, kAll[round]));
+            for (std::size_t page = 0; page < kPages; ++page) {
+                word(page).fetch_add(page);
+            }
+        }
+    };
+    auto child = systest::spawn(norma::node_count() - 1, add);
+    add();
+    JOIN(child);
+    for (std::size_t page = 0; page < kPages; ++page) {
+        CHECK_EQ(2 * std::size(kAll) * page, word(page).load());
+    }
+    return 0;
+}
+
 SYSTEM_CASE(memory_inherit_and_region) {
     const auto address = allocate(4 * kPage);
     CHECK_KERN(KERN_SUCCESS, vm_inherit(self(), address + kPage + 7, 1, VM_INHERIT_NONE)); // page 1, and it splits

@@ -44,6 +44,10 @@ TEST_P(DeathOfNode, LeavesTheOthersRunning) {
     EXPECT_EQ(end.out, "went on\n");
 }
 
+TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_after_eviction"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, OfTwo) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
 }

@@ -135,6 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryDeallocate", .words = {"memory_deallocate"}},
         {.label = "MemoryProtect", .words = {"memory_protect"}},
         {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
+        {.label = "MemoryBehavior", .words = {"memory_behavior"}, .nodes = 3},
+        {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
         {.label = "MemoryLimit", .words = {"memory_limit"}, .env = {"NORMA_MEMORY=64M"}},
         {.label = "MemoryUser", .words = {"memory_protect"}, .as_user = true},
         {.label = "SyncBarrier", .words = {"sync_barrier"}, .nodes = 4, .env = kBlock},

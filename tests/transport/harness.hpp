@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Runs a test body in several real processes, each with a transport of its own. A body reports failure by throwing;
-// the parent reads exit statuses, and kills what takes too long.
+// Runs a test body on several nodes, each with a transport of its own: in real processes, or, where the network is a
+// pretended one, in threads of this one. A body reports failure by throwing; the parent reads how each node ended, and
+// kills processes that take too long.
 #pragma once
 
+#include "lanes.hpp"
 #include "rpc/transport.hpp"
 
 #include <atomic>
@@ -52,16 +54,29 @@ struct Board {
 enum class Wait { spin, block };
 
 struct Plan {
-    std::string kind = "tcp";
+    Kind kind{};
     unsigned nodes = 2;
     Wait wait = Wait::spin;
     std::chrono::seconds limit{100};
     std::function<void(Options &)> options = [](Options &) {};
 };
 
+// Thrown where a node that is a thread has died.
+struct Died {};
+
 class Node {
   public:
-    Node(const Plan &plan, unsigned self, Board &board) : board_(board), plan_(plan), self_(self) {
+    Node(const Plan &plan, unsigned self, Board &board, Lane &lane)
+        : board_(board), plan_(plan), self_(self), lane_(lane) {
+        Options options{
+            .self = static_cast<NodeId>(self), .kind = plan.kind.name, .job_key = kTestKey, .incarnation = 1};
+        plan.options(options);
+        start(options);
+    }
+
+    // Makes the transport, instead of a former one if there was one, and publishes its address.
+    void start(const Options &options) {
+        transport.reset();
         Handlers handlers;
         handlers.message = [this](NodeId from, auto record, auto payload) {
             if (on_message) {
@@ -72,14 +87,17 @@ class Node {
             downs.emplace_back(peer, why);
             down_at = Clock::now();
         };
-        Options options{.self = static_cast<NodeId>(self), .kind = plan.kind, .job_key = kTestKey, .incarnation = 1};
-        plan.options(options);
-        transport = make_transport(options, std::move(handlers));
+        transport = lane_.make(options, std::move(handlers));
         const auto address = transport->address();
-        auto &slot = board.slots[self];
+        auto &slot = board_.slots[self_];
         require(address.size() <= sizeof slot.address, "address too long for the test's board");
         std::memcpy(slot.address, address.data(), address.size());
         slot.address_bytes.store(static_cast<std::uint32_t>(address.size()));
+    }
+
+    [[noreturn]] void die() {
+        lane_.die(static_cast<NodeId>(self_));
+        throw Died{};
     }
 
     void connect(unsigned peer, std::uint32_t incarnation = 1) {
@@ -96,10 +114,10 @@ class Node {
         }
     }
 
-    // All nodes pass, and go on making progress for each other while they wait.
-    void barrier(unsigned number) {
+    // All nodes pass, and go on making progress for each other while they wait. A barrier may be used again in rounds.
+    void barrier(unsigned number, unsigned round = 0) {
         board_.arrived[number].fetch_add(1);
-        run_until([&] { return board_.arrived[number].load() >= plan_.nodes; }, 30s);
+        run_until([&] { return board_.arrived[number].load() >= plan_.nodes * (round + 1); }, 30s);
     }
 
     // Spins, whatever the plan says: for conditions that no message announces.
@@ -108,6 +126,7 @@ class Node {
         while (!done()) {
             if (!transport->progress()) {
                 require(Clock::now() < deadline, fmt::format("node {} waited in vain", self_));
+                std::this_thread::yield(); // the other nodes, and soft devices, need processors too
             }
         }
     }
@@ -151,22 +170,26 @@ class Node {
     Board &board_;
     const Plan &plan_;
     unsigned self_;
+    Lane &lane_;
 };
 
 struct Ended {
-    bool killed = false; // by SIGKILL
+    bool killed = false; // as die() does it
     int code = -1;       // exit code otherwise
 };
 
-inline int run_body(const Plan &plan, unsigned self, Board &board, const std::function<void(Node &)> &body) {
+inline Ended run_body(const Plan &plan, unsigned self, Board &board, Lane &lane,
+                      const std::function<void(Node &)> &body) {
     try {
-        Node node(plan, self, board);
+        Node node(plan, self, board, lane);
         body(node);
+    } catch (const Died &) {
+        return {.killed = true, .code = -1};
     } catch (const std::exception &error) {
-        fmt::print(stderr, "node {} over {}: {}\n", self, plan.kind, error.what());
-        return 1;
+        fmt::print(stderr, "node {} over {}: {}\n", self, plan.kind.name, error.what());
+        return {.killed = false, .code = 1};
     }
-    return 0;
+    return {.killed = false, .code = 0};
 }
 
 // Reaps them in the order in which they end: a dead process that nobody has waited for still looks alive to UCX's
@@ -178,7 +201,7 @@ inline std::vector<Ended> reap(const Plan &plan, std::vector<pid_t> children) {
         const bool late = Clock::now() > deadline;
         for (std::size_t i = 0; i < children.size(); ++i) {
             if (children[i] > 0 && late) {
-                fmt::print(stderr, "node {} over {} did not end in time\n", i, plan.kind);
+                fmt::print(stderr, "node {} over {} did not end in time\n", i, plan.kind.name);
                 ::kill(children[i], SIGABRT);
             }
             int status = 0;
@@ -193,7 +216,7 @@ inline std::vector<Ended> reap(const Plan &plan, std::vector<pid_t> children) {
     return ended;
 }
 
-inline std::vector<Ended> run_nodes(const Plan &plan, const std::function<void(Node &)> &body) {
+inline std::vector<Ended> run_processes(const Plan &plan, const std::function<void(Node &)> &body) {
     void *memory = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         throw std::bad_alloc();
@@ -204,13 +227,36 @@ inline std::vector<Ended> run_nodes(const Plan &plan, const std::function<void(N
         std::fflush(nullptr);
         const auto child = ::fork();
         if (child == 0) {
-            ::_exit(run_body(plan, self, *board, body));
+            const auto lane = make_lane(plan.kind);
+            ::_exit(run_body(plan, self, *board, *lane, body).code);
         }
         children.push_back(child);
     }
     const auto ended = reap(plan, children);
     ::munmap(memory, sizeof(Board));
     return ended;
+}
+
+inline std::vector<Ended> run_threads(const Plan &plan, const std::function<void(Node &)> &body) {
+    const auto lane = make_lane(plan.kind);
+    const auto board = std::make_unique<Board>();
+    std::vector<Ended> ended(plan.nodes);
+    std::vector<std::thread> threads;
+    for (unsigned self = 0; self < plan.nodes; ++self) {
+        threads.emplace_back([&, self] { ended[self] = run_body(plan, self, *board, *lane, body); });
+    }
+    for (auto &thread : threads) {
+        thread.join();
+    }
+    if (const auto complaints = lane->complaints(); !complaints.empty()) {
+        fmt::print(stderr, "{}: {}\n", plan.kind.name, complaints);
+        ended.front().code = 1;
+    }
+    return ended;
+}
+
+inline std::vector<Ended> run_nodes(const Plan &plan, const std::function<void(Node &)> &body) {
+    return plan.kind.processes ? run_processes(plan, body) : run_threads(plan, body);
 }
 
 } // namespace norma::rpc::test

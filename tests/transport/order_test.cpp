@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Messages between real processes over real UCX: order, contents, floods, waiting.
-#include "rpc_harness.hpp"
+// Every network: order, contents, floods, waiting.
+#include "harness.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <random>
 #include <tuple>
 
@@ -44,7 +43,7 @@ bool all_are(std::span<const std::byte> bytes, std::byte value) {
     return std::ranges::all_of(bytes, [&](std::byte byte) { return byte == value; });
 }
 
-class RpcTransport : public testing::TestWithParam<std::tuple<const char *, Wait>> {
+class TransportOrder : public testing::TestWithParam<std::tuple<Kind, Wait>> {
   protected:
     static Plan plan(unsigned nodes = 2) {
         Plan plan;
@@ -53,6 +52,7 @@ class RpcTransport : public testing::TestWithParam<std::tuple<const char *, Wait
         plan.nodes = nodes;
         return plan;
     }
+    static unsigned some(unsigned count) { return std::max(4u, count / std::get<0>(GetParam()).divide); }
     static void expect_all_well(const std::vector<Ended> &ended) {
         for (std::size_t i = 0; i < ended.size(); ++i) {
             EXPECT_EQ(ended[i].code, 0) << "node " << i;
@@ -60,9 +60,9 @@ class RpcTransport : public testing::TestWithParam<std::tuple<const char *, Wait
     }
 };
 
-TEST_P(RpcTransport, KeepsTheOrderOfMixedSizesBothWays) {
-    constexpr std::uint64_t kCount = 3000;
-    expect_all_well(run_nodes(plan(3), [](Node &node) {
+TEST_P(TransportOrder, KeepsTheOrderOfMixedSizesBothWays) {
+    const std::uint64_t count = some(3000);
+    expect_all_well(run_nodes(plan(3), [count](Node &node) {
         std::vector<std::uint64_t> next(3, 0);
         node.on_message = [&](NodeId from, auto record, auto payload) {
             const auto n = next[from]++;
@@ -77,7 +77,7 @@ TEST_P(RpcTransport, KeepsTheOrderOfMixedSizesBothWays) {
         };
         node.connect_all();
         node.barrier(0);
-        for (std::uint64_t n = 0; n < kCount; ++n) {
+        for (std::uint64_t n = 0; n < count; ++n) {
             const auto size = size_of_message(n);
             for (NodeId peer = 0; peer < 3; ++peer) {
                 if (peer != node.self()) {
@@ -95,21 +95,21 @@ TEST_P(RpcTransport, KeepsTheOrderOfMixedSizesBothWays) {
         }
         node.wait_until([&] {
             for (NodeId peer = 0; peer < 3; ++peer) {
-                if (peer != node.self() && next[peer] != kCount) {
+                if (peer != node.self() && next[peer] != count) {
                     return false;
                 }
             }
             return true;
         });
         node.barrier(1);
-        require(node.transport->counters().received == 2 * kCount, "wrong number of messages counted");
+        require(node.transport->counters().received == 2 * count, "wrong number of messages counted");
     }));
 }
 
-TEST_P(RpcTransport, FloodOfSmallMessagesThenLargeOnes) {
-    constexpr std::uint64_t kSmall = 100000;
-    constexpr std::uint64_t kLarge = 3000;
-    expect_all_well(run_nodes(plan(), [](Node &node) {
+TEST_P(TransportOrder, FloodOfSmallMessagesThenLargeOnes) {
+    const std::uint64_t small = some(100000);
+    const std::uint64_t large = some(3000);
+    expect_all_well(run_nodes(plan(), [small, large](Node &node) {
         std::uint64_t next = 0;
         bool answered = false;
         node.on_message = [&](NodeId, auto record, auto payload) {
@@ -120,20 +120,20 @@ TEST_P(RpcTransport, FloodOfSmallMessagesThenLargeOnes) {
             std::uint64_t number = 0;
             std::memcpy(&number, record.data(), sizeof number);
             require(number == next, fmt::format("{} where {} was due", number, next));
-            require(payload.size() == (number < kSmall ? 0 : 4 * kPageBytes), "wrong payload size");
+            require(payload.size() == (number < small ? 0 : 4 * kPageBytes), "wrong payload size");
             ++next;
         };
         node.connect_all();
         node.barrier(0);
         if (node.self() == 0) {
             // Nothing of this is taken off the sender's hands before it is all queued.
-            for (std::uint64_t n = 0; n < kSmall + kLarge; ++n) {
+            for (std::uint64_t n = 0; n < small + large; ++n) {
                 node.transport->send(1, numbered_record(n, 40),
-                                     n < kSmall ? nullptr : node.staged(4 * kPageBytes, static_cast<unsigned char>(n)));
+                                     n < small ? nullptr : node.staged(4 * kPageBytes, static_cast<unsigned char>(n)));
             }
             node.wait_until([&] { return answered; });
         } else {
-            node.wait_until([&] { return next == kSmall + kLarge; });
+            node.wait_until([&] { return next == small + large; });
             node.transport->send(0, numbered_record(0, 8), nullptr);
         }
         node.barrier(1);
@@ -141,9 +141,9 @@ TEST_P(RpcTransport, FloodOfSmallMessagesThenLargeOnes) {
 }
 
 // Rounds of request and answer: each side sleeps (in blocking mode) until the other's message wakes it.
-TEST_P(RpcTransport, EveryMessageWakesTheOtherSide) {
+TEST_P(TransportOrder, EveryMessageWakesTheOtherSide) {
     // Two spinning processes that share a core with others hand it over once in a time slice.
-    const unsigned rounds = std::get<1>(GetParam()) == Wait::block ? 20000 : 500;
+    const unsigned rounds = some(std::get<1>(GetParam()) == Wait::block ? 20000 : 500);
     expect_all_well(run_nodes(plan(), [rounds](Node &node) {
         unsigned got = 0;
         node.on_message = [&](NodeId from, auto, auto) {
@@ -166,9 +166,9 @@ TEST_P(RpcTransport, EveryMessageWakesTheOtherSide) {
 
 // The receiver is late, so the network is full when the sender goes to sleep: the sender must be woken to send the rest
 // before anybody sends it a message.
-TEST_P(RpcTransport, RoomInTheNetworkWakesTheSender) {
-    constexpr unsigned kCount = 200;
-    expect_all_well(run_nodes(plan(), [](Node &node) {
+TEST_P(TransportOrder, RoomInTheNetworkWakesTheSender) {
+    const unsigned count = some(200);
+    expect_all_well(run_nodes(plan(), [count](Node &node) {
         unsigned got = 0;
         node.on_message = [&](NodeId, auto, auto) { ++got; };
         node.connect_all();
@@ -176,13 +176,13 @@ TEST_P(RpcTransport, RoomInTheNetworkWakesTheSender) {
         for (unsigned round = 0; round < 5; ++round) {
             got = 0;
             if (node.self() == 0) {
-                for (unsigned n = 0; n < kCount; ++n) {
+                for (unsigned n = 0; n < count; ++n) {
                     node.transport->send(1, numbered_record(n, 16), node.staged(kMaxPayloadBytes, 3));
                 }
                 node.wait_until([&] { return got == 1; }, 30s);
             } else {
                 std::this_thread::sleep_for(50ms);
-                node.wait_until([&] { return got == kCount; }, 30s);
+                node.wait_until([&] { return got == count; }, 30s);
                 node.transport->send(0, numbered_record(0, 16), nullptr);
             }
         }
@@ -191,7 +191,7 @@ TEST_P(RpcTransport, RoomInTheNetworkWakesTheSender) {
 }
 
 // A node may hear from a peer before it has the peer's address itself.
-TEST_P(RpcTransport, MessagesBeforeConnectAreDeliveredAfterIt) {
+TEST_P(TransportOrder, MessagesBeforeConnectAreDeliveredAfterIt) {
     expect_all_well(run_nodes(plan(), [](Node &node) {
         std::vector<std::byte> seen;
         node.on_message = [&](NodeId, auto record, auto payload) {
@@ -221,7 +221,7 @@ TEST_P(RpcTransport, MessagesBeforeConnectAreDeliveredAfterIt) {
     }));
 }
 
-TEST_P(RpcTransport, SendingLastAndLeavingStillDelivers) {
+TEST_P(TransportOrder, SendingLastAndLeavingStillDelivers) {
     expect_all_well(run_nodes(plan(), [](Node &node) {
         unsigned got = 0;
         node.on_message = [&](NodeId, auto, auto payload) { got += payload.size() == kMaxPayloadBytes ? 1 : 0; };
@@ -237,51 +237,21 @@ TEST_P(RpcTransport, SendingLastAndLeavingStillDelivers) {
     }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, RpcTransport,
-                         testing::Combine(testing::Values("tcp", "shm", "ucx"),
-                                          testing::Values(Wait::spin, Wait::block)),
-                         [](const auto &instance) {
-                             return std::string(std::get<0>(instance.param)) +
-                                    (std::get<1>(instance.param) == Wait::spin ? "_spin" : "_block");
-                         });
-
-std::string failure_of(const std::function<void()> &action) {
-    try {
-        action();
-    } catch (const std::runtime_error &error) {
-        return error.what();
+// Blocking only where there is something to block on.
+std::vector<std::tuple<Kind, Wait>> ways() {
+    std::vector<std::tuple<Kind, Wait>> all;
+    for (const auto &kind : kinds()) {
+        all.emplace_back(kind, Wait::spin);
+        if (kind.blocks) {
+            all.emplace_back(kind, Wait::block);
+        }
     }
-    return "";
+    return all;
 }
 
-TEST(RpcOptions, MistakesAreNamed) {
-    const auto failure = [](Options options) { return failure_of([&] { make_transport(options, {}); }); };
-    EXPECT_NE(failure({.kind = "carrier-pigeon"}).find("carrier-pigeon"), std::string::npos);
-    EXPECT_NE(failure({.self = 300, .kind = "tcp"}).find("300"), std::string::npos);
-    EXPECT_NE(failure({.kind = "tcp", .incarnation = 0}).find("incarnation 0"), std::string::npos);
-}
-
-// In a process of its own: UCX is not made to live across a fork.
-TEST(RpcOptions, BadAddressesAreRefusedWithThePeersName) {
-    Plan plan;
-    plan.nodes = 1;
-    const auto ended = run_nodes(plan, [](Node &node) {
-        auto good = node.transport->address();
-        const auto refused = [&](NodeId peer, std::span<const std::byte> address, std::uint32_t incarnation = 1) {
-            const auto why = failure_of([&] { node.transport->connect(peer, incarnation, address); });
-            return why.find(fmt::format("node {}", peer)) != std::string::npos;
-        };
-        require(refused(7, {}), "an empty address");
-        require(refused(7, std::vector<std::byte>(200, std::byte{0x11})), "garbage");
-        require(refused(7, std::span(good).first(good.size() / 2)), "half an address");
-        require(refused(0, good), "itself");
-        require(refused(300, good), "a node out of range");
-        require(refused(7, good, 0), "incarnation 0");
-        good[good.size() / 2] ^= std::byte{0x40};
-        require(refused(7, good), "a flipped bit");
-    });
-    EXPECT_EQ(ended[0].code, 0);
-}
+INSTANTIATE_TEST_SUITE_P(Kinds, TransportOrder, testing::ValuesIn(ways()), [](const auto &instance) {
+    return std::get<0>(instance.param).name + (std::get<1>(instance.param) == Wait::spin ? "_spin" : "_block");
+});
 
 } // namespace
 } // namespace norma::rpc::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "rpc/ucx/address.hpp"
+#include "rpc/address.hpp"
 
 #include "rpc/wire.hpp"
 
@@ -8,7 +8,7 @@
 
 #include <fmt/core.h>
 
-namespace norma::rpc::ucx {
+namespace norma::rpc {
 
 namespace {
 
@@ -25,12 +25,12 @@ std::uint64_t fnv1a(std::span<const std::byte> bytes) {
 
 } // namespace
 
-std::vector<std::byte> seal_address(std::string_view kind, std::span<const std::byte> worker_address) {
+std::vector<std::byte> seal_address(std::string_view kind, std::span<const std::byte> inner) {
     std::vector<std::byte> body;
     const auto name = std::as_bytes(std::span(kind));
     body.assign(name.begin(), name.end());
     body.push_back(std::byte{0});
-    body.insert(body.end(), worker_address.begin(), worker_address.end());
+    body.insert(body.end(), inner.begin(), inner.end());
     Writer head;
     head.put(kAddressMagic).put(static_cast<std::uint32_t>(body.size())).put(fnv1a(body));
     auto sealed = head.bytes();
@@ -44,7 +44,7 @@ std::span<const std::byte> open_address(std::string_view kind, std::span<const s
     const auto size = head.get<std::uint32_t>();
     const auto hash = head.get<std::uint64_t>();
     if (!head.ok() || magic != kAddressMagic) {
-        why = fmt::format("not a UCX address ({} bytes)", sealed.size());
+        why = fmt::format("not an address ({} bytes)", sealed.size());
         return {};
     }
     const auto body = sealed.subspan(kEnvelopeBytes);
@@ -66,4 +66,4 @@ std::span<const std::byte> open_address(std::string_view kind, std::span<const s
     return body.subspan(name_size + 1);
 }
 
-} // namespace norma::rpc::ucx
+} // namespace norma::rpc

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/launch.hpp"
+
+#include "rpc/wire.hpp"
+
+namespace norma::rt::launch {
+
+namespace {
+
+using rpc::Reader;
+using rpc::Writer;
+
+void put_strings(Writer &writer, const std::vector<std::string> &strings) {
+    writer.put(static_cast<std::uint32_t>(strings.size()));
+    for (const auto &text : strings) {
+        writer.put_string(text);
+    }
+}
+
+std::vector<std::string> get_strings(Reader &reader) {
+    std::vector<std::string> strings(reader.get_count(sizeof(std::uint32_t)));
+    for (auto &text : strings) {
+        text = reader.get_string();
+    }
+    return strings;
+}
+
+std::vector<std::byte> get_copy(Reader &reader) {
+    const auto bytes = reader.get_bytes();
+    return {bytes.begin(), bytes.end()};
+}
+
+// One function each, type first; the order of the fields is the format.
+void put(Writer &writer, const Ready &record) {
+    writer.put(LaunchMsg::ready).put_bytes(record.address);
+}
+void put(Writer &writer, const Exited &record) {
+    writer.put(LaunchMsg::exited).put(record.status).put_string(record.note);
+}
+void put(Writer &writer, const Fatal &record) {
+    writer.put(LaunchMsg::fatal).put_string(record.why);
+}
+void put(Writer &writer, const Connected &) {
+    writer.put(LaunchMsg::connected);
+}
+void put(Writer &writer, const Hosting &) {
+    writer.put(LaunchMsg::hosting);
+}
+void put(Writer &writer, const JobKey &record) {
+    writer.put(LaunchMsg::job).put(record.key);
+}
+void put(Writer &writer, const Start &record) {
+    writer.put(LaunchMsg::start).put(static_cast<std::uint16_t>(record.nodes.size()));
+    for (const auto &node : record.nodes) {
+        writer.put(node.incarnation).put_bytes(node.address);
+    }
+}
+void put(Writer &writer, const Run &record) {
+    writer.put(LaunchMsg::run).put_string(record.program);
+    put_strings(writer, record.argv);
+    put_strings(writer, record.env);
+    writer.put_string(record.cwd);
+}
+void put(Writer &writer, const NodeDown &record) {
+    writer.put(LaunchMsg::node_down).put(record.node).put_string(record.why);
+}
+void put(Writer &writer, const Shutdown &) {
+    writer.put(LaunchMsg::shutdown);
+}
+
+Start get_start(Reader &reader) {
+    Start start;
+    const auto nodes = reader.get<std::uint16_t>();
+    for (unsigned node = 0; node < nodes && reader.ok(); ++node) {
+        const auto incarnation = reader.get<std::uint32_t>();
+        start.nodes.push_back({.incarnation = incarnation, .address = get_copy(reader)});
+    }
+    return start;
+}
+
+Run get_run(Reader &reader) {
+    Run run;
+    run.program = reader.get_string();
+    run.argv = get_strings(reader);
+    run.env = get_strings(reader);
+    run.cwd = reader.get_string();
+    return run;
+}
+
+std::optional<Record> get_record(Reader &reader) {
+    switch (reader.get<LaunchMsg>()) {
+    case LaunchMsg::ready:
+        return Ready{.address = get_copy(reader)};
+    case LaunchMsg::exited: {
+        const auto status = reader.get<std::int32_t>();
+        return Exited{.status = status, .note = reader.get_string()};
+    }
+    case LaunchMsg::fatal:
+        return Fatal{.why = reader.get_string()};
+    case LaunchMsg::connected:
+        return Connected{};
+    case LaunchMsg::hosting:
+        return Hosting{};
+    case LaunchMsg::job:
+        return JobKey{.key = reader.get<std::uint64_t>()};
+    case LaunchMsg::start:
+        return get_start(reader);
+    case LaunchMsg::run:
+        return get_run(reader);
+    case LaunchMsg::node_down: {
+        const auto node = reader.get<std::uint16_t>();
+        return NodeDown{.node = node, .why = reader.get_string()};
+    }
+    case LaunchMsg::shutdown:
+        return Shutdown{};
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+std::vector<std::byte> encode(const Record &record) {
+    Writer writer;
+    std::visit([&writer](const auto &one) { put(writer, one); }, record);
+    return writer.bytes();
+}
+
+std::optional<Record> decode(std::span<const std::byte> bytes) {
+    Reader reader(bytes);
+    auto record = get_record(reader);
+    return reader.done() ? std::move(record) : std::nullopt;
+}
+
+} // namespace norma::rt::launch

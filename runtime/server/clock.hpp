@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The time that deadlines of the node server go by: it never goes back.
+#pragma once
+
+#include <chrono>
+
+namespace norma::rt {
+
+struct Clock {
+    using duration = std::chrono::nanoseconds;
+    using rep = duration::rep;
+    using period = duration::period;
+    using time_point = std::chrono::time_point<Clock>;
+    static constexpr bool is_steady = true;
+    static time_point now();
+};
+
+} // namespace norma::rt

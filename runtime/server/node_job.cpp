@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The node server's part about the job it belongs to: its launcher, its signals, its end.
+#include "runtime/server/node.hpp"
+
+#include "runtime/launch.hpp"
+#include "runtime/log.hpp"
+#include "runtime/server/binding.hpp"
+
+#include <csignal>
+#include <fmt/format.h>
+#include <stdexcept>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace norma::rt {
+
+namespace {
+
+void to_launcher(const launch::Record &record) {
+    const auto bytes = launch::encode(record);
+    ::send(kLaunchFd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+// The launcher's next record; empty at the end of the connection.
+std::span<const std::byte> from_launcher(bool wait) {
+    static std::vector<std::byte> buffer(kMaxLaunchBytes);
+    const auto size = ::recv(kLaunchFd, buffer.data(), buffer.size(), wait ? 0 : MSG_DONTWAIT);
+    return std::span(buffer).first(size > 0 ? static_cast<std::size_t>(size) : 0);
+}
+
+} // namespace
+
+int Node::run() {
+    // Before the transport makes threads of its own: a signal goes to any thread that does not block it.
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigaddset(&mask, SIGTERM);
+    sigprocmask(SIG_BLOCK, &mask, nullptr);
+    if (config.bind == BindMode::cores) {
+        const auto share = bind_to_share(self, count);
+        log_info("bound to processors {}", share.processors);
+        if (!share.alone) { // spinning would only keep the others from answering
+            loop.never_spin();
+        }
+    }
+    const auto first = launch::decode(from_launcher(true));
+    const auto *job = first ? std::get_if<launch::JobKey>(&*first) : nullptr;
+    if (job == nullptr) {
+        throw std::runtime_error("the launcher's first record is not the job's key");
+    }
+    start({.self = self,
+           .kind = config.transport,
+           .job_key = job->key,
+           .incarnation = incarnation,
+           .verbs = {.device = config.verbs_device, .port = config.verbs_port, .gid_index = config.verbs_gid_index}});
+
+    signal_fd_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    loop.watch(signal_fd_, [this](std::uint32_t) {
+        signalfd_siginfo info{};
+        while (::read(signal_fd_, &info, sizeof info) == sizeof info) {
+            if (info.ssi_signo == SIGTERM) {
+                shut_down();
+            }
+        }
+        reap();
+    });
+    loop.watch(kLaunchFd, [this](std::uint32_t) { serve_launcher(); });
+    to_launcher(launch::Ready{.address = transport->address()});
+    loop.run();
+    return 0;
+}
+
+void Node::serve_launcher() {
+    const auto record = from_launcher(false);
+    if (record.empty()) { // the launcher is gone, and the job with it
+        shut_down();
+        return;
+    }
+    auto order = launch::decode(record);
+    if (!order) {
+        throw std::runtime_error(fmt::format("the launcher sent a damaged record ({} bytes)", record.size()));
+    }
+    if (const auto *start = std::get_if<launch::Start>(&*order)) {
+        connect_all(*start);
+    } else if (auto *run = std::get_if<launch::Run>(&*order)) {
+        run_first(std::move(*run));
+    } else if (const auto *down = std::get_if<launch::NodeDown>(&*order)) {
+        if (down->node < count) {
+            node_down(down->node, down->why);
+        }
+    } else if (std::holds_alternative<launch::Shutdown>(*order)) {
+        shut_down();
+    } else {
+        throw std::runtime_error("the launcher sent a record that only node servers send");
+    }
+}
+
+void Node::connect_all(const launch::Start &start) {
+    if (start.nodes.size() != count) {
+        throw std::runtime_error(fmt::format("the launcher listed {} nodes instead of {}", start.nodes.size(), count));
+    }
+    for (dsm::NodeId node = 0; node < count; ++node) {
+        if (node != self) {
+            transport->connect(node, start.nodes[node].incarnation, start.nodes[node].address);
+        }
+    }
+    to_launcher(launch::Connected{});
+}
+
+void Node::run_first(launch::Run run) {
+    Program program;
+    program.path = std::move(run.program);
+    program.argv = std::move(run.argv);
+    program.env = std::move(run.env);
+    program.cwd = std::move(run.cwd);
+    start_first(std::move(program));
+}
+
+void Node::report_exit(int status, const std::string &note) {
+    if (!shutting_down_) {
+        to_launcher(launch::Exited{.status = status, .note = note});
+    }
+}
+
+void Node::report_hosting() {
+    to_launcher(launch::Hosting{});
+}
+
+void Node::shut_down() {
+    shutting_down_ = true;
+    for (auto &[id, task] : tasks) {
+        processes.kill(task->pid);
+    }
+    for (auto &[id, task] : tasks) {
+        processes.wait_for(task->pid);
+    }
+    loop.stop();
+}
+
+} // namespace norma::rt

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Any events in any order into one node's core: threads that touch pages, messages that nobody may have sent, deaths.
+// No assertion may break, what is rejected changes nothing, what is kept is bounded by the size of the object, and the
+// effects can always be carried out: an executor that knows the mappings checks each of them.
+#include "tests/fuzz/targets.hpp"
+
+#include "dsm/core/core.hpp"
+
+#include <array>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+namespace fuzz {
+
+using namespace norma::dsm;
+
+namespace {
+
+constexpr NodeId kHome = 0;
+constexpr std::uint64_t kFirstTransaction = 1000;
+constexpr unsigned kNodes = 5; // those that take part; a few messages claim to be from others
+
+class Executor {
+  public:
+    Executor(NodeId self, std::uint64_t pages)
+        : state_({.home = kHome, .incarnation = 1, .serial = 7}, self, kHome, pages,
+                 {.transaction = kFirstTransaction, .request = 1}),
+          frames_(pages, self == kHome ? Access::write : Access::none) {}
+
+    void run(const Event &event) {
+        const State before = state_;
+        if (traced()) {
+            trace(event);
+        }
+        step(state_, event, out_);
+        const bool rejected = state_.rejected() > before.rejected();
+        // At the home, what one side makes of a message may be rejected by the other.
+        FUZZ_CHECK(!rejected || state_.is_home() || (out_.empty() && state_ == before));
+        staged_ = 0;
+        for (const auto &effect : out_) {
+            carry_out(effect, event);
+        }
+        FUZZ_CHECK(staged_ == 0);
+        check_bounds();
+    }
+
+  private:
+    // FUZZ_TRACE=1 tells what happens, for whoever looks into an input.
+    static bool traced() {
+        static const bool wanted = std::getenv("FUZZ_TRACE") != nullptr;
+        return wanted;
+    }
+    void trace(const Event &event) const {
+        constexpr std::array kTypes{"fault", "evict", "message", "node down"};
+        std::fprintf(stderr, "%s%s from %u, page %llu write %d window %u; %s\n", state_.describe().c_str(),
+                     kTypes.at(static_cast<std::size_t>(event.type)), event.from,
+                     static_cast<unsigned long long>(event.page), event.write ? 1 : 0, event.window,
+                     event.type == Event::Type::message ? norma::dsm::describe(event.msg).c_str() : "");
+    }
+
+    void carry_out(const Effect &effect, const Event &event) {
+        if (effect.type == Effect::Type::send) {
+            return send(effect);
+        }
+        FUZZ_CHECK(effect.mask != 0 && effect.base < frames_.size());
+        FUZZ_CHECK(static_cast<std::uint64_t>(std::bit_width(effect.mask)) <= frames_.size() - effect.base);
+        if (effect.type == Effect::Type::install) {
+            FUZZ_CHECK(event.type == Event::Type::message && event.msg.type == MsgType::data);
+            FUZZ_CHECK(effect.base == event.msg.base && (effect.mask & ~event.msg.mask) == 0);
+        }
+        for (unsigned i = 0; i < kBatch; ++i) {
+            if ((effect.mask >> i & 1) != 0) {
+                change(frames_[effect.base + i], effect);
+            }
+        }
+        if (effect.type == Effect::Type::stage) {
+            FUZZ_CHECK(staged_ == 0);
+            staged_ = effect.mask;
+        }
+    }
+
+    static void change(Access &frame, const Effect &effect) {
+        const bool here = frame == Access::read || frame == Access::write;
+        switch (effect.type) {
+        case Effect::Type::protect:
+            FUZZ_CHECK(here);
+            frame = Access::read;
+            break;
+        case Effect::Type::stage:
+            FUZZ_CHECK(frame == Access::read);
+            break;
+        case Effect::Type::drop:
+            FUZZ_CHECK(frame == Access::read);
+            frame = Access::none;
+            break;
+        case Effect::Type::install:
+            FUZZ_CHECK(!here && (effect.access == Access::read || effect.access == Access::write));
+            frame = effect.access;
+            break;
+        case Effect::Type::resolve:
+            FUZZ_CHECK(effect.access == Access::lost || here);
+            frame = effect.access == Access::write ? Access::write : frame;
+            break;
+        case Effect::Type::send:
+            break;
+        }
+    }
+
+    void send(const Effect &effect) {
+        FUZZ_CHECK(effect.to != state_.self() && effect.to < kMaxNodes);
+        FUZZ_CHECK(effect.msg.base < frames_.size());
+        if (effect.msg.type == MsgType::data) {
+            FUZZ_CHECK(effect.msg.mask == staged_);
+            staged_ = 0;
+        }
+    }
+
+    void check_bounds() const {
+        const auto pages = state_.pages();
+        FUZZ_CHECK(state_.pending_requests() <= pages);
+        FUZZ_CHECK(state_.open_transactions() <= pages);
+        FUZZ_CHECK(state_.queued_gets() <= pages * kMaxNodes);
+        FUZZ_CHECK(state_.deferred_forwards() <= pages * kMaxNodes);
+        FUZZ_CHECK(out_.size() <= 64 + pages * (kMaxNodes + 8));
+        for (PageIndex page = 0; page < pages; ++page) {
+            const auto access = state_.access(page);
+            const auto frame = frames_[page];
+            FUZZ_CHECK(access == Access::lost || access == frame);
+        }
+    }
+
+    State state_;
+    std::vector<Access> frames_; // what is mapped
+    Outbox out_;
+    std::uint64_t staged_ = 0;
+};
+
+// Numbers as they occur in a young object, and now and then any number at all.
+std::uint64_t some_number(Choices &choices, std::uint64_t first) {
+    const auto pick = choices.byte();
+    return pick < 0xf0 ? first + pick % 16 : choices.number();
+}
+
+Msg some_message(Choices &choices, std::uint64_t pages) {
+    Msg msg;
+    msg.type = static_cast<MsgType>(choices.below(11));
+    const auto flags = choices.byte();
+    msg.write = (flags & 1) != 0;
+    msg.have = (flags & 2) != 0;
+    msg.lost = (flags & 12) == 12;
+    msg.requester = static_cast<NodeId>((flags & 0xf0) == 0xf0 ? choices.number() : (flags >> 4) % kNodes);
+    msg.count = 1 + choices.below(4);
+    msg.txn = some_number(choices, kFirstTransaction - 1);
+    msg.request = some_number(choices, 0);
+    msg.base = choices.byte() < 0xf0 ? choices.below(static_cast<unsigned>(pages)) : choices.number();
+    const auto mask = choices.byte();
+    msg.mask = mask < 0xf0 ? mask & 15 : choices.number();
+    return msg;
+}
+
+Event some_event(Choices &choices, NodeId self, std::uint64_t pages) {
+    Event event;
+    const auto what = choices.byte();
+    if (what < 80) {
+        event.type = what < 70 ? Event::Type::fault : Event::Type::evict;
+        event.page = choices.below(static_cast<unsigned>(pages));
+        event.write = choices.flag();
+        event.window = choices.below(6);
+    } else if (what < 250) {
+        event.type = Event::Type::message;
+        event.from = static_cast<NodeId>(what < 248 ? what % kNodes : choices.number());
+        event.msg = some_message(choices, pages);
+    } else {
+        event.type = Event::Type::node_down;
+        event.from = static_cast<NodeId>((self + 1U + choices.below(kNodes - 1)) % kNodes);
+    }
+    return event;
+}
+
+} // namespace
+
+// The first bytes choose whose core it is, the home's or another node's, and how many pages there are.
+void core(Bytes input) {
+    Choices choices(input);
+    const auto self = static_cast<NodeId>(choices.flag() ? 1 : kHome);
+    const std::uint64_t pages = choices.flag() ? 70 : 1 + choices.below(4);
+    Executor executor(self, pages);
+    while (choices.any_left()) {
+        executor.run(some_event(choices, self, pages));
+    }
+}
+
+} // namespace fuzz

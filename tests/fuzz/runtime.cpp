@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Records between node servers, from the launcher and from tasks. What is taken must mean the same when it is written
+// and read again, so nothing half understood gets in.
+#include "tests/fuzz/targets.hpp"
+
+#include "runtime/launch.hpp"
+#include "runtime/packets.hpp"
+#include "runtime/server/image.hpp"
+#include "runtime/server/ops.hpp"
+#include "runtime/server/task.hpp"
+#include "runtime/server/wire.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fuzz {
+
+using namespace norma;
+using namespace norma::rt;
+
+namespace {
+
+constexpr Window kWindow{.base = 0x200000000000, .size = std::uint64_t{1} << 40, .slices = 4};
+
+void coherence_record(Bytes input) {
+    const auto got = decode_coherence(input);
+    if (!got) {
+        return;
+    }
+    const auto again = encode(got->object, got->msg);
+    const auto back = decode_coherence(std::as_bytes(std::span(&again, 1)));
+    FUZZ_CHECK(back && back->object == got->object && back->msg == got->msg);
+    FUZZ_CHECK(got->msg.requester < dsm::kMaxNodes && got->object.home < dsm::kMaxNodes);
+}
+
+void reply_record(Bytes input) {
+    std::uint64_t call = 0;
+    if (const auto got = decode_reply(input, call)) {
+        FUZZ_CHECK(std::ranges::equal(encode(call, *got), input));
+    }
+}
+
+void request_record(Bytes input) {
+    if (const auto got = decode_request(input)) {
+        FUZZ_CHECK(std::ranges::equal(encode(*got), input));
+        const auto *operation = find_operation(got->op);
+        FUZZ_CHECK(operation == nullptr || operation->op == got->op);
+    }
+}
+
+} // namespace
+
+void peer(Bytes input) {
+    switch (input.empty() ? PeerMsg{} : static_cast<PeerMsg>(input[0])) {
+    case PeerMsg::coherence:
+        return coherence_record(input);
+    case PeerMsg::request:
+        return request_record(input);
+    case PeerMsg::reply:
+        return reply_record(input);
+    default:
+        return;
+    }
+}
+
+void image(Bytes input) {
+    const auto got = decode_image(input, kWindow);
+    if (!got) {
+        return;
+    }
+    for (const auto &entry : got->entries) {
+        FUZZ_CHECK(kWindow.range().contains(entry.start, entry.size) && page_aligned(entry.start) && entry.size > 0);
+    }
+    const auto back = decode_image(encode(*got), kWindow);
+    FUZZ_CHECK(back && back->entries == got->entries && back->program.argv == got->program.argv &&
+               back->objects.size() == got->objects.size());
+}
+
+void launch(Bytes input) {
+    if (const auto record = launch::decode(input)) {
+        FUZZ_CHECK(std::ranges::equal(launch::encode(*record), input));
+    }
+}
+
+// As the node server reads a task's packets, and the task the node server's.
+void packet(Bytes input) {
+    Task task(TaskId{1} << 48 | 1, kWindow);
+    for (std::uint64_t thread = 1; thread < 4; ++thread) {
+        task.name({.kind = Right::Kind::thread, .task = task.id, .thread = thread});
+    }
+    if (const auto request = split_packet<RequestHead>(input)) {
+        FUZZ_CHECK(request->blob.size() + sizeof(RequestHead) == input.size());
+        const auto *operation = find_operation(static_cast<Op>(request->head.op));
+        const auto right = task.right(request->head.port);
+        FUZZ_CHECK(right.kind <= Right::Kind::host);
+        FUZZ_CHECK(operation == nullptr || static_cast<std::uint32_t>(operation->op) == request->head.op);
+        FUZZ_CHECK(right.kind == Right::Kind::none || right.kind == Right::Kind::host || right.task == task.id);
+    }
+    if (const auto message = split_packet<TaskMsgHead>(input)) {
+        FUZZ_CHECK(message->blob.size() + sizeof(TaskMsgHead) == input.size());
+        FUZZ_CHECK(task.number_of(static_cast<pid_t>(message->head.args[0])) == 0);
+    }
+    if (const auto reply = split_packet<ReplyHead>(input)) {
+        FUZZ_CHECK(std::memcmp(&reply->head, input.data(), sizeof(ReplyHead)) == 0);
+    }
+}
+
+} // namespace fuzz

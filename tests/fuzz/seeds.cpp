@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Writes good inputs of the current version, a few for each target, for libFuzzer to start from:
+// `fuzz_seeds tests/fuzz/corpus` after a change of a format. What else is in the folders stays there.
+#include "tests/fuzz/target.hpp"
+
+#include "apps/heat/picture.hpp"
+#include "norma/mach.h"
+#include "rpc/address.hpp"
+#include "rpc/record.hpp"
+#include "rpc/wire.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/protocol.hpp"
+#include "runtime/server/image.hpp"
+#include "runtime/server/wire.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace norma;
+using Input = std::vector<std::byte>;
+
+std::filesystem::path top;
+
+void keep(const char *target, const char *name, std::span<const std::byte> input) {
+    std::filesystem::create_directories(top / target);
+    std::ofstream file(top / target / name, std::ios::binary);
+    file.write(reinterpret_cast<const char *>(input.data()), static_cast<std::streamsize>(input.size()));
+}
+
+void keep(const char *target, const char *name, std::string_view text) {
+    keep(target, name, std::as_bytes(std::span(text)));
+}
+
+template <class T> std::span<const std::byte> bytes_of(const T &value) {
+    return std::as_bytes(std::span(&value, 1));
+}
+
+void messages() {
+    const rpc::MessageHeader header{.source = 1,
+                                    .destination = 2,
+                                    .job_key = 0x1122334455667788,
+                                    .source_incarnation = 7,
+                                    .destination_incarnation = 9,
+                                    .record_bytes = 4,
+                                    .payload_bytes = 8};
+    Input whole(1 + rpc::kHeaderBytes + 12, std::byte{0x55});
+    rpc::encode_header(header, std::span(whole).subspan<1, rpc::kHeaderBytes>());
+    whole[0] = std::byte{1};
+    keep("message", "whole", whole);
+    // 40 + 12 bytes are cut at 40 + 52 % 9; a record of 7 bytes makes that the right place.
+    auto apart = header;
+    apart.record_bytes = 7;
+    apart.payload_bytes = 5;
+    rpc::encode_header(apart, std::span(whole).subspan<1, rpc::kHeaderBytes>());
+    whole[0] = std::byte{0};
+    keep("message", "apart", whole);
+    keep("reader", "numbers",
+         std::string_view("\1\2\0\3\2\1\0\1\2\0\3\2\1\0\1\2"
+                          "0123456789abcdef0123456789abcdef0123456789abcdef",
+                          64));
+    keep("reader", "strings", std::string_view("\4\5\6\4\5\6\4\5\6\4\5\6\4\5\6\4\3\0\0\0abc\2\0\0\0de\1\0\0\0f", 34));
+    keep("inbox", "in-order", std::string_view("\0\0\3\0\0\1\3\0\1\1\3\0\2\2", 14));
+    keep("inbox", "early", std::string_view("\3\0\1\1\3\0\0\2\0\0\6\6\6\1\3\0\1\1", 18));
+    keep("address", "plain", "worker address");
+    keep("address", "sealed", rpc::seal_address("tcp", std::as_bytes(std::span("worker address"))));
+}
+
+void peers() {
+    const dsm::Msg forward{
+        .type = dsm::MsgType::forward, .write = true, .requester = 2, .txn = 5, .request = 6, .base = 7, .mask = 9};
+    keep("peer", "coherence", bytes_of(rt::encode({.home = 1, .incarnation = 1, .serial = 3}, forward)));
+    rt::Request request;
+    request.op = rt::Op::task_clone;
+    request.caller = {.node = 2, .task = 3, .thread = 4, .call = 5};
+    request.target = {.kind = rt::Right::Kind::task, .task = 6, .thread = 0};
+    request.args = {1, 2, 3, 4, 5, 6};
+    request.blob = {std::byte{1}, std::byte{2}};
+    keep("peer", "request", rt::encode(request));
+    rt::Reply reply;
+    reply.vals = {1, 2, 3, 4};
+    reply.rights = {{.kind = rt::Right::Kind::thread, .task = 8, .thread = 9}};
+    reply.blob = {std::byte{7}};
+    keep("peer", "reply", rt::encode(11, reply));
+
+    rt::TaskImage image;
+    image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};
+    image.objects = {{.id = {.home = 1, .incarnation = 1, .serial = 2}, .pages = 4}};
+    keep("image", "no-memory", rt::encode(image));
+    rt::MapEntry entry;
+    entry.start = 0x200000000000;
+    entry.size = 2 * rt::kMapPage;
+    entry.object = image.objects[0].id;
+    entry.offset = rt::kMapPage;
+    image.entries = {entry};
+    image.first = true;
+    keep("image", "memory", rt::encode(image));
+}
+
+void launches() {
+    using namespace rt::launch;
+    const Input address(5, std::byte{0xa5});
+    keep("launch", "ready", encode(Ready{.address = address}));
+    keep("launch", "exited", encode(Exited{.status = 256, .note = "why"}));
+    keep("launch", "job", encode(JobKey{.key = 0x1122334455667788}));
+    keep("launch", "start",
+         encode(Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 2, .address = {}}}}));
+    keep("launch", "run", encode(Run{.program = "/bin/app", .argv = {"app", ""}, .env = {"A=1"}, .cwd = "/"}));
+    keep("launch", "node-down", encode(NodeDown{.node = 3, .why = "killed"}));
+}
+
+void packets() {
+    const rt::RequestHead allocate{.op = static_cast<std::uint32_t>(rt::Op::vm_allocate),
+                                   .port = rt::kNameTaskSelf,
+                                   .thread = 77,
+                                   .args = {0, 4096, 1, 0, 0, 0}};
+    keep("packet", "vm-allocate", bytes_of(allocate));
+    const rt::RequestHead wait{
+        .op = static_cast<std::uint32_t>(rt::Op::thread_wait), .port = rt::kFirstName + 1, .thread = 77, .args = {}};
+    keep("packet", "thread-wait", bytes_of(wait));
+    const rt::TaskMsgHead hello{
+        .type = static_cast<std::uint32_t>(rt::TaskMsg::hello), .reserved = 0, .args = {rt::kTaskProtocol, 0, 0}};
+    keep("packet", "hello", bytes_of(hello));
+}
+
+void files() {
+    keep("matrix", "symmetric",
+         "\2%%MatrixMarket matrix coordinate real symmetric\n% a comment\n3 3 4\n1 1 4\n2 2 5e0\n3 3 6\n3 1 -1.5\n");
+    keep("matrix", "general",
+         "\2%%MatrixMarket matrix coordinate integer general\n2 2 4\n1 1 4\n1 2 -1\n2 1 -1\n2 2 4\n");
+    keep("matrix", "vector", "\1%%MatrixMarket matrix array real general\n3 1\n1\n2\n3\n");
+    keep("matrix", "numbers",
+         "\1"
+         "1\n2.5\n-3e1\n");
+    keep("picture", "plain.pgm", "P2\n# plain\n3 3\n9\n0 1 2\n3 4 5\n6 7 8\n");
+    keep("picture", "raw.pgm", "P5 3 3 255\nabcdefghi");
+    const std::vector<double> values{0, 1, 2, 3, 4, 5, 6, 7, 8};
+    heat::write_heat_png(top / "picture" / "palette.png", values, 3, 3, 0, 8);
+}
+
+void settings() {
+    keep("config", "good", "NORMA_TRANSPORT=tcp\nNORMA_SPIN=50us\nNORMA_MEMORY=64M\nNORMA_PREFETCH=8\nHOME=/\n");
+    keep("config", "window", "NORMA_WINDOW_BASE=0x200000000000\nNORMA_WINDOW_SIZE=16T\nNORMA_CALL_TIMEOUT=2s\n");
+    keep("config", "wrong", "NORMA_TRANSPROT=tcp\nNORMA_SPIN=50\nNORMA_PREFETCH=99\nNORMA_WAIT\n");
+    keep("address_map", "insert", std::string_view("\1\0\2\1\2\2\0\0\1\2\3\7\1\1\2\1\1\2\1", 19));
+    keep("address_map", "slice", std::string_view("\0\2\22\3\0\0\2\22\1\1\0\2\22\2\2", 15));
+}
+
+void sequences() {
+    // A read by the home, one by another node, its done, and a write by a third.
+    keep("core", "home",
+         std::string_view("\0\1\3\0\0\0\1\120\1\0\1\1\1\0\0\1\121\7\0\0\1\0\0\0\1\122\1\1\0\2\2\0\0\1", 34));
+    keep("core", "other", std::string_view("\1\1\3\0\0\1\0\120\5\1\0\1\1\0\0\1\120\3\0\0\0\2\0\0\0\1\372\0", 28));
+    keep("sync", "mutex", std::string_view("\0\2\1\4\1\2\0\4\2\2\0\4\1\4\0\4\2\4\0", 19));
+    keep("sync", "condition", std::string_view("\0\3\1\4\1\5\0\4\1\6\0\4\2\10\0\1\0\2\1\0", 20));
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        std::fputs("usage: fuzz_seeds FOLDER\n", stderr);
+        return 2;
+    }
+    top = argv[1];
+    messages();
+    peers();
+    launches();
+    packets();
+    files();
+    settings();
+    sequences();
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The bytes of everything that passes between processes, as they are in the present version. Who has to change one of
+// these has changed a protocol: kWireVersion (rpc/record.hpp) or kTaskProtocol (runtime/protocol.hpp) goes up with it.
+// The header of messages and the coherence record have tests of their own.
+#include "norma/mach.h"
+#include "rpc/address.hpp"
+#include "rpc/record.hpp"
+#include "rpc/transport.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/packets.hpp"
+#include "runtime/server/image.hpp"
+#include "runtime/server/probe.hpp"
+#include "runtime/server/wire.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace norma::rt {
+namespace {
+
+std::string hex(std::span<const std::byte> bytes) {
+    std::string text;
+    for (const auto byte : bytes) {
+        text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+    }
+    return text;
+}
+
+template <class T> std::string hex_of(const T &value) {
+    return hex(std::as_bytes(std::span(&value, 1)));
+}
+
+// The fields are kept apart by blanks.
+std::string digits_of(std::string_view fields) {
+    std::string digits(fields);
+    std::erase(digits, ' ');
+    return digits;
+}
+
+std::vector<std::byte> bytes_of(std::string_view fields) {
+    const auto digits = digits_of(fields);
+    std::vector<std::byte> bytes;
+    for (std::size_t i = 0; i < digits.size(); i += 2) {
+        bytes.push_back(static_cast<std::byte>(std::stoul(digits.substr(i, 2), nullptr, 16)));
+    }
+    return bytes;
+}
+
+TEST(Golden, VersionsOfTheseBytes) {
+    EXPECT_EQ(rpc::kWireVersion, 1);
+    EXPECT_EQ(kTaskProtocol, 1U);
+}
+
+TEST(Golden, LaunchRecords) {
+    using namespace launch;
+    const std::vector<std::byte> address{std::byte{0xa1}, std::byte{0xa2}};
+    const std::vector<std::pair<Record, const char *>> golden{
+        {Ready{.address = address}, "01 02000000 a1a2"},
+        {Exited{.status = 0x1234, .note = "why"}, "02 34120000 03000000 776879"},
+        {Fatal{.why = "no"}, "03 02000000 6e6f"},
+        {Connected{}, "04"},
+        {Hosting{}, "05"},
+        {JobKey{.key = 0x1122334455667788}, "40 8877665544332211"},
+        {Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 7, .address = {}}}},
+         "41 0200 01000000 02000000 a1a2 07000000 00000000"},
+        {launch::Run{.program = "/p", .argv = {"p", ""}, .env = {"A=1"}, .cwd = "/"},
+         "42 02000000 2f70 02000000 01000000 70 00000000 01000000 03000000 413d31 01000000 2f"},
+        {NodeDown{.node = 0x102, .why = "x"}, "43 0201 01000000 78"},
+        {Shutdown{}, "44"},
+    };
+    ASSERT_EQ(golden.size(), std::variant_size_v<Record>);
+    for (const auto &[record, fields] : golden) {
+        EXPECT_EQ(hex(encode(record)), digits_of(fields));
+        const auto bytes = bytes_of(fields);
+        const auto back = decode(bytes);
+        EXPECT_TRUE(back && *back == record) << fields;
+        for (std::size_t size = 0; size < bytes.size(); ++size) {
+            EXPECT_FALSE(decode(std::span(bytes).first(size))) << fields << " cut to " << size;
+        }
+        auto longer = bytes;
+        longer.push_back(std::byte{0});
+        EXPECT_FALSE(decode(longer)) << fields;
+    }
+    EXPECT_FALSE(decode(bytes_of("06")));
+    EXPECT_FALSE(decode(bytes_of("45")));
+}
+
+TEST(Golden, TaskPackets) {
+    EXPECT_EQ(hex_of(RequestHead{.op = static_cast<std::uint32_t>(Op::vm_protect),
+                                 .port = 1,
+                                 .thread = 0x0102,
+                                 .args = {0x1112131415161718, 2, 3, 4, 5, 6}}),
+              digits_of("0c000000 01000000 0201000000000000 1817161514131211 0200000000000000 0300000000000000 "
+                        "0400000000000000 0500000000000000 0600000000000000"));
+    EXPECT_EQ(hex_of(ReplyHead{.status = -1, .reserved = 0, .vals = {1, 2, 3, 0x1112131415161718}}),
+              digits_of("ffffffff 00000000 0100000000000000 0200000000000000 0300000000000000 1817161514131211"));
+    EXPECT_EQ(
+        hex_of(CommandHead{.command = static_cast<std::uint32_t>(Command::run_main),
+                           .reserved = 0,
+                           .number = 9,
+                           .args = {1, 2, 3, 4}}),
+        digits_of(
+            "0e000000 00000000 0900000000000000 0100000000000000 0200000000000000 0300000000000000 0400000000000000"));
+    EXPECT_EQ(hex_of(TaskMsgHead{
+                  .type = static_cast<std::uint32_t>(TaskMsg::thread_ended), .reserved = 0, .args = {1, 2, 3}}),
+              digits_of("04000000 00000000 0100000000000000 0200000000000000 0300000000000000"));
+    EXPECT_EQ(hex_of(RegionInfo{.address = 1,
+                                .bytes = 2,
+                                .offset = 3,
+                                .protection = 4,
+                                .max_protection = 5,
+                                .inheritance = 6,
+                                .behavior = 7,
+                                .shared = 8,
+                                .reserved = 0}),
+              digits_of("0100000000000000 0200000000000000 0300000000000000 04000000 05000000 06000000 07000000 "
+                        "08000000 00000000"));
+}
+
+TEST(Golden, PacketsAreHeadAndBlob) {
+    const auto packet = bytes_of("04000000 00000000 0100000000000000 0200000000000000 0300000000000000 aabb");
+    const auto got = split_packet<TaskMsgHead>(packet);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(static_cast<TaskMsg>(got->head.type), TaskMsg::thread_ended);
+    EXPECT_EQ(got->head.args[2], 3U);
+    EXPECT_EQ(hex(got->blob), digits_of("aabb"));
+    for (std::size_t size = 0; size < sizeof(TaskMsgHead); ++size) {
+        EXPECT_FALSE(split_packet<TaskMsgHead>(std::span(packet).first(size))) << size;
+    }
+}
+
+// The numbers of operations and commands are a part of the packets.
+TEST(Golden, Numbers) {
+    EXPECT_EQ(static_cast<unsigned>(Op::task_clone), 1U);
+    EXPECT_EQ(static_cast<unsigned>(Op::vm_region), 14U);
+    EXPECT_EQ(static_cast<unsigned>(Op::thread_self), 21U);
+    EXPECT_EQ(static_cast<unsigned>(Op::sync_request), 23U);
+    EXPECT_EQ(static_cast<unsigned>(Op::stats), 26U);
+    EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
+    EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
+    EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
+    EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
+}
+
+TEST(Golden, Request) {
+    Request request;
+    request.op = Op::task_clone;
+    request.caller = {.node = 2, .task = 3, .thread = 4, .call = 5};
+    request.target = {.kind = Right::Kind::task, .task = 6, .thread = 7};
+    request.args = {1, 2, 3, 4, 5, 0x1112131415161718};
+    request.blob = {std::byte{0xaa}};
+    EXPECT_EQ(hex(encode(request)),
+              digits_of("02 01000000 0200 0300000000000000 0400000000000000 0500000000000000 01 0600000000000000 "
+                        "0700000000000000 0100000000000000 0200000000000000 0300000000000000 0400000000000000 "
+                        "0500000000000000 1817161514131211 01000000 aa"));
+}
+
+TEST(Golden, Reply) {
+    Reply reply;
+    reply.status = 5;
+    reply.vals = {1, 2, 3, 4};
+    reply.rights = {{.kind = Right::Kind::thread, .task = 8, .thread = 9}};
+    reply.blob = {std::byte{0xaa}, std::byte{0xbb}};
+    EXPECT_EQ(hex(encode(11, reply)),
+              digits_of("03 0b00000000000000 05000000 0100000000000000 0200000000000000 0300000000000000 "
+                        "0400000000000000 01000000 02 0800000000000000 0900000000000000 02000000 aabb"));
+}
+
+TEST(Golden, TaskImage) {
+    TaskImage image;
+    image.program = {.path = "/p", .argv = {"p"}, .env = {}, .cwd = "/", .build_id = "ab"};
+    image.first = true;
+    image.objects = {{.id = {.home = 1, .incarnation = 2, .serial = 3}, .pages = 4}};
+    MapEntry entry;
+    entry.start = 0x200000000000;
+    entry.size = 2 * kMapPage;
+    entry.object = image.objects[0].id;
+    entry.offset = kMapPage;
+    image.entries = {entry};
+    EXPECT_EQ(hex(encode(image)),
+              digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 01 00 01000000 "
+                        "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0010000000000000 03 07 "
+                        "01 00 01000000 01000000 02000000 0300000000000000 0400000000000000"));
+}
+
+TEST(Golden, AddressEnvelope) {
+    const auto inside = bytes_of("a1a2a3");
+    const auto sealed = rpc::seal_address("tcp", inside);
+    // "UCXA", bytes behind the envelope, FNV-1a over "tcp", 0, a1 a2 a3.
+    EXPECT_EQ(hex(sealed), digits_of("55435841 07000000 702872d8f4e86930 74637000 a1a2a3"));
+    std::string why;
+    EXPECT_EQ(hex(rpc::open_address("tcp", sealed, why)), digits_of("a1a2a3"));
+}
+
+// Keeps what is sent.
+class Listener final : public rpc::Transport {
+  public:
+    std::vector<std::byte> address() const override { return {}; }
+    void connect(rpc::NodeId, std::uint32_t, std::span<const std::byte>) override {}
+    void send(rpc::NodeId, std::span<const std::byte> record, rpc::StagingPtr) override { sent = hex(record); }
+    rpc::StagingPtr stage() override { return nullptr; }
+    bool progress() override { return false; }
+    int event_fd() const override { return -1; }
+    bool arm() override { return true; }
+    void disconnect(rpc::NodeId) override {}
+    const rpc::Counters &counters() const override { return counters_; }
+    std::string describe() const override { return "listener"; }
+    std::string sent;
+
+  private:
+    rpc::Counters counters_;
+};
+
+TEST(Golden, ProbeRecords) {
+    Listener transport;
+    Probe probe(transport);
+    Request request;
+    request.op = Op::probe_am;
+    request.args = {1, 8, 0x1234, 1, 0, 0};
+    probe.start_round_trips(request, [](const Reply &) {});
+    EXPECT_EQ(transport.sent, digits_of("04 01 0000 34120000"));
+    EXPECT_TRUE(probe.message(2, bytes_of("04 03 0000 00000000"))); // a message of a stream is acknowledged
+    EXPECT_EQ(transport.sent, digits_of("04 04 0000 00000000"));
+    for (const auto *bad : {"04", "04010000000000", "0400000000000000", "0405000000000000"}) {
+        EXPECT_FALSE(probe.message(2, bytes_of(bad))) << bad;
+    }
+    EXPECT_TRUE(probe.busy());
+}
+
+} // namespace
+} // namespace norma::rt
