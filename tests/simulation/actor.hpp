@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A simulated thread of a task. It touches memory, makes calls through a channel of its own as libnorma does, and can
+// go on in another process when its task teleports itself.
+#pragma once
+
+#include "runtime/protocol.hpp"
+#include "tests/simulation/fiber.hpp"
+#include "tests/simulation/memory.hpp"
+
+#include <array>
+
+namespace norma::sim {
+
+class Process;
+class World;
+
+// The reply to a call.
+struct Answer {
+    std::int32_t status = 0;
+    std::array<std::uint64_t, rt::kOpVals> vals{};
+    bool moved = false; // a teleport: this is the thread in its new process
+};
+
+class Actor {
+  public:
+    Actor(World &world, std::uint64_t id, Process &process);
+    ~Actor();
+    Actor(const Actor &) = delete;
+    Actor &operator=(const Actor &) = delete;
+
+    World &world;
+    const std::uint64_t id;
+    Process *process;     // null: its process is gone, its saved context waits to be taken up
+    std::uint64_t tid;    // the kernel's
+    bool stopped = false; // by thread_suspend
+    bool saved = false;   // its context is on its coherent stack, for a teleport
+    NodeId came_from = 0; // without a process: the node of the one it had
+    unsigned rounds = 0;  // of the barrier, that it has passed
+
+    void start(Fiber program);
+    void start_again(); // after it was stopped
+    void process_gone();
+    void go_on_in(Process &other);
+    // It may go on, or look again, after a moment.
+    void wake();
+    bool is_stopped() const;
+    bool in_fault() const { return waits_ == Waits::memory && asleep_; }
+    std::string describe() const;
+
+    // What its program waits for.
+    template <class Result> struct Waiting {
+        Actor &actor;
+        Result (Actor::*take)();
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> where) const noexcept { actor.where_ = where; }
+        Result await_resume() { return (actor.*take)(); }
+    };
+    using Touch = AddressSpace::Touch;
+    Waiting<Touch> access(PageNumber page, bool write);
+    Waiting<Answer> call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args);
+    Waiting<void> pause(std::uint64_t nanoseconds);
+    // Ends the process; the program does not go on.
+    Waiting<void> exit();
+
+  private:
+    enum class Waits : std::uint8_t { nothing, memory, answer, time, end };
+    void later(std::uint64_t delay);
+    void act();
+    bool touch();
+    bool take_packet();
+    void open_channel();
+    Touch take_touch() { return touched_; }
+    Answer take_answer() { return answer_; }
+    void take_nothing() {}
+
+    Fiber program_;
+    std::coroutine_handle<> where_; // in the program, or in what it called
+    Waits waits_ = Waits::nothing;
+    bool asleep_ = false;    // in a fault
+    bool held_up_ = false;   // it would have gone on, but is stopped
+    std::uint64_t turn_ = 0; // of the event that makes it go on; others are out of date
+    int channel_ = -1;
+    PageNumber page_ = 0;
+    bool write_ = false;
+    rt::Op op_{};
+    Touch touched_{};
+    Answer answer_;
+};
+
+} // namespace norma::sim

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/simulation/program.hpp"
+
+#include "norma/mach.h"
+#include "runtime/sync.hpp"
+#include "tests/simulation/process.hpp"
+#include "tests/simulation/world.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace norma::sim {
+
+namespace {
+
+using rt::kNameTaskSelf;
+using rt::Op;
+using rt::SyncKind;
+using rt::SyncOp;
+
+constexpr std::uint64_t kForEver = ~std::uint64_t{0};
+
+std::uint64_t code(SyncOp op) {
+    return static_cast<std::uint64_t>(op);
+}
+
+struct Choice {
+    PageNumber page = 0;
+    std::uint64_t left = 0; // pages of the mapping from there on
+};
+
+// A page that the task has mapped; pages 0 means there is none.
+Choice choose(Actor &me) {
+    auto &random = me.world.random;
+    const auto &mappings = me.process->space->mappings();
+    if (mappings.empty()) {
+        return {};
+    }
+    const auto &mapping = std::next(mappings.begin(), static_cast<long>(random.below(mappings.size())))->second;
+    const auto span = random.chance(me.world.plan.hot) ? std::min<std::uint64_t>(mapping.pages, 2) : mapping.pages;
+    const auto index = random.below(span);
+    return {.page = mapping.first + index, .left = mapping.pages - index};
+}
+
+Fiber touch(Actor &me) {
+    if (const auto choice = choose(me); choice.left > 0) {
+        co_await me.access(choice.page, me.world.random.chance(me.world.plan.writes));
+    }
+}
+
+Fiber scan(Actor &me) {
+    const auto choice = choose(me);
+    const auto end = choice.page + std::min(choice.left, me.world.random.between(3, 40));
+    const bool write = me.world.random.chance(me.world.plan.writes);
+    for (auto page = choice.page; page < end; ++page) {
+        co_await me.access(page, write);
+    }
+}
+
+// Asks for pages in advance, or to be rid of them.
+Fiber advise(Actor &me) {
+    const auto choice = choose(me);
+    const auto pages = std::min(choice.left, me.world.random.between(1, 20));
+    const bool fetch = me.world.random.chance(400);
+    const auto behavior = fetch ? VM_BEHAVIOR_WILLNEED : VM_BEHAVIOR_DONTNEED;
+    me.world.probes.hit(fetch ? Probe::fetched_in_advance : Probe::evicted);
+    co_await me.call(Op::vm_behavior, kNameTaskSelf,
+                     {choice.page << 12, pages << 12, static_cast<std::uint64_t>(behavior)});
+}
+
+Fiber with_lock(Actor &me) {
+    auto &world = me.world;
+    if (world.job.mutexes.empty()) {
+        co_return;
+    }
+    const auto mutex = world.job.mutexes[world.random.below(world.job.mutexes.size())];
+    const auto got = co_await me.call(Op::sync_request, 0, {mutex, code(SyncOp::mutex_lock), kForEver});
+    const bool held = got.status == KERN_SUCCESS || (got.status == KERN_TERMINATED && got.vals[0] != 0);
+    if (!held) {
+        world.expect(got.status == KERN_NODE_DOWN, "a lock was refused");
+        co_return;
+    }
+    world.probes.hit(Probe::lock_of_the_dead_taken, got.status == KERN_TERMINATED ? 1 : 0);
+    world.oracle.locked(mutex, me.id);
+    for (auto count = world.random.below(4); count > 0; --count) {
+        co_await touch(me);
+    }
+    world.oracle.unlocks(mutex, me.id);
+    co_await me.call(Op::sync_request, 0, {mutex, code(SyncOp::mutex_unlock), kForEver});
+}
+
+// Once somebody has died, nobody can rely on the others to come.
+Fiber barrier(Actor &me) {
+    auto &world = me.world;
+    if (world.job.barrier == 0) {
+        co_return;
+    }
+    const auto round = me.rounds++;
+    world.oracle.arrives(round);
+    const auto limit = world.deadly() ? world.random.between(5, 100) : kForEver;
+    const auto got = co_await me.call(Op::sync_request, 0, {world.job.barrier, code(SyncOp::barrier_wait), limit});
+    if (got.status == KERN_SUCCESS) {
+        world.oracle.passes(round, world.plan.workers);
+    } else {
+        world.probes.hit(Probe::barrier_broken);
+        world.expect(false, "a barrier broke");
+        me.rounds = world.plan.barriers; // it will not do any more
+    }
+}
+
+Fiber use_semaphore(Actor &me) {
+    const auto semaphore = me.world.job.semaphore;
+    if (semaphore != 0) {
+        const auto op = me.world.random.chance(600) ? SyncOp::semaphore_post : SyncOp::semaphore_wait;
+        co_await me.call(Op::sync_request, 0, {semaphore, code(op), me.world.random.below(3)});
+    }
+}
+
+Fiber use_region_once(Actor &me) {
+    const auto pages = me.world.random.between(1, 20);
+    const auto got = co_await me.call(Op::vm_allocate, kNameTaskSelf, {0, pages << 12, 1});
+    me.world.expect(got.status == KERN_SUCCESS, "memory was refused");
+    if (got.status != KERN_SUCCESS) {
+        co_return;
+    }
+    for (auto count = me.world.random.below(12); count > 0; --count) {
+        co_await me.access((got.vals[0] >> 12) + me.world.random.below(pages), me.world.random.chance(500));
+    }
+    co_await me.call(Op::vm_deallocate, kNameTaskSelf, {got.vals[0], pages << 12});
+}
+
+Fiber teleport(Actor &me) {
+    auto &world = me.world;
+    const auto where = world.random.below(world.plan.nodes);
+    if (where != me.process->node) {
+        world.probes.hit(Probe::teleport_during_fault, me.process->space->anyone_waits() ? 1 : 0);
+        me.saved = true;
+        const auto got = co_await me.call(Op::task_teleport, kNameTaskSelf, {1, where, me.id, 1});
+        me.saved = false;
+        world.probes.hit(Probe::teleport_failed, got.moved ? 0 : 1);
+        world.expect(got.moved, "a teleport failed");
+    }
+}
+
+// A clone that does something for a while, and what its maker does with it meanwhile.
+Fiber clone_a_helper(Actor &me) {
+    auto &world = me.world;
+    world.probes.hit(Probe::clone_while_pages_move, me.process->space->anyone_waits() ? 1 : 0);
+    const auto made = co_await me.call(Op::task_clone, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
+    world.expect(made.status == KERN_SUCCESS, "a clone failed");
+    if (made.status != KERN_SUCCESS) {
+        world.probes.hit(Probe::clone_failed);
+        co_return;
+    }
+    const auto port = static_cast<std::uint32_t>(made.vals[0]);
+    co_await me.call(Op::thread_start, port, {kProgramHelper, 1, 0});
+    co_await me.pause(world.random.below(300 * kMicrosecond));
+    switch (world.random.below(5)) {
+    case 0:
+        co_await me.call(Op::task_terminate, port, {});
+        break;
+    case 1:
+        co_await me.call(Op::task_suspend, port, {});
+        co_await touch(me);
+        co_await me.call(Op::task_resume, port, {});
+        break;
+    case 2:
+        world.probes.hit(Probe::teleport_of_another);
+        co_await me.call(Op::task_teleport, port, {1, world.random.below(world.plan.nodes), 0, 0});
+        co_await me.call(Op::task_terminate, port, {});
+        break;
+    case 3:
+        co_await me.call(Op::task_wait, port, {kForEver});
+        break;
+    default:
+        break;
+    }
+}
+
+Fiber move(Actor &me) {
+    switch (me.world.random.below(6)) {
+    case 0:
+        co_await teleport(me);
+        break;
+    case 1:
+        co_await clone_a_helper(me);
+        break;
+    case 2:
+        co_await me.call(Op::thread_start, kNameTaskSelf, {kProgramHelper, 0, 0});
+        break;
+    case 3:
+        co_await use_semaphore(me);
+        break;
+    default:
+        co_await use_region_once(me);
+        break;
+    }
+}
+
+Fiber create_sync(Actor &me, std::uint64_t rank) {
+    auto &job = me.world.job;
+    const auto kind = [](SyncKind which) { return static_cast<std::uint64_t>(which); };
+    const auto mutex = co_await me.call(Op::sync_create, 0, {kind(SyncKind::mutex), 0});
+    if (mutex.status == KERN_SUCCESS) {
+        job.mutexes.push_back(mutex.vals[0]);
+    }
+    if (rank == 0) {
+        const auto made = co_await me.call(Op::sync_create, 0, {kind(SyncKind::barrier), me.world.plan.workers});
+        job.barrier = made.vals[0];
+        const auto semaphore = co_await me.call(Op::sync_create, 0, {kind(SyncKind::semaphore), 1});
+        job.semaphore = semaphore.vals[0];
+    }
+}
+
+Fiber start_next_worker(Actor &me, std::uint64_t rank) {
+    auto &world = me.world;
+    for (unsigned attempt = 0; attempt < 3; ++attempt) {
+        const auto made = co_await me.call(Op::task_clone, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
+        world.expect(made.status == KERN_SUCCESS, "the clone of a worker failed");
+        if (made.status == KERN_SUCCESS) {
+            const auto port = static_cast<std::uint32_t>(made.vals[0]);
+            const auto started = co_await me.call(Op::thread_start, port, {kProgramWorker, rank, 0});
+            world.expect(started.status == KERN_SUCCESS, "a worker's thread did not start");
+            co_return;
+        }
+        world.probes.hit(Probe::clone_failed);
+    }
+}
+
+// Each worker adds a region of its own and then makes the next one, which so has the regions of all before it.
+Fiber worker(Actor &me, std::uint64_t rank) {
+    const auto &plan = me.world.plan;
+    auto &random = me.world.random;
+    const auto got = co_await me.call(Op::vm_allocate, kNameTaskSelf, {0, plan.pages << 12, 1});
+    me.world.expect(got.status == KERN_SUCCESS, "a worker's memory was refused");
+    co_await create_sync(me, rank);
+    if (rank + 1 < plan.workers) {
+        co_await start_next_worker(me, rank + 1);
+    }
+    for (unsigned step = 0; step < plan.steps; ++step) {
+        if (me.rounds < plan.barriers && step >= (me.rounds + 1) * plan.steps / (plan.barriers + 1)) {
+            co_await barrier(me);
+        } else if (random.chance(plan.moves)) {
+            co_await move(me);
+        } else if (random.chance(plan.locked)) {
+            co_await with_lock(me);
+        } else if (random.chance(plan.advice)) {
+            co_await advise(me);
+        } else if (random.chance(plan.scans)) {
+            co_await scan(me);
+        } else {
+            co_await touch(me);
+        }
+    }
+    co_await me.exit();
+}
+
+Fiber helper(Actor &me, bool ends_task) {
+    for (auto count = me.world.random.between(1, 25); count > 0; --count) {
+        co_await touch(me);
+    }
+    if (ends_task) {
+        co_await me.exit();
+    }
+}
+
+} // namespace
+
+Fiber make_program(Actor &actor, std::uint64_t entry, std::uint64_t argument) {
+    switch (entry) {
+    case kProgramMain:
+        return worker(actor, 0);
+    case kProgramWorker:
+        return worker(actor, argument);
+    default:
+        return helper(actor, argument != 0);
+    }
+}
+
+} // namespace norma::sim

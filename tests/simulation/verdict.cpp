@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What has to be true when nothing moves any more, and again when all tasks are gone.
+#include "rpc/sim/transport.hpp"
+#include "tests/simulation/world.hpp"
+
+namespace norma::sim {
+
+void World::judge_quiet() {
+    for (const auto &[id, actor] : actors_) {
+        // Whoever would have let it go on may have died.
+        const bool left_behind = actor->process == nullptr || actor->is_stopped();
+        if (!left_behind || !deadly()) {
+            fail(fmt::format("{} for ever", actor->describe()));
+        }
+    }
+    if (network.in_flight() != 0) {
+        fail(fmt::format("{} messages never arrive", network.in_flight()));
+    }
+    for (const auto &host : hosts_) {
+        if (host.node != nullptr && error_.empty()) {
+            judge_node(*host.node);
+            remember(*host.node);
+        }
+    }
+    for (const auto &[pid, process] : processes_) {
+        for (const auto &[first, mapping] : process->space->mappings()) {
+            for (const auto &[page, content] : mapping.file->frames()) {
+                mix(state_, first + page);
+                mix(state_, content.version);
+            }
+        }
+    }
+}
+
+void World::remember(const rt::Node &node) {
+    node.pager.for_each_core([&](const dsm::State &core) {
+        for (const auto byte : core.canonical()) {
+            mix(state_, byte);
+        }
+    });
+    const auto &pages = node.pager.counters();
+    const auto &wire = node.transport->counters();
+    for (const auto count : {pages.faults_read, pages.faults_write, pages.zero_filled, pages.pages_in, pages.pages_out,
+                             pages.poisoned, wire.sent, wire.received, wire.bytes_sent, wire.bytes_received}) {
+        mix(state_, count);
+    }
+}
+
+void World::judge_node(const rt::Node &node) {
+    node.pager.for_each_core([&](const dsm::State &core) {
+        const auto &id = core.object();
+        const bool busy = core.pending_requests() + core.open_transactions() + core.queued_gets() != 0;
+        if (busy) {
+            fail(fmt::format("node {}, object {}.{}: {} requests, {} transactions, {} queued gets never end\n{}",
+                             node.self, id.home, id.serial, core.pending_requests(), core.open_transactions(),
+                             core.queued_gets(), core.describe()));
+        }
+        if (core.rejected() != 0) {
+            fail(fmt::format("node {}, object {}.{}: {} messages of nodes that follow the protocol were rejected",
+                             node.self, id.home, id.serial, core.rejected()));
+        }
+    });
+    if (node.pager.threads_wait() || node.pager.has_notices()) {
+        fail(fmt::format("node {}: its pager is not at rest", node.self));
+    }
+    if (node.bad_records != 0) {
+        fail(fmt::format("node {} got {} bad records", node.self, node.bad_records));
+    }
+}
+
+// The tasks that are left have no threads: nobody can start one any more.
+void World::judge_end() {
+    if (!error_.empty()) {
+        return;
+    }
+    std::vector<pid_t> left;
+    for (const auto &[pid, process] : processes_) {
+        left.push_back(pid);
+    }
+    for (const auto pid : left) {
+        end_process(pid, 9);
+    }
+    run_until_idle();
+    for (const auto &host : hosts_) {
+        if (host.node != nullptr) {
+            judge_empty(*host.node);
+        }
+    }
+}
+
+void World::judge_empty(const rt::Node &node) {
+    const auto expect_none = [&](std::uint64_t count, std::string_view what) {
+        if (count != 0) {
+            fail(fmt::format("node {} is left with {} {}", node.self, count, what));
+        }
+    };
+    expect_none(node.tasks.size(), "tasks");
+    for (const auto &[id, object] : node.objects) {
+        fail(fmt::format("node {} keeps object {}.{} with {} users, {} nodes that map it and {} that may have frames",
+                         node.self, id.home, id.serial, object.users, object.mappers.count(), object.holders.count()));
+    }
+    std::uint64_t cores = 0;
+    node.pager.for_each_core([&](const dsm::State &) { ++cores; });
+    expect_none(cores, "objects in its pager");
+    expect_none(node.memory_used, "bytes of memory in use");
+    expect_none(node.window.slice_bytes() - node.addresses.free_bytes(), "bytes of addresses that nobody maps");
+    expect_none(node.router.open_calls(), "calls that were never answered");
+    expect_none(node.sync.waiting(), "waiting threads in its locks and barriers");
+}
+
+void World::collect(Report &report) {
+    for (const auto &host : hosts_) {
+        if (host.node != nullptr) {
+            const auto &wire = host.node->transport->counters();
+            probes.hit(Probe::garbage_dropped, wire.dropped_key + wire.dropped_version);
+            probes.hit(Probe::former_life_dropped, wire.dropped_incarnation);
+            probes.hit(Probe::late_of_the_dead_dropped, wire.dropped_late);
+            const auto &fates = static_cast<const rpc::sim::SimTransport &>(*host.node->transport).fates();
+            probes.hit(Probe::inbox_reordered, fates.held);
+            probes.hit(Probe::repeat_dropped, fates.repeated);
+        }
+    }
+    report = {.seed = seed,
+              .error = error_,
+              .reads = oracle.reads(),
+              .writes = oracle.writes(),
+              .poisons = oracle.poisons(),
+              .events = scheduler.events(),
+              .messages = messages_,
+              .nodes = plan.nodes,
+              .crashes = crashes_,
+              .trace = trace.hash(),
+              .state = state_,
+              .injected = network.injected(),
+              .partitions = partitions_,
+              .slow_nodes = slowed_,
+              .kills = killed_,
+              .probes = {}};
+    probes.hit(Probe::handled_out_of_order, report.injected.kept_back);
+    probes.hit(Probe::held_by_partition, report.injected.held_by_partition);
+    report.probes = probes;
+}
+
+} // namespace norma::sim
