@@ -16,6 +16,8 @@ template <class Visit> void for_each_page(PageIndex base, std::uint64_t mask, Vi
     }
 }
 
+} // namespace
+
 Mapping mapping_for(Access access) {
     switch (access) {
     case Access::read:
@@ -31,31 +33,44 @@ std::string place(NodeId node, PageIndex page) {
     return "node " + std::to_string(node) + ", page " + std::to_string(page);
 }
 
-} // namespace
-
 World::World(NodeId nodes, NodeId home, std::uint64_t pages) : home_(home), pages_(pages), latest_(pages, 0) {
     for (NodeId id = 0; id < nodes; ++id) {
         const Frame frame{.mapping = id == home ? Mapping::writable : Mapping::none, .version = 0};
-        nodes_.push_back({.state = State({.home = home, .incarnation = 1, .serial = 1}, id, home, pages),
-                          .frames = std::vector<Frame>(pages, frame),
-                          .waiting = std::vector<Thread>(pages)});
+        nodes_.push_back(
+            std::make_shared<Node>(Node{.state = State({.home = home, .incarnation = 1, .serial = 1}, id, home, pages),
+                                        .frames = std::vector<Frame>(pages, frame),
+                                        .waiting = std::vector<Thread>(pages)}));
     }
 }
 
+// Copies of a world are cheap because one event changes one node. No two threads may use one world, but worlds that
+// share nodes may be used by different threads, as long as the world that was copied is not used meanwhile.
+World::Node &World::change(NodeId node) {
+    std::shared_ptr<Node> &shared = nodes_[node];
+    if (shared.use_count() != 1) {
+        shared = std::make_shared<Node>(*shared);
+    }
+    return *shared;
+}
+
 void World::access(NodeId node, PageIndex page, bool write, std::uint32_t window) {
-    const Mapping mapping = nodes_[node].frames[page].mapping;
+    const Mapping mapping = frame(node, page).mapping;
     if (mapping == Mapping::writable || (mapping == Mapping::read_only && !write)) {
         use(node, page, write);
         return;
     }
-    Thread &thread = nodes_[node].waiting[page];
+    Thread &thread = change(node).waiting[page];
     (write ? thread.writes : thread.reads) = true;
-    note("fault: " + place(node, page) + (write ? " write" : " read") + " window " + std::to_string(window));
+    if (trace_ != nullptr) {
+        note("fault: " + place(node, page) + (write ? " write" : " read") + " window " + std::to_string(window));
+    }
     run(node, {.type = Event::Type::fault, .page = page, .write = write, .window = window}, {});
 }
 
 void World::evict(NodeId node, PageIndex page, std::uint32_t window) {
-    note("evict: " + place(node, page) + " window " + std::to_string(window));
+    if (trace_ != nullptr) {
+        note("evict: " + place(node, page) + " window " + std::to_string(window));
+    }
     run(node, {.type = Event::Type::evict, .page = page, .window = window}, {});
 }
 
@@ -63,10 +78,22 @@ void World::deliver(std::size_t packet) {
     const Packet taken = std::move(flying_[packet]);
     std::swap(flying_[packet], flying_.back());
     flying_.pop_back();
-    if (nodes_[taken.to].alive) {
-        note("message: " + std::to_string(taken.from) + " -> " + std::to_string(taken.to) + ": " +
-             dsm::describe(taken.msg));
-        run(taken.to, {.type = Event::Type::message, .from = taken.from, .msg = taken.msg}, taken.payload);
+    if (alive(taken.to)) {
+        if (trace_ != nullptr) {
+            note("message: " + std::to_string(taken.from) + " -> " + std::to_string(taken.to) + ": " +
+                 dsm::describe(taken.msg));
+        }
+        hear(taken);
+    }
+}
+
+// Who has been told that the sender is dead takes nothing from it but data.
+void World::hear(const Packet &packet) {
+    const bool deaf = node(packet.to).is_down(packet.from) && packet.msg.type != MsgType::data;
+    const std::vector<std::uint8_t> before = deaf ? node(packet.to).canonical() : std::vector<std::uint8_t>();
+    run(packet.to, {.type = Event::Type::message, .from = packet.from, .msg = packet.msg}, packet.payload);
+    if (deaf && node(packet.to).canonical() != before) {
+        wrong("node " + std::to_string(packet.to) + " heeds what a dead node said");
     }
 }
 
@@ -80,19 +107,51 @@ void World::repeat(std::size_t packet) {
 
 void World::kill(NodeId node) {
     note("death: node " + std::to_string(node));
-    nodes_[node].alive = false;
-    deaths_ = true;
-    for (NodeId other = 0; other < size(); ++other) {
-        if (nodes_[other].alive) {
-            notices_.push_back({.observer = other, .dead = node});
-        }
-    }
+    change(node).alive = false;
+    tell_of(node);
     std::erase_if(notices_, [&](const DeathNotice &notice) { return notice.observer == node; });
     std::erase_if(flying_, [&](const Packet &packet) { return packet.to == node; });
 }
 
+void World::suspect(NodeId node) {
+    note("suspicion: node " + std::to_string(node));
+    change(node).suspected = true;
+    tell_of(node);
+}
+
+// Each survivor in its own time, and once.
+void World::tell_of(NodeId dead) {
+    deaths_ = true;
+    for (NodeId other = 0; other < size(); ++other) {
+        const bool told = this->node(other).is_down(dead) ||
+                          std::any_of(notices_.begin(), notices_.end(), [&](const DeathNotice &notice) {
+                              return notice.observer == other && notice.dead == dead;
+                          });
+        if (other != dead && alive(other) && !told) {
+            notices_.push_back({.observer = other, .dead = dead});
+        }
+    }
+}
+
+bool World::losable(const Packet &packet) const {
+    return !alive(packet.from) || cut_off(packet.from, packet.to) || cut_off(packet.to, packet.from);
+}
+
+// a is suspected, and b has been told so.
+bool World::cut_off(NodeId a, NodeId b) const {
+    return suspected(a) && node(b).is_down(a);
+}
+
+// The home goes on without a node that lives: what this one reads from now on is nobody's concern. It can still write
+// only where it is the only one, for that takes the home's permission.
+bool World::outcast(NodeId node) const {
+    return cut_off(node, home_);
+}
+
 void World::lose(std::size_t packet) {
-    note("lost: " + dsm::describe(flying_[packet].msg));
+    if (trace_ != nullptr) {
+        note("lost: " + dsm::describe(flying_[packet].msg));
+    }
     flying_.erase(flying_.begin() + static_cast<std::ptrdiff_t>(packet));
 }
 
@@ -104,14 +163,18 @@ void World::notice(std::size_t notice) {
 }
 
 void World::run(NodeId node, const Event &event, const std::vector<std::uint32_t> &payload) {
-    step(nodes_[node].state, event, out_);
-    for (const Effect &effect : out_) {
+    Outbox out;
+    step(change(node).state, event, out);
+    for (const Effect &effect : out) {
         carry_out(node, effect, event, payload);
     }
     if (staged_mask_ != 0) {
         wrong("node " + std::to_string(node) + ": staged pages that were not sent");
     }
-    for (const Effect &effect : out_) {
+    if (this->node(node).rejected() != 0) {
+        wrong("node " + std::to_string(node) + " rejected a message of a node that follows the protocol");
+    }
+    for (const Effect &effect : out) {
         for_each_page(effect.base, effect.mask, [&](PageIndex page) { check_page(page); });
     }
 }
@@ -138,27 +201,27 @@ void World::carry_out(NodeId node, const Effect &effect, const Event &event,
 }
 
 void World::protect(NodeId node, PageIndex page) {
-    Frame &frame = nodes_[node].frames[page];
-    if (frame.mapping != Mapping::writable) {
+    Frame &taken = change(node).frames[page];
+    if (taken.mapping != Mapping::writable) {
         wrong("protect of what is not writable: " + place(node, page));
     }
-    frame.mapping = Mapping::read_only;
+    taken.mapping = Mapping::read_only;
 }
 
 void World::stage(NodeId node, PageIndex page) {
-    const Frame &frame = nodes_[node].frames[page];
-    if (frame.mapping != Mapping::read_only) {
+    const Frame &here = frame(node, page);
+    if (here.mapping != Mapping::read_only) {
         wrong("stage of what is not here and write-protected: " + place(node, page));
     }
-    staged_.push_back(frame.version);
+    staged_.push_back(here.version);
 }
 
 void World::drop(NodeId node, PageIndex page) {
-    Frame &frame = nodes_[node].frames[page];
-    if (frame.mapping != Mapping::read_only) {
+    Frame &taken = change(node).frames[page];
+    if (taken.mapping != Mapping::read_only) {
         wrong("drop of what is not here and write-protected: " + place(node, page));
     }
-    frame = {};
+    taken = {};
 }
 
 void World::install(NodeId node, const Effect &effect, const Msg &msg, const std::vector<std::uint32_t> &payload) {
@@ -173,17 +236,17 @@ void World::install(NodeId node, const Effect &effect, const Msg &msg, const std
         if ((effect.mask & bit) == 0) {
             return; // came too late
         }
-        Frame &frame = nodes_[node].frames[page];
-        if (frame.mapping != Mapping::none) {
+        Frame &fresh = change(node).frames[page];
+        if (fresh.mapping != Mapping::none) {
             wrong("install over a frame: " + place(node, page));
         }
-        frame = {.mapping = mapping_for(effect.access), .version = version};
+        fresh = {.mapping = mapping_for(effect.access), .version = version};
     });
 }
 
 void World::resolve(NodeId node, PageIndex page, Access access) {
-    Thread &thread = nodes_[node].waiting[page];
-    Frame &frame = nodes_[node].frames[page];
+    Node &here = change(node);
+    Thread &thread = here.waiting[page];
     if (access == Access::lost) {
         poisoned_ += thread.reads || thread.writes ? 1 : 0;
         if (!deaths_) {
@@ -192,11 +255,11 @@ void World::resolve(NodeId node, PageIndex page, Access access) {
         thread = {};
         return;
     }
-    if (frame.mapping == Mapping::none) {
+    if (here.frames[page].mapping == Mapping::none) {
         wrong("resolve without a frame: " + place(node, page));
     }
     if (access == Access::write) {
-        frame.mapping = Mapping::writable;
+        here.frames[page].mapping = Mapping::writable;
     }
     if (thread.reads) {
         thread.reads = false;
@@ -227,96 +290,31 @@ void World::send(NodeId node, const Effect &effect) {
     }
     if (effect.to == node || effect.to >= size()) {
         wrong("message to node " + std::to_string(effect.to));
-    } else if (nodes_[effect.to].alive) {
+    } else if (alive(effect.to)) {
         flying_.push_back(std::move(packet));
     }
 }
 
 // The instruction that touched the page is executed.
 void World::use(NodeId node, PageIndex page, bool write) {
-    Frame &frame = nodes_[node].frames[page];
-    if (frame.version != latest_[page]) {
-        wrong("sees write " + std::to_string(frame.version) + ", not " + std::to_string(latest_[page]) + ": " +
-              place(node, page));
+    if (frame(node, page).version != latest_[page] && !outcast(node)) {
+        wrong("sees write " + std::to_string(frame(node, page).version) + ", not " + std::to_string(latest_[page]) +
+              ": " + place(node, page));
     }
     if (write) {
-        frame.version = ++latest_[page];
-    }
-}
-
-// Single writer or many readers, and every executor's mappings are what its core believes.
-void World::check_page(PageIndex page) {
-    unsigned writers = 0;
-    unsigned readers = 0;
-    for (NodeId id = 0; id < size(); ++id) {
-        if (!nodes_[id].alive) {
-            continue;
-        }
-        const Mapping mapping = nodes_[id].frames[page].mapping;
-        writers += mapping == Mapping::writable ? 1 : 0;
-        readers += mapping == Mapping::read_only ? 1 : 0;
-        if (mapping != mapping_for(nodes_[id].state.access(page))) {
-            wrong("the mapping is not what the core believes: " + place(id, page));
-        }
-    }
-    if (writers > 1 || (writers == 1 && readers > 0)) {
-        wrong("page " + std::to_string(page) + " has " + std::to_string(writers) + " writers and " +
-              std::to_string(readers) + " readers");
-    }
-}
-
-void World::check_quiet() {
-    for (NodeId id = 0; id < size(); ++id) {
-        const Node &node = nodes_[id];
-        if (!node.alive) {
-            continue;
-        }
-        if (waits(id) || node.state.pending_requests() != 0 || node.state.deferred_forwards() != 0) {
-            wrong("node " + std::to_string(id) + " waits for ever");
-        }
-        if (node.state.open_transactions() != 0 || node.state.queued_gets() != 0) {
-            wrong("the home has transactions that never end");
-        }
-        if (node.state.rejected() != 0) {
-            wrong("node " + std::to_string(id) + " rejected a message of a node that follows the protocol");
-        }
-    }
-    for (PageIndex page = 0; page < pages_; ++page) {
-        check_page(page);
-        if (nodes_[home_].alive) {
-            check_record(page);
-        }
-    }
-}
-
-// The directory names exactly the nodes that hold the page.
-void World::check_record(PageIndex page) {
-    const State &home = nodes_[home_].state;
-    for (NodeId id = 0; id < size(); ++id) {
-        const bool named = !home.lost(page) && (home.owner(page) == id || home.sharers(page)[id]);
-        const bool holds = nodes_[id].alive && nodes_[id].frames[page].mapping != Mapping::none;
-        if (named != holds) {
-            wrong(std::string("the directory ") + (named ? "names one who does not hold it: " : "forgot a holder: ") +
-                  place(id, page));
-        }
-        if (holds && nodes_[id].frames[page].version != latest_[page]) {
-            wrong("an old copy remains: " + place(id, page));
-        }
-    }
-    if (home.lost(page) && !deaths_) {
-        wrong("lost although nobody died: page " + std::to_string(page));
+        change(node).frames[page].version = ++latest_[page];
     }
 }
 
 bool World::waits(NodeId node) const {
-    return std::any_of(nodes_[node].waiting.begin(), nodes_[node].waiting.end(),
+    return std::any_of(nodes_[node]->waiting.begin(), nodes_[node]->waiting.end(),
                        [](const Thread &thread) { return thread.reads || thread.writes; });
 }
 
 std::uint64_t World::late() const {
     std::uint64_t sum = 0;
-    for (const Node &node : nodes_) {
-        sum += node.state.late();
+    for (const auto &node : nodes_) {
+        sum += node->state.late();
     }
     return sum;
 }
@@ -341,17 +339,17 @@ std::vector<std::uint8_t> World::canonical() const {
             bytes.push_back(static_cast<std::uint8_t>(value >> shift));
         }
     };
-    for (const Node &node : nodes_) {
-        bytes.push_back(node.alive ? 1 : 0);
-        if (!node.alive) {
+    for (const auto &node : nodes_) {
+        bytes.push_back(static_cast<std::uint8_t>((node->alive ? 1 : 0) + (node->suspected ? 2 : 0)));
+        if (!node->alive) {
             continue;
         }
-        const auto state = node.state.canonical();
+        const auto state = node->state.canonical();
         put(state.size());
         bytes.insert(bytes.end(), state.begin(), state.end());
         for (PageIndex page = 0; page < pages_; ++page) {
-            put(node.frames[page].version << 2 | static_cast<unsigned>(node.frames[page].mapping));
-            put((node.waiting[page].reads ? 1 : 0) + (node.waiting[page].writes ? 2 : 0));
+            put(node->frames[page].version << 2 | static_cast<unsigned>(node->frames[page].mapping));
+            put((node->waiting[page].reads ? 1 : 0) + (node->waiting[page].writes ? 2 : 0));
         }
     }
     for (const std::uint32_t version : latest_) {
@@ -387,8 +385,8 @@ std::vector<std::uint8_t> World::canonical() const {
 
 std::string World::describe() const {
     std::string text;
-    for (const Node &node : nodes_) {
-        text += node.alive ? node.state.describe() : "dead\n";
+    for (const auto &node : nodes_) {
+        text += node->alive ? node->state.describe() : "dead\n";
     }
     for (const Packet &packet : flying_) {
         text +=

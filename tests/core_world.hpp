@@ -6,6 +6,7 @@
 
 #include "dsm/core/core.hpp"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Frame {
     Mapping mapping = Mapping::none;
     std::uint32_t version = 0;
 };
+
+Mapping mapping_for(Access access);
 
 struct Packet {
     NodeId from = 0;
@@ -43,8 +46,12 @@ class World {
     // the network not to repeat those.
     void repeat(std::size_t packet);
     void kill(NodeId node);
-    void lose(std::size_t packet); // only what a dead node sent
+    // The others come to believe that a node has died which lives on. Who has been told is cut off from it.
+    void suspect(NodeId node);
+    void lose(std::size_t packet); // only what is losable
     void notice(std::size_t notice);
+    // Sent by a dead node, or between two that are cut off from each other. It may still arrive.
+    bool losable(const Packet &packet) const;
 
     // Everything has happened that can: nothing may be left waiting, and the directory must be exact.
     void check_quiet();
@@ -52,12 +59,17 @@ class World {
 
     const std::vector<Packet> &flying() const { return flying_; }
     const std::vector<DeathNotice> &notices() const { return notices_; }
-    const State &node(NodeId node) const { return nodes_[node].state; }
+    const State &node(NodeId node) const { return nodes_[node]->state; }
     NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
-    bool alive(NodeId node) const { return nodes_[node].alive; }
+    NodeId home() const { return home_; }
+    std::uint64_t pages() const { return pages_; }
+    bool alive(NodeId node) const { return nodes_[node]->alive; }
+    bool suspected(NodeId node) const { return nodes_[node]->suspected; }
+    const Frame &frame(NodeId node, PageIndex page) const { return nodes_[node]->frames[page]; }
+    std::uint32_t latest(PageIndex page) const { return latest_[page]; }
     bool waits(NodeId node) const;
     bool waits(NodeId node, PageIndex page, bool write) const {
-        const Thread &thread = nodes_[node].waiting[page];
+        const Thread &thread = nodes_[node]->waiting[page];
         return write ? thread.writes : thread.reads;
     }
     const std::string &error() const { return error_; } // empty: nothing is wrong so far
@@ -78,8 +90,14 @@ class World {
         std::vector<Frame> frames;
         std::vector<Thread> waiting; // by page
         bool alive = true;
+        bool suspected = false;
     };
 
+    Node &change(NodeId node);
+    bool cut_off(NodeId a, NodeId b) const;
+    bool outcast(NodeId node) const;
+    void tell_of(NodeId dead);
+    void hear(const Packet &packet);
     void run(NodeId node, const Event &event, const std::vector<std::uint32_t> &payload);
     void carry_out(NodeId node, const Effect &effect, const Event &event, const std::vector<std::uint32_t> &payload);
     void protect(NodeId node, PageIndex page);
@@ -94,7 +112,7 @@ class World {
     void wrong(const std::string &what);
     void note(const std::string &line);
 
-    std::vector<Node> nodes_;
+    std::vector<std::shared_ptr<Node>> nodes_; // shared by copies of a world until one of them changes the node
     NodeId home_;
     std::uint64_t pages_;
     std::vector<std::uint32_t> latest_; // by page: the version of the last write in the job
@@ -102,7 +120,6 @@ class World {
     std::vector<DeathNotice> notices_;
     std::vector<std::uint32_t> staged_; // payload of the next send
     std::uint64_t staged_mask_ = 0;
-    Outbox out_;
     bool deaths_ = false;
     std::uint64_t poisoned_ = 0;
     std::string error_;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/exploration/catalogue.hpp"
+
+namespace norma::exploration {
+
+namespace {
+
+Entry entry(Depth depth, const char *name, dsm::NodeId nodes, std::uint64_t pages, unsigned deaths, unsigned suspicions,
+            const char *program, Depth compare = Depth::quick) {
+    Job job;
+    job.name = name;
+    job.nodes = nodes;
+    job.pages = pages;
+    job.program = program;
+    job.deaths = deaths;
+    job.suspicions = suspicions;
+    return {.depth = depth, .job = read_job(job), .compare = compare};
+}
+
+} // namespace
+
+const std::vector<Entry> &catalogue() {
+    static const std::vector<Entry> kAll = {
+        // Every node does anything at any time, for ever: no program of any length can come to another state.
+        entry(Depth::quick, "2 nodes", 2, 1, 0, 0, "any"),
+        entry(Depth::quick, "2 nodes, 1 dies", 2, 1, 1, 0, "any"),
+        entry(Depth::quick, "2 nodes, 1 suspected", 2, 1, 0, 1, "any"),
+        entry(Depth::quick, "3 nodes, no eviction", 3, 1, 0, 0, "any rw"),
+        entry(Depth::normal, "3 nodes, no eviction, 1 dies", 3, 1, 1, 0, "any rw"),
+        entry(Depth::normal, "3 nodes, no eviction, 2 die", 3, 1, 2, 0, "any rw"),
+        entry(Depth::normal, "3 nodes, no eviction, 1 suspected", 3, 1, 0, 1, "any rw"),
+        entry(Depth::normal, "3 nodes", 3, 1, 0, 0, "any", Depth::deep),
+        entry(Depth::normal, "3 nodes, 1 dies", 3, 1, 1, 0, "any", Depth::deep),
+        entry(Depth::deep, "3 nodes, 2 die", 3, 1, 2, 0, "any"),
+        entry(Depth::deep, "3 nodes, 1 suspected", 3, 1, 0, 1, "any"),
+        entry(Depth::normal, "2 pages, no eviction", 2, 2, 0, 0, "any rw"),
+        entry(Depth::normal, "2 pages, no eviction, 1 dies", 2, 2, 1, 0, "any rw"),
+        entry(Depth::deep, "2 pages", 2, 2, 0, 0, "any"),
+        // What is too large for that: bounded programs.
+        entry(Depth::normal, "3 nodes, 2 pages", 3, 2, 0, 0, "0: w0 r1; 1: r0/2 w0/2; 2: r0/2 w0/2"),
+        entry(Depth::normal, "3 nodes, 2 pages, 1 dies", 3, 2, 1, 0, "0: w0; 1: r0/2 w1; 2: r0/2 w0/2"),
+        entry(Depth::normal, "3 nodes, 2 pages, evictions", 3, 2, 0, 0, "0: r0; 1: w0/2 e0/2; 2: r0/2 e0 w1"),
+        entry(Depth::normal, "4 nodes, 2 die", 4, 1, 2, 0, "1: w0; 2: r0 w0; 3: w0"),
+    };
+    return kAll;
+}
+
+std::vector<Entry> entries_of(Depth depth) {
+    std::vector<Entry> entries;
+    for (const Entry &one : catalogue()) {
+        if (one.depth <= depth) {
+            entries.push_back(one);
+        }
+    }
+    return entries;
+}
+
+} // namespace norma::exploration
