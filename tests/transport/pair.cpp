@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Two nodes on two machines, over verbs: messages of every size both ways, checked byte by byte; then node 1 is killed,
-// and node 0 must hear of it. The addresses are exchanged over a TCP connection, which then tells how far the other is.
-//   transport_pair NODE ADDRESS-OF-NODE-0
+// and node 0 must hear of it. Or node 1 takes its network interface down, and both must find that out by themselves.
+// The addresses are exchanged over a TCP connection.
+//   transport_pair NODE ADDRESS-OF-NODE-0 [INTERFACE]
 #include "rpc/transport.hpp"
 
 #include <algorithm>
@@ -10,9 +11,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <net/if.h>
 #include <poll.h>
 #include <stdexcept>
 #include <string>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -38,14 +41,18 @@ int meet(bool first, const char *address) {
     where.sin_port = htons(kPort);
     require(::inet_pton(AF_INET, address, &where.sin_addr) == 1, fmt::format("'{}' is no IPv4 address", address));
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    const timeval limit{.tv_sec = 20, .tv_usec = 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit); // of accept() too
     if (first) {
         const int yes = 1;
         ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
         require(::bind(fd, reinterpret_cast<sockaddr *>(&where), sizeof where) == 0 && ::listen(fd, 1) == 0,
                 "cannot listen");
-        return ::accept(fd, nullptr, nullptr);
+        const int other = ::accept(fd, nullptr, nullptr);
+        require(other >= 0, "node 1 does not come");
+        return other;
     }
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 200; ++i) {
         if (::connect(fd, reinterpret_cast<sockaddr *>(&where), sizeof where) == 0) {
             return fd;
         }
@@ -61,9 +68,20 @@ std::vector<std::byte> exchange(int fd, std::vector<std::byte> mine) {
     return mine;
 }
 
+void take_down(const std::string &interface) {
+    const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+    ifreq request{};
+    interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+    require(::ioctl(fd, SIOCGIFFLAGS, &request) == 0, fmt::format("there is no interface '{}'", interface));
+    request.ifr_flags = static_cast<short>(request.ifr_flags & ~IFF_UP);
+    require(::ioctl(fd, SIOCSIFFLAGS, &request) == 0, fmt::format("'{}' cannot be taken down", interface));
+    ::close(fd);
+}
+
 class Side {
   public:
-    Side(NodeId self, const char *first_address) : self_(self), other_(static_cast<NodeId>(1 - self)) {
+    Side(NodeId self, const char *first_address, std::string interface)
+        : self_(self), other_(static_cast<NodeId>(1 - self)), interface_(std::move(interface)) {
         transport_ = make_transport({.self = self, .kind = "verbs", .job_key = 5, .incarnation = 1, .verbs = {}},
                                     {.message = [this](NodeId, auto record, auto payload) { check(record, payload); },
                                      .down = [this](NodeId, const std::string &why) { down_ = why; },
@@ -90,15 +108,21 @@ class Side {
         wait([this] { return got_ == kCount + 1; });
         if (self_ == 1) {
             std::this_thread::sleep_for(std::chrono::milliseconds(300)); // until node 0 has it
-            ::kill(::getpid(), SIGKILL);
+            leave();
         }
         const auto start = Clock::now();
         wait([this] { return !down_.empty(); });
-        fmt::print("{} messages each way; node 1 is gone: {} ({} ms)\n", kCount, down_,
+        fmt::print("{} messages each way; node {} is gone: {} ({} ms)\n", kCount, other_, down_,
                    std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count());
     }
 
   private:
+    void leave() const {
+        if (interface_.empty()) {
+            ::kill(::getpid(), SIGKILL);
+        }
+        take_down(interface_);
+    }
     static std::size_t payload_of(unsigned n) {
         return n % 20 == 3 ? kMaxPayloadBytes : n % 5 == 1 ? 3 * kPageBytes : n % 2 == 0 ? kPageBytes : 0;
     }
@@ -125,6 +149,7 @@ class Side {
     }
 
     const NodeId self_, other_;
+    const std::string interface_; // node 1 takes it down instead of being killed
     std::unique_ptr<Transport> transport_;
     unsigned got_ = 0;
     std::string down_;
@@ -134,10 +159,10 @@ class Side {
 
 int main(int argc, char **argv) {
     try {
-        require(argc == 3, "usage: transport_pair NODE ADDRESS-OF-NODE-0");
+        require(argc == 3 || argc == 4, "usage: transport_pair NODE ADDRESS-OF-NODE-0 [INTERFACE]");
         const auto self = static_cast<NodeId>(std::atoi(argv[1]));
         require(self < 2, fmt::format("node {} is neither 0 nor 1", self));
-        Side side(self, argv[2]);
+        Side side(self, argv[2], argc == 4 ? argv[3] : "");
         side.run();
     } catch (const std::exception &error) {
         fmt::print(stderr, "transport_pair: {}\n", error.what());

@@ -183,6 +183,9 @@ bool FakeProvider::perform(FakeQp &qp, Operation &operation) {
         fail(qp);
         return true;
     }
+    if (qp.remote == nullptr && qp.retries == 7) {
+        return false; // for ever, as soft-RoCE understands it
+    }
     if (qp.remote == nullptr || qp.remote->in_error) {
         complete(qp, operation, IBV_WC_RETRY_EXC_ERR);
         fail(qp);

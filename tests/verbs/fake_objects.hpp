@@ -89,6 +89,7 @@ struct FakeQp : ibv_qp {
     FakeQp *remote = nullptr;
     unsigned depth = 0, inline_bytes = 0, outstanding = 0, unsignalled = 0;
     unsigned receiver_retries = 7;
+    unsigned retries = 0; // the requester decides for both
     bool in_error = false, ready = false;
     std::deque<Operation> stalled;
     FakeQp() : ibv_qp{} {}

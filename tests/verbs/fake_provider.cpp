@@ -415,6 +415,9 @@ int FakeProvider::connect(rdma_cm_id *raw, rdma_conn_param *param) {
     made->other = &id;
     id.other = made;
     id.requester = true;
+    if (id.qp != nullptr) {
+        static_cast<FakeQp *>(id.qp)->retries = param->retry_count;
+    }
     at.owner->ids_.insert(made);
     std::array<std::byte, kRequestData> data{};
     std::memcpy(data.data(), param->private_data, param->private_data_len);
@@ -434,6 +437,7 @@ int FakeProvider::accept(rdma_cm_id *raw, rdma_conn_param *param) {
     mine.remote = &theirs;
     theirs.remote = &mine;
     mine.ready = theirs.ready = true;
+    mine.retries = theirs.retries;
     id.connected = id.other->connected = true;
     add_event(*id.other, *id.other, RDMA_CM_EVENT_ESTABLISHED, 0, param->private_data, param->private_data_len);
     add_event(id, id, RDMA_CM_EVENT_ESTABLISHED);
