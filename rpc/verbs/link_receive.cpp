@@ -5,6 +5,8 @@
 #include <cassert>
 #include <utility>
 
+#include <fmt/core.h>
+
 namespace norma::rpc::verbs {
 
 namespace {
@@ -31,7 +33,9 @@ void Link::received(SlotPtr slot, std::size_t bytes) {
         begin_fetch(std::move(slot), arrived);
         return;
     case FrameKind::fetched:
-        announced_.erase(arrived.frame.token);
+        if (announced_.erase(arrived.frame.token) == 0) {
+            break_off(fmt::format("it has read message {}, which was not announced", arrived.frame.token));
+        }
         break;
     case FrameKind::credits:
         break;

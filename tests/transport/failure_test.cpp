@@ -94,6 +94,44 @@ TEST_P(TransportFailure, NothingComesFromADisconnectedPeer) {
     EXPECT_EQ(ended[1].code, 0);
 }
 
+void run_for(Node &node, Clock::duration time) {
+    const auto until = Clock::now() + time;
+    node.run_until([until] { return Clock::now() > until; }, time + 1s);
+}
+
+// Node 1 is late, and what node 0 has announced to it is given up before node 1 reads it. The buffers may have other
+// messages in them by then, so node 1 must get nothing, or what was meant for it.
+TEST_P(TransportFailure, NothingIsReadThatItsSenderHasGivenUp) {
+    const auto ended = run_nodes(plan(), [](Node &node) {
+        node.on_message = [](NodeId, auto, auto payload) {
+            require(std::ranges::all_of(payload, [](std::byte byte) { return byte == std::byte{1}; }),
+                    "a message changed after it had been sent");
+        };
+        node.connect_all();
+        node.barrier(0);
+        auto &flag = node.board().flag;
+        if (node.self() == 1) {
+            for (unsigned turns = 0; flag.load() == 0 && turns < 10000; ++turns) {
+                std::this_thread::sleep_for(1ms);
+            }
+            run_for(node, 500ms);
+        } else {
+            node.transport->send(1, kRecord, node.staged(kMaxPayloadBytes, 1));
+            run_for(node, 100ms);
+            node.transport->disconnect(1);
+            std::vector<StagingPtr> others;
+            for (unsigned n = 0; n < 8; ++n) {
+                others.push_back(node.staged(kMaxPayloadBytes, 2));
+            }
+            flag.store(1);
+            run_for(node, 500ms);
+        }
+        node.barrier(1);
+    });
+    EXPECT_EQ(ended[0].code, 0);
+    EXPECT_EQ(ended[1].code, 0);
+}
+
 // Where a network's library would write, had it something to say.
 class CapturedOutput {
   public:

@@ -221,6 +221,9 @@ bool FakeProvider::perform_send(FakeQp &qp, Operation &operation) {
         complete(qp, operation, IBV_WC_REM_INV_REQ_ERR);
         fail(qp);
     } else {
+        if (alter_send) {
+            alter_send(operation.bytes);
+        }
         std::ranges::copy(operation.bytes, at(receive.piece.addr));
         entry.completion.byte_len = static_cast<std::uint32_t>(operation.bytes.size());
         complete(qp, operation, IBV_WC_SUCCESS);

@@ -9,9 +9,11 @@
 #include "fake_objects.hpp"
 #include "rpc/verbs/provider.hpp"
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
+#include <span>
 
 namespace norma::rpc::verbs::fake {
 
@@ -65,6 +67,7 @@ class FakeProvider final : public Provider {
     void lose_device();
     void fail_next_send(ibv_wc_status status);
     void refuse_posts() { refuse_posts_ = true; }
+    std::function<void(std::span<std::byte> bytes)> alter_send; // of this side, on its way
     std::size_t registered() const;
 
     ibv_device **get_device_list(int *count) override;

@@ -107,6 +107,36 @@ TEST(VerbsTrouble, AnAnnouncementThatLeadsNowhereTakesThePeerDown) {
     EXPECT_TRUE(pair.a.got.empty());
 }
 
+TEST(VerbsTrouble, AFrameThatNoNodeSendsTakesThePeerDown) {
+    Pair pair;
+    pair.b.provider.alter_send = [](auto bytes) { bytes[offsetof(Frame, zero)] = std::byte{1}; };
+    pair.b.send(0, 8, 0, 1);
+    pair.a.run_until([&] { return !pair.a.downs.empty(); });
+    EXPECT_TRUE(says(pair.a, "no frame of a node server"));
+    EXPECT_TRUE(pair.a.got.empty());
+}
+
+TEST(VerbsTrouble, MoreSlotsThanThereAreTakeThePeerDown) {
+    Pair pair;
+    pair.b.provider.alter_send = [](auto bytes) { bytes[offsetof(Frame, credits) + 1] = std::byte{1}; };
+    pair.b.send(0, 8, 0, 1);
+    pair.a.run_until([&] { return !pair.a.downs.empty(); });
+    EXPECT_TRUE(pair.a.got.empty());
+}
+
+TEST(VerbsTrouble, AConfirmationOfWhatWasNotAnnouncedTakesThePeerDown) {
+    Pair pair;
+    pair.b.provider.alter_send = [](auto bytes) {
+        if (bytes[offsetof(Frame, kind)] == static_cast<std::byte>(FrameKind::fetched)) {
+            bytes[offsetof(Frame, token)] ^= std::byte{1};
+        }
+    };
+    pair.a.send(1, 8, kMaxPayloadBytes, 1);
+    pair.run_until([&] { return !pair.a.downs.empty(); });
+    EXPECT_TRUE(says(pair.a, "was not announced"));
+    EXPECT_EQ(pair.b.got.size(), 1u);
+}
+
 TEST(VerbsTrouble, NobodyListensAnyMore) {
     Fabric fabric;
     Endpoint low(fabric, 0), high(fabric, 2);
