@@ -20,8 +20,8 @@ namespace {
 constexpr int kResolveMilliseconds = 5000;
 constexpr std::chrono::seconds kConnectLimit{30};
 // How long a device waits for an acknowledgement before it sends again: 4.096 us * 2^17, about half a second, and how
-// often it does so; not 7 times, as soft-RoCE takes that to mean for ever. A peer's machine that has gone without a word
-// is noticed after about five seconds.
+// often it does so; not 7 times, as soft-RoCE takes that to mean for ever. A peer's machine that has gone without a
+// word is noticed after about five seconds.
 constexpr std::uint8_t kAckTimeout = 17;
 constexpr std::uint8_t kRetries = 6;
 // A receiver without a slot means no harm (flow control makes it rare), so it is asked again for ever.
