@@ -50,6 +50,7 @@ int meet(bool first, const char *address) {
                 "cannot listen");
         const int other = ::accept(fd, nullptr, nullptr);
         require(other >= 0, "node 1 does not come");
+        ::close(fd); // or it would take the next test's node 1 too
         return other;
     }
     for (int i = 0; i < 200; ++i) {
