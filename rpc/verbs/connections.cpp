@@ -178,11 +178,13 @@ void VerbsTransport::handle_of_probe(Peer &peer, CmEvent &event) {
         return;
     }
     const auto refusal = event.type == RDMA_CM_EVENT_REJECTED ? decode_refusal(event.data) : std::nullopt;
-    if (!refusal) {
-        break_link(*peer.link, "nobody listens at its address");
-    } else if (*refusal != Verdict::ok) {
+    if (refusal && *refusal != Verdict::ok) {
         break_link(*peer.link, fmt::format("it refuses this node: {}", norma::rpc::describe(*refusal)));
+    } else if (event.type == RDMA_CM_EVENT_REJECTED && event.status == kNobodyListens) {
+        break_link(*peer.link, "nobody listens at its address");
     }
+    // Anything else says nothing about the peer: a slow or busy kernel refuses or loses a request too. The next one may
+    // get through, and how long all that may take is limited.
 }
 
 void VerbsTransport::handle_of_link(Link &link, CmEvent &event) {

@@ -61,6 +61,8 @@ class Link {
 
     // Nothing is to be sent, and nothing that was sent is needed any more.
     bool idle() const;
+    // Messages that the other side does not have yet, as far as this side knows.
+    std::size_t unfinished() const { return waiting_.size() + announced_.size(); }
     bool waits_for_sends() const; // for a completion that makes something go on
 
   private:

@@ -12,7 +12,7 @@ namespace norma::rpc::verbs {
 
 namespace {
 
-// How long the destructor waits for messages to leave.
+// How long the destructor waits for the next message to leave.
 constexpr std::chrono::milliseconds kDrainLimit{1000};
 // Connection and device events need a system call to be seen, so a busy node looks for them every so often only.
 constexpr unsigned kTurnsBetweenEvents = 32;
@@ -38,18 +38,25 @@ VerbsTransport::~VerbsTransport() {
 
 // What was sent before the end should still arrive, if the peers are there to take it.
 void VerbsTransport::drain() {
-    const auto deadline = Clock::now() + kDrainLimit;
+    std::size_t left = 0, least = ~std::size_t{0};
     const auto busy = [&] {
         bool found = false;
+        left = 0;
         for (auto &peer : peers_) {
             if (peer.link && !peer.link->revoked() && !peer.link->idle()) {
                 peer.link->touch();
+                left += peer.link->unfinished();
                 found = true;
             }
         }
         return found;
     };
-    while (busy() && Clock::now() < deadline) {
+    // Slow peers are waited for as long as they take something.
+    for (auto deadline = Clock::now() + kDrainLimit; busy() && Clock::now() < deadline;) {
+        if (left < least) {
+            least = left;
+            deadline = Clock::now() + kDrainLimit;
+        }
         handle_receives();
         handle_sends();
         handle_events();

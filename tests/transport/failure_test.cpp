@@ -103,11 +103,15 @@ void run_for(Node &node, Clock::duration time) {
 // messages in them by then, so node 1 must get nothing, or what was meant for it.
 TEST_P(TransportFailure, NothingIsReadThatItsSenderHasGivenUp) {
     const auto ended = run_nodes(plan(), [](Node &node) {
-        node.on_message = [](NodeId, auto, auto payload) {
+        unsigned got = 0;
+        node.on_message = [&](NodeId, auto, auto payload) {
+            ++got;
             require(std::ranges::all_of(payload, [](std::byte byte) { return byte == std::byte{1}; }),
                     "a message changed after it had been sent");
         };
         node.connect_all();
+        node.transport->send(static_cast<NodeId>(1 - node.self()), kRecord, nullptr);
+        node.run_until([&] { return got == 1; }, 10s);
         node.barrier(0);
         auto &flag = node.board().flag;
         if (node.self() == 1) {

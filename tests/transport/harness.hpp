@@ -125,7 +125,7 @@ class Node {
         const auto deadline = Clock::now() + limit;
         while (!done()) {
             if (!transport->progress()) {
-                require(Clock::now() < deadline, fmt::format("node {} waited in vain", self_));
+                require(Clock::now() < deadline, waited("in vain"));
                 std::this_thread::yield(); // the other nodes, and soft devices, need processors too
             }
         }
@@ -141,12 +141,12 @@ class Node {
         const auto deadline = Clock::now() + limit;
         while (!done()) {
             const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-            require(left.count() > 0, fmt::format("node {} waited in vain", self_));
+            require(left.count() > 0, waited("in vain"));
             if (transport->progress() || !transport->arm()) {
                 continue;
             }
             pollfd ready{transport->event_fd(), POLLIN, 0};
-            require(::poll(&ready, 1, static_cast<int>(left.count())) > 0, fmt::format("node {} was not woken", self_));
+            require(::poll(&ready, 1, static_cast<int>(left.count())) > 0, waited("without being woken"));
         }
     }
 
@@ -167,6 +167,14 @@ class Node {
     std::unique_ptr<Transport> transport;
 
   private:
+    std::string waited(const char *how) const {
+        auto text = fmt::format("node {} waited {}, with {} messages", self_, how, transport->counters().received);
+        for (const auto &[peer, why] : downs) {
+            text += fmt::format("; node {} was down: {}", peer, why);
+        }
+        return text;
+    }
+
     Board &board_;
     const Plan &plan_;
     unsigned self_;
