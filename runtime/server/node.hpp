@@ -116,6 +116,8 @@ class Node {
     void shut_down();
     void task_over(std::unique_ptr<Task> task, int status);
     void handle_task_message(Task &task, std::span<const std::byte> packet, int fd);
+    // False, with the task ended, if its descriptor cannot be polled.
+    bool watch_for(Task &task, int fd, Loop::Handler handler);
     void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);
 

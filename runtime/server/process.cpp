@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fmt/format.h>
+#include <system_error>
 
 namespace norma::rt {
 
@@ -19,15 +20,16 @@ Task &Node::start_process(Program program, bool first, std::function<void(std::i
     task->first = first;
     task->on_ready = std::move(on_ready);
     try {
+        loop.watch(ends.first, [this, id](std::uint32_t) { on_control(id); });
         task->pid = processes.start(task->program, first, ends.second);
     } catch (...) {
+        loop.unwatch(ends.first);
         close_if_open(ends.first);
         close_if_open(ends.second);
         throw;
     }
     close_if_open(ends.second);
     task->control = ends.first;
-    loop.watch(task->control, [this, id](std::uint32_t) { on_control(id); });
     auto &made = *task;
     tasks[id] = std::move(task);
     return made;
@@ -62,12 +64,11 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
         hello(task, *message, fd);
         return;
     case TaskMsg::channel:
-        if (fd >= 0) {
-            const auto id = task.id;
+        if (fd >= 0 && watch_for(task, fd, [this, id = task.id, fd](std::uint32_t) { on_channel(id, fd); })) {
             task.channels.insert(fd);
-            loop.watch(fd, [this, id, fd](std::uint32_t) { on_channel(id, fd); });
+            return;
         }
-        return;
+        break;
     case TaskMsg::ack:
         if (task.command_out && head.args[0] == task.commands_sent) {
             auto pending = std::move(task.commands.front());
@@ -88,6 +89,18 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
         break;
     }
     close_if_open(fd);
+}
+
+bool Node::watch_for(Task &task, int fd, Loop::Handler handler) {
+    try {
+        loop.watch(fd, std::move(handler));
+        return true;
+    } catch (const std::system_error &error) { // not one that libnorma sends
+        log_error("{}: sent a descriptor that cannot be polled ({}); its task is ended", task.program.path,
+                  error.what());
+        kill_task(task, [] {});
+        return false;
+    }
 }
 
 void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
@@ -116,11 +129,15 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
     task.program.build_id = build_id;
     task.space = std::make_unique<dsm::Space>(fd);
     auto *space = task.space.get();
-    loop.watch(fd, [this, space](std::uint32_t) {
+    const bool watched = watch_for(task, fd, [this, space](std::uint32_t) {
         while (const auto fault = space->userfault.read()) {
             pager.fault(*space, *fault);
         }
     });
+    if (!watched) {
+        task.space.reset();
+        return;
+    }
     task.state = Task::State::running;
     command(task, Command::welcome, {self, count}, [](const Ack &) {});
     auto ready = std::exchange(task.on_ready, nullptr);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tasks and nodes that die. The driver reads what is written here and looks at what is left.
 #include "runtime/probe.hpp"
+#include "runtime/protocol.hpp"
+#include "runtime/sockets.hpp"
 #include "tests/system/app.hpp"
 
 #include <chrono>
@@ -9,6 +11,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -145,6 +150,30 @@ SYSTEM_CASE(death_of_task) {
             check_ticking(ticks[other]);
         }
     }
+    return 0;
+}
+
+// A child that does not keep to the rules: it sends its node server a file where a thread's channel should be. It is
+// ended, and the node goes on.
+SYSTEM_CASE(death_by_bad_channel) {
+    auto child = norma::clone_to(1);
+    child.start([] {
+        // libnorma has taken the variable away, but the kernel keeps what the process began with.
+        std::ifstream file("/proc/self/environ", std::ios::binary);
+        const std::string text{std::istreambuf_iterator<char>(file), {}};
+        const std::string name = "NORMA_TASK_FD=";
+        const auto found = text.find(name);
+        CHECK(found != std::string::npos);
+        const int control = std::atoi(text.c_str() + found + name.size());
+        norma::rt::TaskMsgHead head{};
+        head.type = static_cast<std::uint32_t>(norma::rt::TaskMsg::channel);
+        const int fd = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        norma::rt::send_packet(control, std::as_bytes(std::span(&head, 1)), {}, fd);
+        ::pause();
+    });
+    CHECK_EQ(SIGKILL, END_OF(child.release()));
+    auto next = spawn(1, [] {});
+    JOIN(next);
     return 0;
 }
 

@@ -36,6 +36,15 @@ TEST(Death, OfTasks) {
     expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, "");
 }
 
+TEST(Death, OfATaskThatSendsADescriptorThatCannotBePolled) {
+    const auto end = run_case({.nodes = 2}, {"death_by_bad_channel"});
+    EXPECT_FALSE(end.timed_out);
+    EXPECT_EQ(end.status, 0);
+    EXPECT_THAT(end.err, MatchesRegex("norma\\[node 1\\]: error: [^\n]*/system_app: sent a descriptor that cannot be "
+                                      "polled [^\n]*; its task is ended\n"));
+    EXPECT_THAT(end.left_behind, IsEmpty());
+}
+
 class DeathOfNode : public ::testing::TestWithParam<const char *> {};
 
 TEST_P(DeathOfNode, LeavesTheOthersRunning) {
