@@ -239,7 +239,11 @@ void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
             return node_connected(index);
         }
         if (const auto *exited = std::get_if<launch::Exited>(&*record); exited != nullptr && phase_ == Phase::running) {
-            return first_task_ended(exited->status, exited->note);
+            // Of a task that has moved, the node it has left may not know that it has arrived.
+            if (index == first_task_at_ || !nodes_[first_task_at_].process->alive()) {
+                first_task_ended(exited->status, exited->note);
+            }
+            return;
         }
         if (std::holds_alternative<launch::Hosting>(*record) && phase_ == Phase::running) {
             first_task_at_ = index;

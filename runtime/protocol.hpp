@@ -56,7 +56,7 @@ enum class Op : std::uint32_t {
     vm_behavior, // 0 address, 1 bytes, 2 behavior
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
-    resume_context,   // target task; 0 context, 1 canary, 2 the thread's number for synchronisation
+    take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
     attach,           // blob: object ids -> blob: pages of each
     detach,           // blob: object ids
     destroy,          // blob: object ids

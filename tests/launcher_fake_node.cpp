@@ -133,6 +133,10 @@ void node_down(Reader &reader) {
     if (told_to("end-when-peer-dies")) {
         send(Writer().put(LaunchMsg::exited).put(std::int32_t{3 << 8}).put_string("the fake first task is lost"));
     }
+    if (told_to("believe-it-lost")) { // while another one has taken over
+        ::usleep(500'000);
+        send(Writer().put(LaunchMsg::exited).put(std::int32_t{1 << 8}).put_string("the first task was lost"));
+    }
     if (told_to("take-over")) {
         take_over();
     }

@@ -238,6 +238,12 @@ TEST_F(LauncherTest, TheFirstTaskMayHaveLeftTheNodeThatDies) {
     EXPECT_EQ(launcher.exit_status(), 4) << launcher.said();
 }
 
+TEST_F(LauncherTest, ANodeThatTheFirstTaskHasLeftDoesNotReportItsEnd) {
+    Launcher launcher(job(3, kSleeper), "0:believe-it-lost,1:take-over,2:die-running");
+    EXPECT_EQ(launcher.exit_status(), 4) << launcher.said();
+    EXPECT_FALSE(launcher.heard("lost")) << launcher.said();
+}
+
 TEST_F(LauncherTest, FatalErrorOfANodeServer) {
     Launcher launcher(job(2, kSleeper), "1:fatal");
     EXPECT_EQ(launcher.exit_status(), 1);

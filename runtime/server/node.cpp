@@ -160,6 +160,11 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     router.node_down(node);
     sync.node_died(node);
     pager.node_down(node);
+    for (auto &[id, task] : tasks) {
+        if (task->awaited_by == node && task->state != Task::State::ending) {
+            kill_task(*task, [] {}); // nobody is left who could let it go on
+        }
+    }
     std::vector<dsm::ObjectId> perhaps_unused; // mapped there, or kept here only until that node says destroy
     for (auto &[id, object] : objects) {
         if (object.mappers[node] || (id.home == node && object.users == 0)) {

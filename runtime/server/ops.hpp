@@ -36,7 +36,7 @@ void op_thread_suspend(Node &, const Request &, Done);
 void op_thread_resume(Node &, const Request &, Done);
 void op_thread_terminate(Node &, const Request &, Done);
 void op_thread_wait(Node &, const Request &, Done);
-void op_resume_context(Node &, const Request &, Done);
+void op_take_over(Node &, const Request &, Done);
 
 // ops_vm.cpp
 void op_vm_allocate(Node &, const Request &, Done);

@@ -6,6 +6,8 @@
 #include "norma/mach.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <sys/wait.h>
 #include <system_error>
 
 namespace norma::rt {
@@ -38,8 +40,30 @@ TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     return image;
 }
 
+void release_all(Node &node, const std::vector<SharedObject> &objects) {
+    for (const auto &object : objects) {
+        node.release(object.id);
+    }
+}
+
+// The child that a node says it has made, or null.
+const Right *child_of(const Reply &reply, dsm::NodeId where) {
+    const bool is_child = reply.status == KERN_SUCCESS && reply.rights.size() == 1 &&
+                          reply.rights.front().kind == Right::Kind::task && node_of(reply.rights.front().task) == where;
+    return is_child ? &reply.rights.front() : nullptr;
+}
+
+// Nobody has been told of the child, and nobody will let it go on.
+void abandon(Node &node, const Right &child) {
+    Request request;
+    request.op = Op::task_terminate;
+    request.target = child;
+    node.router.tell(node_of(child.task), std::move(request));
+}
+
 // Makes the child on `where`. The parent's node holds every object of the image until the child's node has its own
-// hold, so that none can die on the way even if the parent does.
+// hold, so that none can die on the way even if the parent does. A child that comes when its parent has given up
+// waiting is ended.
 void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
     Request request;
     request.op = Op::spawn;
@@ -47,13 +71,18 @@ void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
     for (const auto &object : image.objects) {
         node.use(object.id);
     }
-    node.router.call(where, std::move(request),
-                     [&node, objects = std::move(image.objects), done = std::move(done)](Reply reply) {
-                         for (const auto &object : objects) {
-                             node.release(object.id);
-                         }
-                         done(std::move(reply));
-                     });
+    node.router.call_to_the_end(
+        where, std::move(request),
+        [&node, where, objects = std::move(image.objects), done = std::move(done)](Reply reply) {
+            release_all(node, objects);
+            const bool sound = reply.status != KERN_SUCCESS || child_of(reply, where) != nullptr;
+            done(sound ? std::move(reply) : status_reply(KERN_FAILURE));
+        },
+        [&node, where](const Reply &late) {
+            if (const auto *child = child_of(late, where)) {
+                abandon(node, *child);
+            }
+        });
 }
 
 std::int32_t check_node(const Node &node, std::uint64_t argument) {
@@ -63,52 +92,74 @@ std::int32_t check_node(const Node &node, std::uint64_t argument) {
     return node.router.is_down(static_cast<dsm::NodeId>(argument)) ? KERN_NODE_DOWN : KERN_SUCCESS;
 }
 
-void map_next(Node &node, TaskId id, std::shared_ptr<std::vector<MapEntry>> entries, std::size_t next, Done done) {
+void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std::size_t next, Done done) {
     const auto found = node.tasks.find(id);
     if (found == node.tasks.end()) {
         done(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
-    if (next == entries->size()) {
-        if (found->second->first) {
-            node.report_hosting();
+    if (next == image->entries.size()) {
+        if (!image->teleported) {
+            found->second->awaited_by.reset();
         }
         done(right_reply(right_of(*found->second)));
         return;
     }
-    node.map_entry(*found->second, (*entries)[next], [&node, id, entries, next, done](int error) {
+    node.map_entry(*found->second, image->entries[next], [&node, id, image, next, done](int error) {
         const auto task = node.tasks.find(id);
         if (error != 0 && task != node.tasks.end()) {
             node.kill_task(*task->second, [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
             return;
         }
-        map_next(node, id, entries, next + 1, done);
+        map_next(node, id, image, next + 1, done);
     });
 }
 
-// The last steps of a teleport, when the child is complete and the parent's process is gone: what the synchronisation
-// services know of the parent becomes the child's, and the thread that teleported itself goes on.
-void finish_teleport(Node &node, TaskId parent, const Right &child, const Request &request, const Done &done) {
-    const auto context = request.args[2];
-    const auto thread = context == 0 ? 0 : request.caller.thread;
+// A teleport whose child is complete.
+struct Move {
+    TaskId parent = 0;
+    bool first = false; // the job ends with it
+    Right child;
+    Request request;
+    Done done;
+};
+
+// The child goes on. Whichever way that fails, one node tells the launcher what became of a first task: the child's,
+// or, if that is lost, this one, as the launcher believes the task to be here until the child's node says that it has
+// it.
+void let_go_on(Node &node, const Move &move) {
+    const auto where = node_of(move.child.task);
+    Request request;
+    request.op = Op::take_over;
+    request.target = move.child;
+    request.args = {move.request.args[2], move.request.args[3], move.request.caller.thread};
+    const auto look_for_loss = [&node, where, first = move.first](const Reply &reply) {
+        if (first && reply.status == KERN_NODE_DOWN) {
+            node.report_exit(W_EXITCODE(1, 0), fmt::format("the first task was lost with node {}", where));
+        }
+    };
+    node.router.call_to_the_end(
+        where, std::move(request),
+        [look_for_loss, move](const Reply &reply) {
+            look_for_loss(reply);
+            move.done(reply.status == KERN_SUCCESS ? right_reply(move.child) : reply);
+        },
+        look_for_loss);
+}
+
+// The last steps of a teleport, when the parent's process is gone: what the synchronisation services know of the parent
+// becomes the child's, and the thread that teleported itself goes on.
+void finish_teleport(Node &node, const Move &move) {
+    const auto thread = move.request.args[2] == 0 ? 0 : move.request.caller.thread;
     auto open = std::make_shared<unsigned>(node.count);
     for (dsm::NodeId home = 0; home < node.count; ++home) {
         Request moved;
         moved.op = Op::sync_task_moved;
-        moved.args = {parent, child.task, thread};
-        node.router.call(home, std::move(moved), [&node, open, child, request, done, thread](const Reply &) {
-            if (--*open > 0) {
-                return;
+        moved.args = {move.parent, move.child.task, thread};
+        node.router.call(home, std::move(moved), [&node, open, move](const Reply &) {
+            if (--*open == 0) {
+                let_go_on(node, move);
             }
-            if (request.args[2] == 0) {
-                done(right_reply(child));
-                return;
-            }
-            Request resume;
-            resume.op = Op::resume_context;
-            resume.target = child;
-            resume.args = {request.args[2], request.args[3], thread};
-            node.router.call(node_of(child.task), std::move(resume), done);
         });
     }
 }
@@ -148,24 +199,24 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
     image.first = parent->first;
     image.teleported = true;
     parent->moving = true;
-    make_child(node, std::move(image), where, [&node, id = parent->id, request, done](const Reply &reply) {
-        const auto found = node.tasks.find(id);
+    make_child(node, std::move(image), where, [&node, right = right_of(*parent), request, done](const Reply &reply) {
+        auto *left = node.running(right);
         if (reply.status != KERN_SUCCESS) {
-            if (found != node.tasks.end()) {
-                found->second->moving = false;
+            if (left != nullptr) {
+                left->moving = false;
             }
             done(reply);
             return;
         }
         const auto child = reply.rights.front();
-        if (found == node.tasks.end()) { // the parent died meanwhile: the child takes over all the same
-            node.ended[id].successor = child.task;
-            finish_teleport(node, id, child, request, done);
+        if (left == nullptr) { // who waits for its end is told of it: it must not go on elsewhere
+            abandon(node, child);
+            done(status_reply(KERN_INVALID_TASK));
             return;
         }
-        found->second->successor = child.task;
-        node.kill_task(*found->second,
-                       [&node, id, child, request, done] { finish_teleport(node, id, child, request, done); });
+        left->successor = child.task;
+        const Move move{.parent = left->id, .first = left->first, .child = child, .request = request, .done = done};
+        node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
     });
 }
 
@@ -175,10 +226,16 @@ void op_spawn(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    auto shared = std::make_shared<TaskImage>(std::move(*image));
-    node.attach_all(shared->objects, [&node, shared, done](std::int32_t status) {
+    const auto shared = std::make_shared<const TaskImage>(std::move(*image));
+    const auto source = request.caller.node;
+    node.attach_all(shared->objects, [&node, shared, source, done](std::int32_t status) {
         if (status != KERN_SUCCESS) {
             done(status_reply(status));
+            return;
+        }
+        if (node.router.is_down(source)) {
+            release_all(node, shared->objects);
+            done(status_reply(KERN_NODE_DOWN));
             return;
         }
         auto id = std::make_shared<TaskId>(0);
@@ -188,10 +245,10 @@ void op_spawn(Node &node, const Request &request, Done done) {
                     done(status_reply(up));
                     return;
                 }
-                auto entries = std::make_shared<std::vector<MapEntry>>(shared->entries);
-                map_next(node, *id, entries, 0, done);
+                map_next(node, *id, shared, 0, done);
             });
             *id = task.id;
+            task.awaited_by = source;
             if (shared->teleported) { // it takes over what its parent has at any of them
                 task.sync_homes.set();
             }
@@ -201,9 +258,7 @@ void op_spawn(Node &node, const Request &request, Done done) {
             }
         } catch (const std::system_error &error) {
             log_error("a task of {} cannot be made: {}", shared->program.path, error.what());
-            for (const auto &object : shared->objects) {
-                node.release(object.id);
-            }
+            release_all(node, shared->objects);
             done(status_reply(KERN_RESOURCE_SHORTAGE));
         }
     });

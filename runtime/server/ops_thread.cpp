@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Threads of a task: made and stopped by its service thread, counted here.
+#include "runtime/log.hpp"
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
@@ -33,6 +34,25 @@ Thread *target_thread(Node &node, const Request &request, Task *&task, const Don
         return nullptr;
     }
     return thread;
+}
+
+// The child has ended before it could take over: what has become its own goes on to nobody, and its end is the task's.
+void take_over_dead(Node &node, const Request &request) {
+    const auto found = node.ended.find(request.target.task);
+    if (found == node.ended.end() || found->second.awaited_by != request.caller.node) {
+        return;
+    }
+    found->second.awaited_by.reset();
+    for (dsm::NodeId home = 0; home < node.count; ++home) {
+        Request died;
+        died.op = Op::sync_task_died;
+        died.args[0] = request.target.task;
+        node.router.tell(home, std::move(died));
+    }
+    if (found->second.first) {
+        node.report_hosting();
+        node.report_exit(found->second.status, "");
+    }
 }
 
 } // namespace
@@ -280,20 +300,33 @@ void op_thread_wait(Node &node, const Request &request, Done done) {
     node.wait_in(thread->waiters, static_cast<std::int64_t>(request.args[0]), std::move(done));
 }
 
-void op_resume_context(Node &node, const Request &request, Done done) {
+// A child takes its parent's place; the thread that teleported itself, if one did, goes on in it.
+void op_take_over(Node &node, const Request &request, Done done) {
     auto *task = node.running(request.target);
-    if (task == nullptr) {
+    if (task == nullptr || task->awaited_by != request.caller.node) {
+        take_over_dead(node, request);
         done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    task->awaited_by.reset();
+    if (task->first) {
+        node.report_hosting();
+    }
+    if (request.args[0] == 0) {
+        done(status_reply(KERN_SUCCESS));
         return;
     }
     const auto number = task->add_thread(0, node.self);
     // The thread keeps the identity under which it holds locks. It makes no call before its start is acknowledged.
     task->threads.at(number).sync_identity = request.args[2];
-    task->sync_homes.set();
     node.command(*task, Command::thread_resume_context, {request.args[0], request.args[1]},
                  [&node, id = task->id, number, done](const Ack &ack) {
-                     if (const auto found = node.tasks.find(id); ack.error == 0 && found != node.tasks.end()) {
+                     const auto found = node.tasks.find(id);
+                     if (ack.error == 0 && found != node.tasks.end()) {
                          found->second->threads.at(number).tid = static_cast<pid_t>(ack.value);
+                     } else if (found != node.tasks.end()) {
+                         log_error("a thread that has moved here cannot go on: {}", std::strerror(ack.error));
+                         node.kill_task(*found->second, [] {}); // the parent it could go back to is gone
                      }
                      done(status_reply(status_of(ack)));
                  });

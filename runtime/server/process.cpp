@@ -226,7 +226,10 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         release(id);
     }
     // An end that was asked for is no failure.
-    ended[task->id] = {.status = task->terminated ? 0 : status, .successor = task->successor};
+    ended[task->id] = {.status = task->terminated ? 0 : status,
+                       .successor = task->successor,
+                       .awaited_by = task->awaited_by,
+                       .first = task->first};
     // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
     for (dsm::NodeId node = 0; task->successor == 0 && node < count; ++node) {
         if (task->sync_homes[node]) {
@@ -257,7 +260,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         again.args[0] = static_cast<std::uint64_t>(-1);
         execute(again, waiter); // now answered from `ended`, or by the successor's node
     }
-    if (task->first && task->successor == 0) {
+    if (task->first && task->successor == 0 && !task->awaited_by) {
         report_exit(task->terminated ? 0 : status, "");
     }
 }

@@ -81,7 +81,7 @@ constexpr std::array kOperations{
     Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
     Operation{Op::stats, Kind::none, op_stats, false},
     Operation{Op::spawn, Kind::none, op_spawn, false},
-    Operation{Op::resume_context, Kind::task, op_resume_context, false},
+    Operation{Op::take_over, Kind::task, op_take_over, false},
     Operation{Op::attach, Kind::none, serve_attach, false},
     Operation{Op::detach, Kind::none, serve_detach, false},
     Operation{Op::destroy, Kind::none, serve_destroy, false},

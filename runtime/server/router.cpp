@@ -10,30 +10,34 @@ Router::Router(dsm::NodeId self, Loop &loop, std::chrono::milliseconds timeout, 
     : self_(self), loop_(loop), timeout_(timeout), send_(std::move(send)), execute_(std::move(execute)) {}
 
 void Router::call(dsm::NodeId node, Request request, Done done, bool deadline) {
+    ask(node, std::move(request), {.node = node, .done = std::move(done), .late = nullptr, .timer = 0}, deadline);
+}
+
+void Router::call_to_the_end(dsm::NodeId node, Request request, Done done, Done late) {
+    ask(node, std::move(request), {.node = node, .done = std::move(done), .late = std::move(late), .timer = 0}, true);
+}
+
+void Router::ask(dsm::NodeId node, Request request, Pending pending, bool deadline) {
     const auto call = next_call_++;
     request.caller.node = self_;
     request.caller.call = call;
     if (node == self_) {
-        execute_(request, std::move(done));
+        execute_(request, std::move(pending.done));
         return;
     }
     if (down_[node]) {
-        done(status_reply(KERN_NODE_DOWN));
+        pending.done(status_reply(KERN_NODE_DOWN));
         return;
     }
     const auto record = encode(request);
     if (record.size() > rpc::kMaxRecordBytes) {
-        done(status_reply(KERN_RESOURCE_SHORTAGE));
+        pending.done(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
-    std::uint64_t timer = 0;
     if (deadline) {
-        timer = loop_.at(Clock::now() + timeout_, [this, call] {
-            pending_.at(call).timer = 0;
-            finish(call, status_reply(KERN_OPERATION_TIMED_OUT));
-        });
+        pending.timer = loop_.at(Clock::now() + timeout_, [this, call] { expire(call); });
     }
-    pending_.emplace(call, Pending{.node = node, .done = std::move(done), .timer = timer});
+    pending_.emplace(call, std::move(pending));
     send_(node, record);
 }
 
@@ -51,6 +55,17 @@ void Router::on_reply(dsm::NodeId from, std::uint64_t call, Reply reply) {
     if (found != pending_.end() && found->second.node == from) {
         finish(call, std::move(reply));
     }
+}
+
+void Router::expire(std::uint64_t call) {
+    auto &pending = pending_.at(call);
+    pending.timer = 0;
+    if (!pending.late) {
+        finish(call, status_reply(KERN_OPERATION_TIMED_OUT));
+        return;
+    }
+    const auto done = std::exchange(pending.done, std::exchange(pending.late, nullptr));
+    done(status_reply(KERN_OPERATION_TIMED_OUT));
 }
 
 void Router::finish(std::uint64_t call, Reply reply) {

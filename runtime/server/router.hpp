@@ -30,6 +30,8 @@ class Router {
     // KERN_NODE_DOWN if the node is gone, or goes. With `deadline`, KERN_OPERATION_TIMED_OUT when it has passed; a
     // reply that comes later is dropped.
     void call(dsm::NodeId node, Request request, Done done, bool deadline = true);
+    // With a deadline; what has become of the call in the end, if it has passed, goes to `late`.
+    void call_to_the_end(dsm::NodeId node, Request request, Done done, Done late);
     // Tells a node something; nobody waits for the answer.
     void tell(dsm::NodeId node, Request request);
 
@@ -42,9 +44,11 @@ class Router {
   private:
     struct Pending {
         dsm::NodeId node;
-        Done done;
+        Done done, late;     // late: null if nobody wants it
         std::uint64_t timer; // 0: none
     };
+    void ask(dsm::NodeId node, Request request, Pending pending, bool deadline);
+    void expire(std::uint64_t call);
     void finish(std::uint64_t call, Reply reply);
 
     dsm::NodeId self_;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <sys/types.h>
@@ -42,6 +43,9 @@ struct Task {
     TaskId id;
     Program program;
     bool first = false;
+    // The node that has asked for it, until it is told so (a clone) or lets it go on in its parent's place (a
+    // teleport). Till then the task is nobody's: it ends with that node, and its own end is not the first task's.
+    std::optional<dsm::NodeId> awaited_by;
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way
@@ -89,6 +93,8 @@ inline std::uint64_t sync_identity(dsm::NodeId node, pid_t tid) {
 struct EndedTask {
     int status = 0;
     TaskId successor = 0;
+    std::optional<dsm::NodeId> awaited_by; // as in Task
+    bool first = false;
 };
 
 } // namespace norma::rt

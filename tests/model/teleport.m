@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: BSD-3-Clause
 -- A task moves from one node to another (runtime/server/ops_task.cpp): the source has a child made on the target, ends
--- the parent, and lets the child go on. Nodes may crash, the child may fail to come up, the source may lose patience,
--- the parent may end or be terminated, all at any moment. README.md in this folder says how to read this.
+-- the parent, and lets the child take over. Nodes may crash, the child may fail to come up or die before it takes over,
+-- the source may lose patience, the parent may end or be terminated, all at any moment. README.md in this folder says
+-- how to read this.
 
 const
   ATTEMPTS: 2; -- how often the task tries to move
@@ -9,7 +10,7 @@ const
 type
   Attempt: 0 .. ATTEMPTS - 1;
   MsgType: enum {msg_none, msg_spawn, msg_created, msg_failed, msg_resume, msg_abandon};
-  Stage: enum {at_rest, spawning, ending, moving_locks};
+  Stage: enum {at_rest, spawning, ending, moving_locks, letting_go};
   Child: enum {child_none, child_starting, child_ready, child_running, child_ended};
 
 var
@@ -17,6 +18,7 @@ var
   source_up: boolean;
   parent_runs: boolean;
   end_told: boolean;      -- whoever waits for the task, and who terminated it, have been told that it is over
+  loss_told: boolean;     -- the launcher has been told that the task was lost with the target
   stage: Stage;
   attempt: 0 .. ATTEMPTS; -- of the teleport under way, or the next
   -- The target. One child for each attempt.
@@ -29,6 +31,7 @@ var
   created: array [Attempt] of boolean;
   failed: array [Attempt] of boolean;
   resume: array [Attempt] of boolean;
+  resumed: array [Attempt] of boolean;
   abandon: array [Attempt] of boolean;
   -- Where the launcher believes the task to be.
   hosted_by_target: boolean;
@@ -48,7 +51,6 @@ end;
 -- The teleport has failed; the parent has not noticed.
 procedure GiveUp();
 begin
-  abandon[attempt] := !target_down_known; -- guard abandon_child: abandon[attempt] := false;
   stage := at_rest;
   attempt := attempt + 1;
 end;
@@ -58,6 +60,7 @@ begin
   source_up := true;
   parent_runs := true;
   end_told := false;
+  loss_told := false;
   stage := at_rest;
   attempt := 0;
   target_up := true;
@@ -68,6 +71,7 @@ begin
   clear created;
   clear failed;
   clear resume;
+  clear resumed;
   clear abandon;
   hosted_by_target := false;
 end;
@@ -115,11 +119,13 @@ ruleset a: Attempt do
     created[a] := false;
     if stage = spawning
         & a = attempt -- guard late_success
+        & !end_told -- guard end_is_final
     then
-      if end_told then -- guard end_is_final: if false then
+      stage := ending; -- guard parent_ends_first: stage := moving_locks;
+    else
+      abandon[a] := !target_down_known; -- guard abandon_child: abandon[a] := false;
+      if stage = spawning & a = attempt then
         GiveUp();
-      else
-        stage := ending; -- guard parent_ends_first: stage := moving_locks;
       end;
     end;
   end;
@@ -134,19 +140,33 @@ begin
   stage := moving_locks;
 end;
 
--- What the synchronisation services know of the parent has become the child's; the thread goes on.
+-- What the synchronisation services know of the parent has become the child's, which takes over.
 rule "Resume"
   source_up & stage = moving_locks
 ==>
 begin
   resume[attempt] := target_up & !target_down_known;
-  stage := at_rest;
-  attempt := ATTEMPTS;
+  loss_told := target_down_known; -- guard loss_is_told_at_once: loss_told := false;
+  stage := target_down_known ? at_rest : letting_go;
+  if target_down_known then
+    attempt := ATTEMPTS;
+  end;
+end;
+
+ruleset a: Attempt do
+  rule "HasTakenOver"
+    source_up & resumed[a]
+  ==>
+  begin
+    resumed[a] := false;
+    stage := at_rest;
+    attempt := ATTEMPTS;
+  end;
 end;
 
 -- It comes to its end, or is terminated. Not while it is being ended for having moved.
 rule "ParentEnds"
-  source_up & parent_runs & stage != ending & stage != moving_locks
+  source_up & parent_runs & (stage = at_rest | stage = spawning)
 ==>
 begin
   parent_runs := false;
@@ -160,6 +180,10 @@ begin
   target_down_known := true;
   if stage = spawning then
     GiveUp();
+  elsif stage = letting_go then
+    loss_told := true; -- guard loss_is_told
+    stage := at_rest;
+    attempt := ATTEMPTS;
   end;
 end;
 
@@ -198,27 +222,41 @@ ruleset a: Attempt do
   end;
 end;
 
+-- Somebody kills its process.
+ruleset a: Attempt do
+  rule "ChildDies"
+    target_up & child[a] = child_ready
+  ==>
+  begin
+    child[a] := child_ended;
+  end;
+end;
+
 ruleset a: Attempt do
   rule "Resumed"
     target_up & resume[a]
   ==>
   begin
     resume[a] := false;
-    if !source_down_known & child[a] = child_ready then
-      child[a] := child_running;
+    if !source_down_known then
+      resumed[a] := source_up;
       hosted_by_target := true;
+      if child[a] = child_ready then
+        child[a] := child_running;
+      else -- its end is the task's
+        end_told := true; -- guard dead_child_is_told
+      end;
     end;
   end;
 end;
 
--- Channels between two nodes keep their order here: it does not overtake the request it takes back.
 ruleset a: Attempt do
   rule "Abandoned"
-    target_up & abandon[a] & !spawn[a]
+    target_up & abandon[a]
   ==>
   begin
     abandon[a] := false;
-    if child[a] = child_starting | child[a] = child_ready then
+    if child[a] = child_ready then
       child[a] := child_ended;
     end;
   end;
@@ -260,6 +298,7 @@ begin
   target_down_known := false;
   clear created;
   clear failed;
+  clear resumed;
 end;
 
 rule "TargetCrashes"
@@ -277,7 +316,7 @@ end;
 -- What a node sent before it crashed may also never arrive.
 ruleset a: Attempt do
   rule "Vanish"
-    (!source_up & (spawn[a] | resume[a] | abandon[a])) | (!target_up & (created[a] | failed[a]))
+    (!source_up & (spawn[a] | resume[a] | abandon[a])) | (!target_up & (created[a] | failed[a] | resumed[a]))
   ==>
   begin
     spawn[a] := false;
@@ -285,6 +324,7 @@ ruleset a: Attempt do
     abandon[a] := false;
     created[a] := false;
     failed[a] := false;
+    resumed[a] := false;
   end;
 end;
 
@@ -294,13 +334,13 @@ invariant "at most one runner"
   Runners() <= 1;
 
 invariant "who was told that the task is over was told the truth"
-  end_told -> Runners() = 0;
+  end_told | loss_told -> Runners() = 0;
 
 function Quiet(): boolean;
 begin
   return stage = at_rest & (source_up | source_down_known) & (target_up | target_down_known)
     & forall a: Attempt do
-      !spawn[a] & !created[a] & !failed[a] & !resume[a] & !abandon[a] & child[a] != child_starting
+      !spawn[a] & !created[a] & !failed[a] & !resume[a] & !resumed[a] & !abandon[a] & child[a] != child_starting
     end;
 end;
 
@@ -309,6 +349,9 @@ invariant "while both nodes live, a task that is not over has exactly one runner
 
 invariant "when the target died, the task goes on at the source unless it had moved"
   Quiet() & !target_up & !end_told & !hosted_by_target -> Runners() = 1 | attempt = ATTEMPTS;
+
+invariant "a task that is lost on its way is not waited for"
+  Quiet() & source_up & !target_up & !end_told & Runners() = 0 -> hosted_by_target | loss_told;
 
 invariant "no child is left that nobody will let go on"
   Quiet() -> forall a: Attempt do child[a] != child_ready end;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/siege/job.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -39,7 +40,7 @@ std::string contents(const fs::path &path) {
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-std::vector<std::string> environment(const std::string &transport) {
+std::vector<std::string> make_environment(const std::string &transport, std::vector<std::string> settings) {
     std::vector<std::string> variables;
     for (char **variable = environ; *variable != nullptr; ++variable) {
         if (!std::string_view(*variable).starts_with("NORMA_")) {
@@ -48,19 +49,21 @@ std::vector<std::string> environment(const std::string &transport) {
     }
     variables.push_back("NORMA_TRANSPORT=" + transport);
     variables.push_back("NORMA_WAIT=block");
+    std::ranges::move(settings, std::back_inserter(variables));
     return variables;
 }
 
 } // namespace
 
-Job::Job(unsigned servers, unsigned nodes, const std::string &transport) : folder_(make_folder()) {
+Job::Job(unsigned servers, unsigned nodes, const std::string &transport, std::vector<std::string> settings)
+    : folder_(make_folder()), environment_(make_environment(transport, std::move(settings))) {
     // The shell puts what they write where the test finds it.
     const std::vector<std::string> command{"/bin/sh", "-c", R"(exec "$@" >>"$0/out" 2>>"$0/err")", folder_.string(),
                                            NODE_SERVER};
     sigset_t none;
     sigemptyset(&none);
     for (unsigned node = 0; node < servers; ++node) {
-        servers_.push_back(std::make_unique<NodeProcess>(node, nodes, command, environment(transport), none));
+        servers_.push_back(std::make_unique<NodeProcess>(node, nodes, command, environment_, none));
         send(node, launch::JobKey{.key = kJobKey});
     }
     for (unsigned node = 0; node < servers; ++node) {
@@ -95,7 +98,7 @@ void Job::connect(const std::vector<Address> &others) {
 
 void Job::run(std::vector<std::string> words) {
     const auto program = words.front();
-    send(0, launch::Run{.program = program, .argv = std::move(words), .env = environment("ucx"), .cwd = "/"});
+    send(0, launch::Run{.program = program, .argv = std::move(words), .env = environment_, .cwd = "/"});
 }
 
 void Job::wait_for_output(const std::string &text) {
@@ -157,6 +160,11 @@ launch::Record Job::next_record(unsigned node) {
         }
     }
     throw std::runtime_error(fmt::format("nothing comes from node {}; it had said: {}", node, err()));
+}
+
+bool Job::is_silent(unsigned node, std::chrono::milliseconds time) {
+    pollfd ready{servers_.at(node)->fd(), POLLIN, 0};
+    return ::poll(&ready, 1, static_cast<int>(time.count())) == 0;
 }
 
 template <class Record> Record Job::expect(unsigned node) {

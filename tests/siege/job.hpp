@@ -22,8 +22,9 @@ class Job {
   public:
     using Address = std::vector<std::byte>;
 
-    // Starts `servers` node servers as the first nodes of a job of `nodes`, and waits until they are ready.
-    Job(unsigned servers, unsigned nodes, const std::string &transport);
+    // Starts `servers` node servers as the first nodes of a job of `nodes`, with these settings (NAME=VALUE), and waits
+    // until they are ready.
+    Job(unsigned servers, unsigned nodes, const std::string &transport, std::vector<std::string> settings = {});
     ~Job();
     Job(const Job &) = delete;
     Job &operator=(const Job &) = delete;
@@ -34,6 +35,11 @@ class Job {
     // Runs a program with these words as the first task.
     void run(std::vector<std::string> words);
     void wait_for_output(const std::string &text);
+    // The next record of a node; throws std::runtime_error if none comes in time.
+    norma::rt::launch::Record next_record(unsigned node);
+    // Whether a node says nothing for that long.
+    bool is_silent(unsigned node, std::chrono::milliseconds time);
+    void send(unsigned node, const norma::rt::launch::Record &record);
     // The status of the first task, as wait(2) has it.
     int wait_for_end();
     // Tells the node servers to end, and waits until they have.
@@ -42,13 +48,14 @@ class Job {
     std::string out() const; // of node servers and tasks
     std::string err() const;
 
+    // What a task of the job finds in its environment.
+    const std::vector<std::string> &environment() const { return environment_; }
+
   private:
-    // The next record of a node; throws std::runtime_error if none comes in time.
-    norma::rt::launch::Record next_record(unsigned node);
     template <class Record> Record expect(unsigned node);
-    void send(unsigned node, const norma::rt::launch::Record &record);
 
     std::filesystem::path folder_;
+    std::vector<std::string> environment_;
     std::vector<std::unique_ptr<norma::rt::NodeProcess>> servers_;
     std::vector<Address> addresses_;
 };

@@ -60,6 +60,12 @@ void World::judge_node(const rt::Node &node) {
                              node.self, id.home, id.serial, core.rejected()));
         }
     });
+    for (const auto &[id, task] : node.tasks) {
+        if (task->awaited_by) {
+            fail(fmt::format("node {}: task {:#x} was made for node {}, which never lets it go on", node.self, id,
+                             *task->awaited_by));
+        }
+    }
     if (node.pager.threads_wait() || node.pager.has_notices()) {
         fail(fmt::format("node {}: its pager is not at rest", node.self));
     }
