@@ -6,6 +6,8 @@
 #include "rpc/address.hpp"
 #include "rpc/record.hpp"
 #include "rpc/transport.hpp"
+#include "rpc/verbs/frame.hpp"
+#include "rpc/verbs/hello.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
@@ -195,6 +197,22 @@ TEST(Golden, AddressEnvelope) {
     EXPECT_EQ(hex(sealed), digits_of("55435841 07000000 702872d8f4e86930 74637000 a1a2a3"));
     std::string why;
     EXPECT_EQ(hex(rpc::open_address("tcp", sealed, why)), digits_of("a1a2a3"));
+}
+
+TEST(Golden, VerbsRecords) {
+    using namespace rpc::verbs;
+    std::vector<std::byte> frame(kFrameBytes + kPartsBytes);
+    encode_frame({.kind = FrameKind::announced, .credits = 3, .token = 9}, frame);
+    encode_announcement({.front = {.address = 0x1000, .key = 5, .bytes = 80}, .payload = {0x2000, 6, 4096}},
+                        std::span(frame).subspan(kFrameBytes));
+    EXPECT_EQ(hex(frame), digits_of("02 00 0300 09000000 0010000000000000 05000000 50000000 "
+                                    "0020000000000000 06000000 00100000"));
+    EXPECT_EQ(hex(encode_refusal(rpc::Verdict::key)), digits_of("4e4f4e6f 03000000"));
+    // The header, which has a test of its own, then the credits.
+    const Hello hello{.header = {.source = 1, .destination = 2, .job_key = 3}, .credits = 64};
+    std::array<std::byte, rpc::kHeaderBytes> header{};
+    rpc::encode_header(hello.header, header);
+    EXPECT_EQ(hex(encode_hello(hello)), hex(header) + "40000000");
 }
 
 // Keeps what is sent.

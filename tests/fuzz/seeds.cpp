@@ -7,6 +7,8 @@
 #include "norma/mach.h"
 #include "rpc/address.hpp"
 #include "rpc/record.hpp"
+#include "rpc/verbs/frame.hpp"
+#include "rpc/verbs/hello.hpp"
 #include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/protocol.hpp"
@@ -69,6 +71,30 @@ void messages() {
     keep("inbox", "early", std::string_view("\3\0\1\1\3\0\0\2\0\0\6\6\6\1\3\0\1\1", 18));
     keep("address", "plain", "worker address");
     keep("address", "sealed", rpc::seal_address("tcp", std::as_bytes(std::span("worker address"))));
+}
+
+void verbs_records() {
+    using namespace rpc::verbs;
+    const Hello hello{.header = {.source = 1,
+                                 .destination = 2,
+                                 .job_key = 0x1122334455667788,
+                                 .source_incarnation = 7,
+                                 .destination_incarnation = 9},
+                      .credits = 64};
+    keep("verbs_hello", "hello", encode_hello(hello));
+    keep("verbs_hello", "refusal", encode_refusal(rpc::Verdict::key));
+    Input frame(kFrameBytes + kPartsBytes);
+    encode_frame({.kind = FrameKind::announced, .credits = 3, .token = 9}, frame);
+    encode_announcement(
+        {.front = {.address = 0x1000, .key = 5, .bytes = 80}, .payload = {.address = 0x2000, .key = 6, .bytes = 4096}},
+        std::span(frame).subspan(kFrameBytes));
+    keep("verbs_frame", "announced", frame);
+    frame.resize(kFrameBytes);
+    encode_frame({.kind = FrameKind::fetched, .token = 9}, frame);
+    keep("verbs_frame", "fetched", frame);
+    frame.resize(kFrameBytes + 48);
+    encode_frame({.kind = FrameKind::message, .credits = 1}, frame);
+    keep("verbs_frame", "message", frame);
 }
 
 void peers() {
@@ -169,6 +195,7 @@ int main(int argc, char **argv) {
     }
     top = argv[1];
     messages();
+    verbs_records();
     peers();
     launches();
     packets();

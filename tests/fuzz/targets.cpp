@@ -11,13 +11,22 @@ namespace fuzz {
 namespace {
 
 constexpr std::array kTargets{
-    Target{"message", message, 512}, Target{"inbox", inbox, 512},
-    Target{"reader", reader, 256},   Target{"peer", peer, 1024},
-    Target{"image", image, 2048},    Target{"launch", launch, 1024},
-    Target{"packet", packet, 256},   Target{"address", address, 512},
-    Target{"config", config, 512},   Target{"address_map", address_map, 512},
-    Target{"matrix", matrix, 1024},  Target{"picture", picture, 512},
-    Target{"core", core, 2048},      Target{"sync", sync, 1024},
+    Target{"message", message, 512},
+    Target{"inbox", inbox, 512},
+    Target{"reader", reader, 256},
+    Target{"peer", peer, 1024},
+    Target{"image", image, 2048},
+    Target{"launch", launch, 1024},
+    Target{"packet", packet, 256},
+    Target{"address", address, 512},
+    Target{"config", config, 512},
+    Target{"address_map", address_map, 512},
+    Target{"matrix", matrix, 1024},
+    Target{"picture", picture, 512},
+    Target{"core", core, 2048},
+    Target{"sync", sync, 1024},
+    Target{"verbs_hello", verbs_hello, 128},
+    Target{"verbs_frame", verbs_frame, 256},
 };
 
 } // namespace
