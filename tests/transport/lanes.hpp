@@ -6,6 +6,7 @@
 #include "rpc/transport.hpp"
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct Kind {
     bool misses_strangers = false; // a peer that was gone before connect() is not noticed
     unsigned divide = 1;           // counts and floods are that much smaller
 };
+
+// For GoogleTest, which would print the bytes, addresses among them.
+inline void PrintTo(const Kind &kind, std::ostream *out) {
+    *out << kind.name;
+}
 
 // Those that this machine can run. NORMA_TEST_VERBS=1 asks for real verbs where no device was found (and so fails
 // rather than leaves them out).
