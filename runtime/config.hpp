@@ -38,6 +38,8 @@ struct Config {
     std::uint64_t memory = 0; // 0: the node's share of the machine
     std::uint32_t prefetch = 0;
     BindMode bind{};
+    unsigned host_nodes = 0; // 0: all nodes of the job
+    std::string job_key;
     LogLevel log{};
     UffdMode uffd{};
     int task_fd = -1; // -1: not a task of a job
@@ -50,6 +52,10 @@ struct Value {
     std::string_view text;
 };
 
+// For a job on several hosts, whose setting counts on a host that joins: the launcher's, and another one there is
+// refused; the launcher's unless the host has its own; the host's own only.
+enum class Scope : std::uint8_t { job, host, own };
+
 struct Variable {
     enum class Kind : std::uint8_t { boolean, integer, bytes, time, address, choice, text };
 
@@ -61,6 +67,7 @@ struct Variable {
     std::string_view choices{};             // choice: the words allowed, with | between
     std::int64_t least = 0;                 // integer, bytes, time (nanoseconds), address: the bounds
     std::int64_t most = 0;
+    Scope scope = Scope::job;
     bool internal = false; // set by norma itself, not by users
 };
 

@@ -10,6 +10,8 @@ namespace {
 using rpc::Reader;
 using rpc::Writer;
 
+constexpr std::uint64_t kJoinMagic = 0x6e694a616d726f4e; // "NormaJin": whoever connects by mistake does not say it
+
 void put_strings(Writer &writer, const std::vector<std::string> &strings) {
     writer.put(static_cast<std::uint32_t>(strings.size()));
     for (const auto &text : strings) {
@@ -46,6 +48,28 @@ void put(Writer &writer, const Connected &) {
 void put(Writer &writer, const Hosting &) {
     writer.put(LaunchMsg::hosting);
 }
+// What a joiner of any version says begins in the same way, so that the refusal can name the version.
+void put(Writer &writer, const Join &record) {
+    Writer rest;
+    if (record.version == kJoinVersion) {
+        rest.put_string(record.key).put_string(record.host);
+        put_strings(rest, record.settings);
+    }
+    const auto unknown = std::as_bytes(std::span(record.key));
+    writer.put(LaunchMsg::join).put(kJoinMagic).put(record.version).put(record.wire);
+    writer.put_bytes(record.version == kJoinVersion ? std::span<const std::byte>(rest.bytes()) : unknown);
+}
+void put(Writer &writer, const Welcome &record) {
+    writer.put(LaunchMsg::welcome).put(record.node).put(record.nodes);
+    put_strings(writer, record.settings);
+    writer.put_string(record.program).put_string(record.cwd);
+}
+void put(Writer &writer, const Refused &record) {
+    writer.put(LaunchMsg::refused).put_string(record.why);
+}
+void put(Writer &writer, const Ended &record) {
+    writer.put(LaunchMsg::ended).put(record.status);
+}
 void put(Writer &writer, const JobKey &record) {
     writer.put(LaunchMsg::job).put(record.key);
 }
@@ -66,6 +90,34 @@ void put(Writer &writer, const NodeDown &record) {
 }
 void put(Writer &writer, const Shutdown &) {
     writer.put(LaunchMsg::shutdown);
+}
+
+std::optional<Record> get_join(Reader &reader) {
+    if (reader.get<std::uint64_t>() != kJoinMagic) {
+        return std::nullopt;
+    }
+    Join join;
+    join.version = reader.get<std::uint16_t>();
+    join.wire = reader.get<std::uint16_t>();
+    if (join.version != kJoinVersion) {
+        join.key = reader.get_string();
+        return join;
+    }
+    Reader rest(reader.get_bytes());
+    join.key = rest.get_string();
+    join.host = rest.get_string();
+    join.settings = get_strings(rest);
+    return rest.done() ? std::optional(join) : std::nullopt;
+}
+
+Welcome get_welcome(Reader &reader) {
+    Welcome welcome;
+    welcome.node = reader.get<std::uint16_t>();
+    welcome.nodes = reader.get<std::uint16_t>();
+    welcome.settings = get_strings(reader);
+    welcome.program = reader.get_string();
+    welcome.cwd = reader.get_string();
+    return welcome;
 }
 
 Start get_start(Reader &reader) {
@@ -101,6 +153,14 @@ std::optional<Record> get_record(Reader &reader) {
         return Connected{};
     case LaunchMsg::hosting:
         return Hosting{};
+    case LaunchMsg::join:
+        return get_join(reader);
+    case LaunchMsg::welcome:
+        return get_welcome(reader);
+    case LaunchMsg::refused:
+        return Refused{.why = reader.get_string()};
+    case LaunchMsg::ended:
+        return Ended{.status = reader.get<std::int32_t>()};
     case LaunchMsg::job:
         return JobKey{.key = reader.get<std::uint64_t>()};
     case LaunchMsg::start:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each.
+// What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each; and
+// what the launcher and the joiners (`norma node --join`) of other hosts say, over a TCP connection each, which carries
+// the records of the joiner's node server too (record_stream.hpp).
 // Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
@@ -15,6 +17,8 @@ namespace norma::rt {
 
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
+inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
+inline constexpr std::uint16_t kJoinVersion = 1;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -22,6 +26,10 @@ enum class LaunchMsg : std::uint8_t {
     fatal,
     connected,
     hosting,
+    join = 32,
+    welcome,
+    refused,
+    ended,
     job = 64,
     start,
     run,
@@ -50,6 +58,30 @@ struct Connected { // to every peer
 };
 struct Hosting { // the first task runs on this node from now on
     bool operator==(const Hosting &) const = default;
+};
+
+// ---- between a joiner and the launcher ----
+struct Join { // the first record of a joiner
+    std::uint16_t version = kJoinVersion;
+    std::uint16_t wire = 0;            // the version of what node servers say to each other
+    std::string key;                   // of the job; or, of another version, all that comes after the versions
+    std::string host;                  // for messages
+    std::vector<std::string> settings; // NAME=VALUE: what was set there of what must be equal everywhere
+    bool operator==(const Join &) const = default;
+};
+struct Welcome { // launcher to joiner: it has a place
+    std::uint16_t node = 0, nodes = 0;
+    std::vector<std::string> settings; // NAME=VALUE: what was set for the job
+    std::string program, cwd;          // have to be there too
+    bool operator==(const Welcome &) const = default;
+};
+struct Refused { // either way: nothing comes after it
+    std::string why;
+    bool operator==(const Refused &) const = default;
+};
+struct Ended {               // joiner to launcher: the end of its node server, with nothing after it
+    std::int32_t status = 0; // as wait(2) has it
+    bool operator==(const Ended &) const = default;
 };
 
 // ---- launcher -> node server ----
@@ -81,7 +113,8 @@ struct Shutdown { // end every task and exit; sent to all nodes
     bool operator==(const Shutdown &) const = default;
 };
 
-using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, JobKey, Start, Run, NodeDown, Shutdown>;
+using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Join, Welcome, Refused, Ended, JobKey, Start, Run,
+                            NodeDown, Shutdown>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

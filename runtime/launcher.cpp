@@ -1,121 +1,44 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/launcher.hpp"
+#include "runtime/launcher_job.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstring>
-#include <memory>
-#include <optional>
-#include <system_error>
+#include <exception>
 
-#include <fmt/format.h>
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "runtime/launch.hpp"
-#include "runtime/launcher_node.hpp"
-#include "runtime/launcher_signals.hpp"
+#include "runtime/launcher_say.hpp"
 
 namespace norma::rt {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kStartLimit = 60s;           // from the first fork until every node server is connected
 constexpr auto kFirstTaskLostLimit = 500ms; // after its node is gone, for another node to say that it has moved there
 constexpr auto kEndLimit = 3s;              // from the order to shut down until the node servers are killed
 constexpr auto kKillLimit = 5s;             // from the kill until the launcher gives up waiting
-constexpr std::uint32_t kIncarnation = 1;
-
-template <class... Args> void say(fmt::format_string<Args...> format, Args &&...args) {
-    // One write per line: several processes share the stream.
-    const auto line = "norma: " + fmt::format(format, std::forward<Args>(args)...) + "\n";
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
-}
 
 std::string describe_signal(int signal) {
     return fmt::format("signal {} ({})", signal, ::strsignal(signal));
 }
 
-std::string describe_end(int status) {
-    if (WIFSIGNALED(status)) {
-        return fmt::format("killed by signal {}", WTERMSIG(status));
-    }
-    return fmt::format("exit status {}", WEXITSTATUS(status));
+} // namespace
+
+std::string list_nodes(const std::vector<std::size_t> &nodes) {
+    return fmt::format("node{} {}", nodes.size() == 1 ? "" : "s", fmt::join(nodes, ", "));
 }
 
-std::uint64_t random_key() {
-    std::uint64_t key = 0;
-    while (key == 0) {
-        if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key) && errno != EINTR) {
-            throw std::system_error(errno, std::generic_category(), "getrandom");
-        }
-    }
-    return key;
-}
-
-struct Node {
-    std::unique_ptr<NodeProcess> process;
-    std::vector<std::byte> address;
-    bool ready = false, connected = false;
-};
-
-class Job {
-  public:
-    explicit Job(const JobOptions &options) : options_(options) {}
-    int run();
-
-  private:
-    enum class Phase { gathering, connecting, running, ending };
-
-    void start_node_servers();
-    void wait_for_events();
-    void handle_signals();
-    void handle_sockets();
-    void handle_deaths();
-    void handle_deadline();
-
-    void drain(std::size_t index);
-    void handle_record(std::size_t index, std::span<const std::byte> bytes);
-    void node_ready(std::size_t index, const std::vector<std::byte> &address);
-    void node_connected(std::size_t index);
-    void first_task_ended(int status, const std::string &note);
-    void node_ended(std::size_t index, int status);
-
-    void send_start();
-    void send_run();
-    void send(std::size_t index, const launch::Record &record);
-    void shut_down(int exit_status);
-    void kill_all();
-    std::string waiting_for() const;
-    std::size_t alive() const {
-        return static_cast<std::size_t>(
-            std::count_if(nodes_.begin(), nodes_.end(), [](const Node &node) { return node.process->alive(); }));
-    }
-
-    const JobOptions &options_;
-    Signals signals_;
-    std::vector<Node> nodes_;
-    Phase phase_ = Phase::gathering;
-    std::size_t first_task_at_ = 0;
-    int exit_status_ = 1;
-    bool killed_ = false; // this launcher has killed the node servers, so their deaths are no news
-    std::optional<Clock::time_point> deadline_;
-    std::vector<std::byte> buffer_;
-};
-
-int Job::run() {
-    deadline_ = Clock::now() + kStartLimit;
+int LauncherJob::run() {
+    open_gate();
     start_node_servers();
     while (alive() > 0) {
         wait_for_events();
+        admit_joiners();
         handle_sockets();
         handle_signals();
+        handle_deaths();
         handle_deadline();
         if (killed_ && !deadline_) {
             break;
@@ -124,112 +47,101 @@ int Job::run() {
     return exit_status_;
 }
 
-void Job::start_node_servers() {
-    const auto key = random_key();
-    try {
-        for (unsigned index = 0; index < options_.nodes; ++index) {
-            nodes_.push_back({std::make_unique<NodeProcess>(index, options_.nodes, options_.node_server, options_.env,
-                                                            signals_.before()),
-                              {}});
-            send(index, launch::JobKey{.key = key});
-        }
-    } catch (const std::system_error &error) {
-        say("cannot start node {}: {}", nodes_.size(), error.what());
-        phase_ = Phase::ending;
-        kill_all();
-    }
-}
-
-void Job::wait_for_events() {
+void LauncherJob::wait_for_events() {
     std::vector<pollfd> fds{{signals_.fd(), POLLIN, 0}};
     for (const auto &node : nodes_) {
-        if (node.process->fd() >= 0) {
-            fds.push_back({node.process->fd(), POLLIN, 0});
+        if (node.server != nullptr && node.server->fd() >= 0) {
+            fds.push_back({node.server->fd(), node.server->events(), 0});
+        }
+    }
+    auto wake = deadline_;
+    if (gate_) {
+        gate_->add_to(fds);
+        if (const auto other = gate_->deadline()) {
+            wake = std::min(wake.value_or(*other), *other);
         }
     }
     int timeout = -1;
-    if (deadline_) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now());
+    if (wake) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wake - Clock::now());
         timeout = static_cast<int>(std::max(left, 0ms).count());
     }
     ::poll(fds.data(), fds.size(), timeout);
 }
 
-// A SIGCHLD that has been read must be followed by a look at the children: nothing else says that one has ended.
-void Job::handle_signals() {
-    bool child_ended = false;
+// A SIGCHLD only wakes the launcher up.
+void LauncherJob::handle_signals() {
     while (const auto signal = signals_.next()) {
         if (*signal == SIGCHLD) {
-            child_ended = true;
-        } else if (phase_ == Phase::ending) {
+            continue;
+        }
+        if (phase_ == Phase::ending) {
             kill_all(); // asked twice, or impatient with a job that ends slowly
         } else {
             shut_down(128 + *signal);
         }
     }
-    if (child_ended) {
-        handle_deaths();
-    }
 }
 
-void Job::handle_sockets() {
+void LauncherJob::handle_sockets() {
     for (std::size_t index = 0; index < nodes_.size(); ++index) {
         drain(index);
     }
 }
 
-void Job::handle_deaths() {
+// After the signals: a SIGCHLD that has been read must be followed by a look at the children, since nothing else says
+// that one has ended.
+void LauncherJob::handle_deaths() {
     for (std::size_t index = 0; index < nodes_.size(); ++index) {
-        auto &process = *nodes_[index].process;
-        if (process.ended()) {
-            drain(index); // its last words; reap() closes the socket
-            node_ended(index, process.reap());
+        auto *server = nodes_[index].server.get();
+        if (server != nullptr && server->ended()) {
+            drain(index); // its last words; take_end() closes the socket
+            node_ended(index, server->take_end());
         }
     }
 }
 
-void Job::handle_deadline() {
+void LauncherJob::handle_deadline() {
     if (!deadline_ || Clock::now() < *deadline_ || alive() == 0) {
         return;
     }
     deadline_.reset();
     if (phase_ == Phase::running) {
-        if (!nodes_[first_task_at_].process->alive()) {
+        if (!nodes_[first_task_at_].alive()) {
             say("the first task was lost with node {}", first_task_at_);
             shut_down(1);
         }
     } else if (phase_ != Phase::ending) {
-        say("{} not {} after {} s", waiting_for(), phase_ == Phase::gathering ? "ready" : "connected",
-            kStartLimit / 1s);
+        not_started_in_time();
         shut_down(1);
     } else if (!killed_) {
-        say("{} did not end within {} s: killed", waiting_for(), kEndLimit / 1s);
+        say("{} did not end within {} s: killed", list_nodes(nodes_that(&Node::alive)), kEndLimit / 1s);
         kill_all();
     } else {
-        say("{} cannot be killed", waiting_for());
+        say("{} cannot be killed", list_nodes(nodes_that(&Node::alive)));
     }
 }
 
-void Job::drain(std::size_t index) {
-    auto &process = *nodes_[index].process;
-    for (;;) {
-        switch (process.receive(buffer_)) {
-        case NodeProcess::Received::record:
+void LauncherJob::drain(std::size_t index) {
+    auto *server = nodes_[index].server.get();
+    while (server != nullptr) {
+        switch (server->receive(buffer_)) {
+        case NodeServer::Received::record:
             handle_record(index, buffer_);
             break;
-        case NodeProcess::Received::closed:
+        case NodeServer::Received::closed:
             // It cannot be told anything any more. Usually it is dying; kill() makes sure.
             if (phase_ != Phase::ending) {
-                process.kill();
+                server->kill();
             }
             return;
-        case NodeProcess::Received::nothing:
+        case NodeServer::Received::nothing:
             return;
         }
     }
 }
 
-void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
+void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> bytes) {
     const auto record = launch::decode(bytes);
     if (record) {
         if (const auto *ready = std::get_if<launch::Ready>(&*record); ready != nullptr && phase_ == Phase::gathering) {
@@ -240,7 +152,7 @@ void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
         }
         if (const auto *exited = std::get_if<launch::Exited>(&*record); exited != nullptr && phase_ == Phase::running) {
             // Of a task that has moved, the node it has left may not know that it has arrived.
-            if (index == first_task_at_ || !nodes_[first_task_at_].process->alive()) {
+            if (index == first_task_at_ || !nodes_[first_task_at_].alive()) {
                 first_task_ended(exited->status, exited->note);
             }
             return;
@@ -252,7 +164,11 @@ void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
         }
         if (const auto *fatal = std::get_if<launch::Fatal>(&*record)) {
             say("node {}: {}", index, fatal->why);
-            return shut_down(1);
+            if (phase_ != Phase::gathering ||
+                nodes_[index].host.empty()) { // else its place is free again, see node_ended
+                shut_down(1);
+            }
+            return;
         }
     }
     if (phase_ != Phase::ending) {
@@ -262,22 +178,7 @@ void Job::handle_record(std::size_t index, std::span<const std::byte> bytes) {
     }
 }
 
-void Job::node_ready(std::size_t index, const std::vector<std::byte> &address) {
-    nodes_[index].address = address;
-    nodes_[index].ready = true;
-    if (std::all_of(nodes_.begin(), nodes_.end(), [](const Node &node) { return node.ready; })) {
-        send_start();
-    }
-}
-
-void Job::node_connected(std::size_t index) {
-    nodes_[index].connected = true;
-    if (std::all_of(nodes_.begin(), nodes_.end(), [](const Node &node) { return node.connected; })) {
-        send_run();
-    }
-}
-
-void Job::first_task_ended(int status, const std::string &note) {
+void LauncherJob::first_task_ended(int status, const std::string &note) {
     if (!note.empty()) {
         say("{}", note);
     }
@@ -289,14 +190,18 @@ void Job::first_task_ended(int status, const std::string &note) {
     }
 }
 
-void Job::node_ended(std::size_t index, int status) {
+void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     if (killed_) {
         return;
     }
+    if (phase_ == Phase::gathering && !nodes_[index].host.empty()) {
+        say("node {} on {} is gone ({}); its place is free again", index, nodes_[index].host, end.why);
+        nodes_[index] = {};
+        return;
+    }
     // The end of a job may itself come from a death that has not been noticed here yet.
-    const auto why = describe_end(status);
-    if (phase_ != Phase::ending || WIFSIGNALED(status)) {
-        say("node {} is gone ({})", index, why);
+    if (phase_ != Phase::ending || end.violent) {
+        say("node {} is gone ({})", index, end.why);
     }
     if (phase_ == Phase::ending) {
         return;
@@ -305,47 +210,23 @@ void Job::node_ended(std::size_t index, int status) {
         say("the job could not be started");
         return shut_down(1);
     }
-    const launch::NodeDown down{.node = static_cast<std::uint16_t>(index), .why = why};
-    for (std::size_t other = 0; other < nodes_.size(); ++other) {
-        if (nodes_[other].process->alive()) {
-            send(other, down);
-        }
+    const launch::NodeDown down{.node = static_cast<std::uint16_t>(index), .why = end.why};
+    for (const auto other : nodes_that(&Node::alive)) {
+        send(other, down);
     }
     if (index == first_task_at_) {
         deadline_ = Clock::now() + kFirstTaskLostLimit;
     }
 }
 
-void Job::send_start() {
-    phase_ = Phase::connecting;
-    launch::Start start;
-    for (const auto &node : nodes_) {
-        start.nodes.push_back({.incarnation = kIncarnation, .address = node.address});
-    }
-    for (std::size_t index = 0; index < nodes_.size(); ++index) {
-        send(index, start);
-    }
-}
-
-void Job::send_run() {
-    phase_ = Phase::running;
-    deadline_.reset();
-    const auto run = launch::encode(
-        launch::Run{.program = options_.program, .argv = options_.argv, .env = options_.env, .cwd = options_.cwd});
-    if (!nodes_[0].process->send(run) && (errno == EMSGSIZE || errno == ENOBUFS)) {
-        say("the program's arguments and environment are too long ({} bytes)", run.size());
-        shut_down(1);
-    }
-}
-
 // A node server that does not take a record will be found dead, or is stuck and as good as dead: so make sure.
-void Job::send(std::size_t index, const launch::Record &record) {
-    if (!nodes_[index].process->send(launch::encode(record))) {
-        nodes_[index].process->kill();
+void LauncherJob::send(std::size_t index, const launch::Record &record) {
+    if (!nodes_[index].server->send(launch::encode(record))) {
+        nodes_[index].server->kill();
     }
 }
 
-void Job::shut_down(int exit_status) {
+void LauncherJob::shut_down(int exit_status) {
     if (phase_ == Phase::ending) {
         return;
     }
@@ -353,38 +234,22 @@ void Job::shut_down(int exit_status) {
     exit_status_ = exit_status;
     deadline_ = Clock::now() + kEndLimit;
     const auto record = launch::encode(launch::Shutdown{});
-    for (auto &node : nodes_) {
-        node.process->send(record); // one that does not listen meets the deadline
+    for (const auto index : nodes_that(&Node::alive)) {
+        nodes_[index].server->send(record); // one that does not listen meets the deadline
     }
 }
 
-void Job::kill_all() {
+void LauncherJob::kill_all() {
     killed_ = true;
     deadline_ = Clock::now() + kKillLimit;
-    for (auto &node : nodes_) {
-        node.process->kill();
+    for (const auto index : nodes_that(&Node::alive)) {
+        nodes_[index].server->kill();
     }
 }
-
-std::string Job::waiting_for() const {
-    std::vector<std::string> names;
-    for (std::size_t index = 0; index < nodes_.size(); ++index) {
-        const auto &node = nodes_[index];
-        const bool waiting = phase_ == Phase::gathering    ? !node.ready
-                             : phase_ == Phase::connecting ? !node.connected
-                                                           : node.process->alive();
-        if (waiting) {
-            names.push_back(std::to_string(index));
-        }
-    }
-    return fmt::format("node{} {}", names.size() == 1 ? "" : "s", fmt::join(names, ", "));
-}
-
-} // namespace
 
 int run_job(const JobOptions &options) {
     try {
-        return Job(options).run();
+        return LauncherJob(options).run();
     } catch (const std::exception &error) {
         say("cannot run the job: {}", error.what());
         return 1;

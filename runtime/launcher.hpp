@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `norma run`: starts one node server per node, runs a program as the job's first task, returns its exit status.
+// `norma run`: starts one node server per node, or waits for it to join from another host, runs a program as the job's
+// first task, returns its exit status.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/network.hpp"
+
 namespace norma::rt {
+
+// For a job whose other nodes run on other hosts, which join it.
+struct Joining {
+    Endpoint listen;
+    std::string key;
+    unsigned local = 1; // nodes that the launcher starts itself, the first ones
+    std::chrono::seconds limit{60};
+    bool announce = false, announce_key = false; // on standard error
+};
 
 struct JobOptions {
     unsigned nodes = 1;
@@ -14,6 +28,7 @@ struct JobOptions {
     std::vector<std::string> argv;        // its arguments, its own name first
     std::vector<std::string> env;         // environment of the node servers and of the program
     std::string cwd;
+    std::optional<Joining> joining;
 };
 
 // Runs a job to its end and returns the exit status for the calling process: that of the program, 128 + signal if a
@@ -23,5 +38,9 @@ int run_job(const JobOptions &options);
 
 // `norma run`. argv[0] is the name of the sub-command. Exit status 2 and a message for wrong input.
 int run_command(int argc, char **argv);
+
+// `norma node --join`: has a node server here join a job that was started on another host, and returns its exit status:
+// 0 if the job came to its end. As run_job(), it is for a process that does nothing else.
+int join_command(int argc, char **argv);
 
 } // namespace norma::rt

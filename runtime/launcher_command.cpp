@@ -2,22 +2,17 @@
 // The command line of `norma run`.
 #include "runtime/launcher.hpp"
 
-#include <algorithm>
-#include <cerrno>
+#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <stdexcept>
-#include <string_view>
-#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "rpc/transport.hpp"
-#include "runtime/config.hpp"
+#include "runtime/job_settings.hpp"
+#include "runtime/launcher_input.hpp"
 
 namespace norma::rt {
 namespace {
@@ -27,20 +22,11 @@ namespace fs = std::filesystem;
 constexpr int kWrongInput = 2;
 
 struct CommandLine {
-    unsigned nodes = 1;
-    std::string transport, wait;
+    unsigned nodes = 1, local = 1, join_timeout = 60;
+    std::string transport, wait, listen, key_file;
+    bool verbose = false;
     std::vector<std::string> program; // its name and its arguments
 };
-
-// The words that a variable of the configuration may have.
-std::vector<std::string> choices(std::string_view name) {
-    for (const auto &variable : variables()) {
-        if (variable.name == name) {
-            return CLI::detail::split(std::string(variable.choices), '|');
-        }
-    }
-    throw std::logic_error(fmt::format("no variable {}", name));
-}
 
 // Everything behind the program's name is the program's; so parsing stops there.
 std::vector<std::string> program_words(std::vector<std::string> rest) {
@@ -55,73 +41,41 @@ std::vector<std::string> program_words(std::vector<std::string> rest) {
     return rest;
 }
 
-bool executable_file(const fs::path &path) {
-    std::error_code ignored;
-    return fs::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
-}
-
-std::string find_program(const std::string &name) {
-    if (name.find('/') != std::string::npos) {
-        std::error_code error;
-        if (!fs::exists(name, error)) {
-            throw std::invalid_argument(fmt::format("program '{}' does not exist", name));
-        }
-        if (!executable_file(name)) {
-            throw std::invalid_argument(fmt::format("program '{}' is not an executable file", name));
-        }
-        return fs::absolute(name);
+Environment environment(const CommandLine &line) {
+    auto variables = own_environment();
+    unset_in(variables, "NORMA_JOB_KEY"); // no node server and no task needs it
+    if (!line.transport.empty()) {
+        set_in(variables, "NORMA_TRANSPORT", line.transport);
     }
-    const char *path = std::getenv("PATH");
-    std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
-    while (!name.empty()) {
-        const auto colon = rest.find(':');
-        const auto directory = rest.substr(0, colon);
-        const auto candidate = fs::path(directory.empty() ? "." : directory) / name;
-        if (executable_file(candidate)) {
-            return fs::absolute(candidate);
-        }
-        if (colon == std::string_view::npos) {
-            break;
-        }
-        rest.remove_prefix(colon + 1);
+    if (!line.wait.empty()) {
+        set_in(variables, "NORMA_WAIT", line.wait);
     }
-    throw std::invalid_argument(fmt::format("program '{}' is not in PATH", name));
-}
-
-std::string find_node_server() {
-    const auto path = fs::read_symlink("/proc/self/exe").parent_path() / "normad";
-    if (!executable_file(path)) {
-        throw std::runtime_error(
-            fmt::format("the node server '{}' does not exist or is not executable", path.string()));
+    if (!line.listen.empty() && !value_in(variables, "NORMA_HOST_NODES")) {
+        set_in(variables, "NORMA_HOST_NODES", std::to_string(line.local));
     }
-    return path;
-}
-
-std::vector<std::string> environment(const CommandLine &line) {
-    std::vector<std::string> variables;
-    for (char **variable = environ; *variable != nullptr; ++variable) {
-        variables.emplace_back(*variable);
-    }
-    const auto set = [&](const std::string &name, const std::string &value) {
-        if (!value.empty()) {
-            std::erase_if(variables, [&](const auto &variable) { return variable.starts_with(name + "="); });
-            variables.push_back(name + "=" + value);
-        }
-    };
-    set("NORMA_TRANSPORT", line.transport);
-    set("NORMA_WAIT", line.wait);
     return variables;
 }
 
-void check_configuration(const std::vector<std::string> &variables) {
-    std::vector<const char *> raw;
-    for (const auto &variable : variables) {
-        raw.push_back(variable.c_str());
+std::optional<Joining> joining(const CommandLine &line, const Environment &env) {
+    if (line.listen.empty()) {
+        return std::nullopt;
     }
-    raw.push_back(nullptr);
-    if (const auto mistakes = config_mistakes(raw.data()); !mistakes.empty()) {
-        throw std::invalid_argument(fmt::format("{}", fmt::join(mistakes, "\nnorma run: ")));
+    if (line.local > line.nodes) {
+        throw std::invalid_argument(fmt::format("--local {} is more than -N {}", line.local, line.nodes));
     }
+    if (value_in(env, "NORMA_TRANSPORT") == "shm") {
+        throw std::invalid_argument("-x shm is for one machine, and --listen for several");
+    }
+    Joining joining;
+    joining.listen = parse_endpoint(line.listen);
+    joining.local = line.local;
+    joining.limit = std::chrono::seconds(line.join_timeout);
+    const auto key = given_key(line.key_file);
+    joining.key = key.value_or(fmt::format("{:016x}", random_number()));
+    joining.announce_key = !key;
+    // Without these nobody could join.
+    joining.announce = line.verbose || !key || joining.listen.port.empty();
+    return joining;
 }
 
 JobOptions job_options(const CommandLine &line) {
@@ -130,22 +84,37 @@ JobOptions job_options(const CommandLine &line) {
     options.program = find_program(line.program.front());
     options.argv = line.program;
     options.env = environment(line);
-    check_configuration(options.env);
+    if (const auto mistakes = mistakes_in(options.env); !mistakes.empty()) {
+        throw std::invalid_argument(fmt::format("{}", fmt::join(mistakes, "\nnorma run: ")));
+    }
     options.cwd = fs::current_path();
     options.node_server = {find_node_server()};
+    options.joining = joining(line, options.env);
     return options;
 }
 
 } // namespace
 
 int run_command(int argc, char **argv) {
-    CLI::App app{"Runs a program as the first task of a job of several nodes on this machine.", "norma run"};
+    CLI::App app{"Runs a program as the first task of a job of several nodes, on this machine or on several.",
+                 "norma run"};
     CommandLine line;
     app.add_option("-N,--nodes", line.nodes, "number of nodes")->check(CLI::Range(1U, rpc::kMaxNodes));
     app.add_option("-x,--transport", line.transport, "how nodes talk: ucx (its own choice), tcp, shm, verbs")
         ->check(CLI::IsMember(choices("NORMA_TRANSPORT")));
     app.add_option("--wait", line.wait, "how node servers wait: adaptive, spin, block")
         ->check(CLI::IsMember(choices("NORMA_WAIT")));
+    auto *listen = app.add_option("--listen", line.listen,
+                                  "ADDRESS[:PORT] where the nodes of other hosts join (norma node --join)");
+    app.add_option("--local", line.local, "with --listen: how many nodes are started here; default: 1")
+        ->check(CLI::Range(1U, rpc::kMaxNodes))
+        ->needs(listen);
+    app.add_option("--key-file", line.key_file, "with --listen: its first line is the job's key (else NORMA_JOB_KEY)")
+        ->needs(listen);
+    app.add_option("--join-timeout", line.join_timeout, "with --listen: seconds to wait for the others; default: 60")
+        ->check(CLI::Range(1U, 86'400U))
+        ->needs(listen);
+    app.add_flag("-v,--verbose", line.verbose, "with --listen: say where to join, and who has");
     app.prefix_command();
     app.footer("Then the program and its arguments, behind `--` if need be.");
     try {

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -88,6 +89,13 @@ void set_up_socket(int fd) {
 
 } // namespace
 
+NodeServer::End describe_end(int status) {
+    if (WIFSIGNALED(status)) {
+        return {.why = fmt::format("killed by signal {}", WTERMSIG(status)), .violent = true};
+    }
+    return {.why = fmt::format("exit status {}", WEXITSTATUS(status))};
+}
+
 NodeProcess::NodeProcess(unsigned index, unsigned count, const std::vector<std::string> &command,
                          const std::vector<std::string> &env, const sigset_t &signal_mask) {
     auto arguments = command;
@@ -118,7 +126,7 @@ NodeProcess::NodeProcess(unsigned index, unsigned count, const std::vector<std::
 }
 
 NodeProcess::~NodeProcess() {
-    kill();
+    NodeProcess::kill();
     close_socket();
 }
 

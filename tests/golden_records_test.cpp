@@ -67,6 +67,12 @@ TEST(Golden, LaunchRecords) {
         {Fatal{.why = "no"}, "03 02000000 6e6f"},
         {Connected{}, "04"},
         {Hosting{}, "05"},
+        {Join{.wire = 0x102, .key = "k", .host = "h", .settings = {"A=1"}},
+         "20 4e6f726d614a696e 0100 0201 15000000 01000000 6b 01000000 68 01000000 03000000 413d31"},
+        {Welcome{.node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},
+         "21 0100 0200 01000000 03000000 413d31 02000000 2f70 01000000 2f"},
+        {Refused{.why = "no"}, "22 02000000 6e6f"},
+        {Ended{.status = 0x1234}, "23 34120000"},
         {JobKey{.key = 0x1122334455667788}, "40 8877665544332211"},
         {Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 7, .address = {}}}},
          "41 0200 01000000 02000000 a1a2 07000000 00000000"},
@@ -89,6 +95,7 @@ TEST(Golden, LaunchRecords) {
         EXPECT_FALSE(decode(longer)) << fields;
     }
     EXPECT_FALSE(decode(bytes_of("06")));
+    EXPECT_FALSE(decode(bytes_of("24")));
     EXPECT_FALSE(decode(bytes_of("45")));
 }
 

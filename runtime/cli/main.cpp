@@ -24,7 +24,7 @@ Commands:
   info     what was built, what this machine can do, every variable and its value;
            norma info --check    can norma run here, and what to mend if not
   perf     measure:              norma perf all -N 2     (norma perf --help lists the tests)
-  node     a node server; `norma run` starts these
+  node     join a job of another host:  norma node --join ADDRESS:PORT
   version  version and commit
   help     this text, or the help of a command:  norma help run
 

@@ -21,7 +21,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .stage = [this] { return transport->stage(); },
              .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
-      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes)) {}
+      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())) {}
 
 Node::~Node() = default;
 

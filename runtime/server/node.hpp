@@ -44,6 +44,7 @@ class Node {
     const unsigned count;
     const std::uint32_t incarnation;
     const Config config;
+    unsigned nodes_here() const { return config.host_nodes != 0 ? config.host_nodes : count; } // on this machine
     Loop loop;
     Router router;
     SyncService sync;

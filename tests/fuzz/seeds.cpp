@@ -133,6 +133,13 @@ void launches() {
     const Input address(5, std::byte{0xa5});
     keep("launch", "ready", encode(Ready{.address = address}));
     keep("launch", "exited", encode(Exited{.status = 256, .note = "why"}));
+    keep("launch", "join",
+         encode(Join{.wire = rpc::kWireVersion, .key = "key", .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
+    keep("launch", "join-other", encode(Join{.version = 2, .wire = 2, .key = "anything", .host = {}, .settings = {}}));
+    keep("launch", "welcome",
+         encode(Welcome{.node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/bin/app", .cwd = "/"}));
+    keep("launch", "refused", encode(Refused{.why = "wrong job key"}));
+    keep("launch", "ended", encode(Ended{.status = 9}));
     keep("launch", "job", encode(JobKey{.key = 0x1122334455667788}));
     keep("launch", "start",
          encode(Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 2, .address = {}}}}));

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where other hosts join a job: a listening socket, and those who have connected and not yet been judged. The key keeps
+// jobs apart; it is no defence against somebody who reads the network.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <poll.h>
+
+#include "runtime/job_settings.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/network.hpp"
+#include "runtime/record_stream.hpp"
+
+namespace norma::rt {
+
+class Gate {
+  public:
+    using Clock = std::chrono::steady_clock;
+    struct Terms {
+        unsigned nodes = 0;
+        std::string key;
+        Environment env; // of the job
+        std::string program, cwd;
+    };
+    struct Guest {
+        RecordStream stream;
+        std::string name; // for messages
+    };
+
+    // Throws std::runtime_error.
+    Gate(const Endpoint &where, Terms terms);
+    ~Gate();
+    Gate(const Gate &) = delete;
+    Gate &operator=(const Gate &) = delete;
+
+    std::string address() const { return format_endpoint(local_endpoint(listener_)); }
+    void add_to(std::vector<pollfd> &fds) const;
+    std::optional<Clock::time_point> deadline() const; // for somebody who has connected and says nothing
+
+    // Judges those who have said who they are. `free_place` is asked for a node without a server; `admit` gets who has
+    // it, and has been told so. Everybody else is told why not.
+    void serve(const std::function<std::optional<unsigned>()> &free_place,
+               const std::function<void(unsigned node, Guest guest)> &admit);
+
+  private:
+    struct Visitor {
+        RecordStream stream;
+        std::string address;
+        Clock::time_point deadline;
+    };
+
+    void accept_all();
+    std::optional<launch::Join> introduction(Visitor &visitor, bool &over);
+    std::optional<std::string> objection(const launch::Join &join) const;
+    void count_stranger(const Visitor &visitor);
+
+    Terms terms_;
+    int listener_ = -1;
+    std::list<Visitor> visitors_;
+    unsigned strangers_ = 0;
+};
+
+} // namespace norma::rt

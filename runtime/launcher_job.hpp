@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A job as its launcher sees it: the node servers, and how far they are.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "runtime/launch.hpp"
+#include "runtime/launcher.hpp"
+#include "runtime/launcher_gate.hpp"
+#include "runtime/launcher_node.hpp"
+#include "runtime/launcher_signals.hpp"
+
+namespace norma::rt {
+
+class LauncherJob {
+  public:
+    explicit LauncherJob(const JobOptions &options);
+    int run();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    enum class Phase { gathering, connecting, running, ending };
+
+    struct Node {
+        std::unique_ptr<NodeServer> server; // none: it has not joined yet
+        std::string host;                   // of one that has joined
+        std::vector<std::byte> address;
+        bool ready = false, connected = false;
+
+        bool alive() const { return server != nullptr && server->alive(); }
+    };
+
+    // ---- launcher_start.cpp: until the program runs ----
+    void open_gate();
+    void start_node_servers();
+    void admit_joiners();
+    void not_started_in_time();
+    void node_ready(std::size_t index, const std::vector<std::byte> &address);
+    void node_connected(std::size_t index);
+    void send_start();
+    void send_run();
+
+    // ---- launcher.cpp ----
+    void wait_for_events();
+    void handle_signals();
+    void handle_sockets();
+    void handle_deaths();
+    void handle_deadline();
+
+    void drain(std::size_t index);
+    void handle_record(std::size_t index, std::span<const std::byte> bytes);
+    void first_task_ended(int status, const std::string &note);
+    void node_ended(std::size_t index, const NodeServer::End &end);
+
+    void send(std::size_t index, const launch::Record &record);
+    void shut_down(int exit_status);
+    void kill_all();
+    template <class Is> std::vector<std::size_t> nodes_that(Is is) const {
+        std::vector<std::size_t> found;
+        for (std::size_t index = 0; index < nodes_.size(); ++index) {
+            if (std::invoke(is, nodes_[index])) {
+                found.push_back(index);
+            }
+        }
+        return found;
+    }
+    std::size_t alive() const { return nodes_that(&Node::alive).size(); }
+
+    const JobOptions &options_;
+    const std::uint64_t key_; // of the transport
+    Signals signals_;
+    std::vector<Node> nodes_;
+    std::optional<Gate> gate_;
+    Phase phase_ = Phase::gathering;
+    std::size_t first_task_at_ = 0;
+    int exit_status_ = 1;
+    bool killed_ = false; // this launcher has killed the node servers, so their deaths are no news
+    std::optional<Clock::time_point> deadline_;
+    std::vector<std::byte> buffer_;
+};
+
+std::string list_nodes(const std::vector<std::size_t> &nodes); // "nodes 1, 2"
+
+} // namespace norma::rt

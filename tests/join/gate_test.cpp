@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the launcher makes of those who connect to it from outside, whatever they send.
+#include "runtime/launcher_gate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rpc/record.hpp"
+
+namespace norma::rt {
+namespace {
+
+using namespace std::chrono_literals;
+using Bytes = std::vector<std::byte>;
+
+class GateTest : public ::testing::Test {
+  protected:
+    GateTest()
+        : gate_({.host = "127.0.0.1", .port = {}}, {.nodes = 3,
+                                                    .key = "the key",
+                                                    .env = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "HOME=/"},
+                                                    .program = "/bin/app",
+                                                    .cwd = "/tmp"}) {}
+
+    RecordStream visitor() {
+        const int fd = begin_to_connect(parse_endpoint(gate_.address()), 0);
+        pollfd ready{fd, POLLOUT, 0};
+        EXPECT_EQ(::poll(&ready, 1, 5000), 1);
+        return {fd, kMaxLaunchBytes};
+    }
+
+    static launch::Join good() {
+        return {.wire = rpc::kWireVersion, .key = "the key", .host = "there", .settings = {}};
+    }
+
+    // What a visitor gets for an answer; nothing if it is closed without one.
+    std::optional<launch::Record> answer(RecordStream &stream) {
+        Bytes record;
+        for (int turn = 0; turn < 500; ++turn) {
+            serve();
+            switch (stream.receive(record)) {
+            case RecordStream::Received::record:
+                return launch::decode(record);
+            case RecordStream::Received::nothing:
+                break;
+            default:
+                return std::nullopt;
+            }
+            ::usleep(10'000);
+        }
+        ADD_FAILURE() << "no answer";
+        return std::nullopt;
+    }
+    std::string refusal(const launch::Join &join) {
+        auto stream = visitor();
+        EXPECT_TRUE(stream.send(launch::encode(join)));
+        const auto record = answer(stream);
+        const auto *refused = record ? std::get_if<launch::Refused>(&*record) : nullptr;
+        return refused == nullptr ? "not refused" : refused->why;
+    }
+    void serve() {
+        gate_.serve([this] { return guests_.size() < 2 ? std::optional(unsigned(guests_.size()) + 1) : std::nullopt; },
+                    [this](unsigned node, Gate::Guest guest) {
+                        EXPECT_EQ(node, guests_.size() + 1);
+                        guests_.push_back(std::move(guest));
+                    });
+    }
+
+    Gate gate_;
+    std::vector<Gate::Guest> guests_;
+};
+
+TEST_F(GateTest, AdmitsWhoKnowsTheKeyWhileThereIsAPlace) {
+    for (const std::uint16_t node : {1, 2}) {
+        auto stream = visitor();
+        stream.send(launch::encode(good()));
+        const auto record = answer(stream);
+        ASSERT_TRUE(record && std::holds_alternative<launch::Welcome>(*record));
+        EXPECT_EQ(std::get<launch::Welcome>(*record),
+                  (launch::Welcome{.node = node,
+                                   .nodes = 3,
+                                   .settings = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info"},
+                                   .program = "/bin/app",
+                                   .cwd = "/tmp"}));
+    }
+    EXPECT_EQ(guests_.at(0).name.substr(0, 17), "there, 127.0.0.1:");
+    EXPECT_EQ(refusal(good()), "the job has all its 3 nodes");
+}
+
+TEST_F(GateTest, RefusalsNameTheReason) {
+    auto join = good();
+    join.key = "the kez";
+    EXPECT_EQ(refusal(join), "wrong job key");
+    join = good();
+    join.wire = 77;
+    EXPECT_EQ(refusal(join), fmt::format("its node server speaks version 77, the job's version {}", rpc::kWireVersion));
+    join = {.version = 9, .wire = 1, .key = "what comes then is not looked at", .host = {}, .settings = {}};
+    EXPECT_EQ(refusal(join), "its norma speaks version 9 of joining, the launcher's version 1");
+    join = good();
+    join.settings = {"NORMA_TRANSPORT=tcp", "NORMA_STACK_SIZE=9M"};
+    EXPECT_EQ(refusal(join), "NORMA_STACK_SIZE=9M there, but NORMA_STACK_SIZE=8M in this job");
+    join.settings = {"NORMA_TELEPATHY=yes"};
+    EXPECT_EQ(refusal(join), "NORMA_TELEPATHY is not known to the launcher");
+    EXPECT_TRUE(guests_.empty());
+}
+
+TEST_F(GateTest, AnIntroductionMayComeByteByByte) {
+    auto stream = visitor();
+    const auto record = launch::encode(good());
+    Bytes bytes(4);
+    bytes[0] = static_cast<std::byte>(record.size());
+    bytes.insert(bytes.end(), record.begin(), record.end());
+    for (const auto byte : bytes) {
+        EXPECT_TRUE(guests_.empty());
+        ASSERT_EQ(::send(stream.fd(), &byte, 1, 0), 1);
+        serve();
+    }
+    EXPECT_TRUE(answer(stream).has_value());
+    EXPECT_EQ(guests_.size(), 1U);
+}
+
+TEST_F(GateTest, WhatNoJoinerSaysIsClosedWithoutAnAnswer) {
+    const auto join = launch::encode(good());
+    auto other_magic = join;
+    other_magic[1] ^= std::byte{1};
+    auto cut = join;
+    cut.pop_back();
+    for (const auto &record : {other_magic, cut, launch::encode(launch::Shutdown{}), Bytes(kMaxJoinBytes + 1)}) {
+        auto stream = visitor();
+        EXPECT_TRUE(stream.send(record));
+        EXPECT_FALSE(answer(stream).has_value());
+    }
+    auto nothing = visitor();
+    const std::uint32_t no_length = 0;
+    ASSERT_EQ(::send(nothing.fd(), &no_length, sizeof no_length, 0), 4);
+    EXPECT_FALSE(answer(nothing).has_value());
+    EXPECT_TRUE(guests_.empty());
+}
+
+TEST_F(GateTest, ACrowdThatSaysNothingKeepsNobodyOutForLong) {
+    std::vector<RecordStream> crowd;
+    for (int i = 0; i < 80; ++i) {
+        crowd.push_back(visitor());
+        serve();
+    }
+    Bytes none;
+    EXPECT_EQ(crowd.front().receive(none), RecordStream::Received::nothing);
+    EXPECT_EQ(crowd.back().receive(none), RecordStream::Received::closed) << "it was one too many";
+    ASSERT_TRUE(gate_.deadline().has_value());
+    EXPECT_LT(*gate_.deadline() - Gate::Clock::now(), 11s);
+    std::vector<pollfd> fds;
+    gate_.add_to(fds);
+    EXPECT_EQ(fds.size(), 65U);
+    crowd.clear();
+    serve();
+    EXPECT_FALSE(gate_.deadline().has_value());
+}
+
+TEST_F(GateTest, AHostThatVanishesIsMissed) {
+    const auto stream = visitor();
+    const auto option = [&](int level, int name) {
+        int value = -1;
+        socklen_t size = sizeof value;
+        ::getsockopt(stream.fd(), level, name, &value, &size);
+        return value;
+    };
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 15'000);
+}
+
+TEST(Endpoint, IsReadAndWritten) {
+    for (const auto *text : {"192.0.2.1:4000", "host:1", "[::1]:65535", "host"}) {
+        EXPECT_EQ(format_endpoint(parse_endpoint(text)), text);
+    }
+    for (const auto *text : {"", ":4000", "host:", "host:0", "host:65536", "host:4o", "::1:4000", "[::1", "[]:1",
+                             "[::1]4000", "host:-1", "host: 1"}) {
+        EXPECT_THROW(parse_endpoint(text), std::invalid_argument) << text;
+    }
+}
+
+TEST(JobSettings, TheLauncherHasTheLastWordWhereAllMustAgree) {
+    const Environment job{"NORMA_TRANSPORT=tcp", "NORMA_LOG=info",     "NORMA_MEMORY=1G",
+                          "NORMA_JOB_KEY=k",     "NORMA_HOST_NODES=2", "PATH=/bin"};
+    const Environment host{"NORMA_LOG=debug", "NORMA_JOB_KEY=k", "HOME=/home"};
+    EXPECT_EQ(settings_for_joiners(job), (Environment{"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "NORMA_MEMORY=1G"}));
+    EXPECT_EQ(settings_to_agree_on(host), Environment{});
+    EXPECT_EQ(
+        joined_environment(host, settings_for_joiners(job)),
+        (Environment{"NORMA_LOG=debug", "HOME=/home", "NORMA_HOST_NODES=1", "NORMA_TRANSPORT=tcp", "NORMA_MEMORY=1G"}));
+    EXPECT_EQ(disagreement({}, {"NORMA_TRANSPORT=ucx"}), std::nullopt) << "the default, said aloud";
+    EXPECT_TRUE(disagreement({}, {"NORMA_TRANSPORT=tcp"}).has_value());
+}
+
+} // namespace
+} // namespace norma::rt
