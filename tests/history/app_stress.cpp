@@ -2,6 +2,7 @@
 // Threads of many tasks read, write and update the same few words at random and note down what they see, while tasks
 // are cloned, move themselves and are moved, and while a thread that takes part in nothing keeps pulling the pages
 // away.
+#include "tests/history/clocks.hpp"
 #include "tests/history/file.hpp"
 #include "tests/history/recorder.hpp"
 #include "tests/system/app.hpp"
@@ -309,15 +310,26 @@ std::uint64_t faults_served() {
 
 } // namespace
 
-// history FILE ROUNDS OPERATIONS THREADS: the operations of each thread, the threads of each working task.
+// history FILE ROUNDS OPERATIONS THREADS HOSTS: the operations of each thread, the threads of each working task. With
+// more than one host (a clock each) times are made comparable, as far as that goes.
 SYSTEM_CASE(history) {
     CHECK(!args.empty());
     const auto rounds = static_cast<unsigned>(systest::number(args, 1, 2));
     const auto operations = static_cast<unsigned>(systest::number(args, 2, 500));
     const auto threads = static_cast<unsigned>(systest::number(args, 3, 2));
     history::File file;
+    history::Clocks clocks;
+    const bool hosts = systest::number(args, 4, 1) > 1;
+    if (hosts) {
+        clocks.compare();
+    }
     for (unsigned round = 0; round < rounds; ++round) {
         run_round(round, operations, threads, file);
+    }
+    if (hosts) {
+        clocks.compare();
+        clocks.correct(file.operations);
+        file.facts.uncertainty = static_cast<std::uint64_t>(clocks.uncertainty());
     }
     file.facts.nodes = static_cast<std::uint64_t>(norma::node_count());
     file.facts.rounds = rounds;

@@ -13,7 +13,7 @@ namespace history {
 
 namespace {
 
-constexpr std::uint64_t kMagic = 0x3159524f54534948; // "HISTORY1"
+constexpr std::uint64_t kMagic = 0x3259524f54534948; // "HISTORY2"
 static_assert(std::is_trivially_copyable_v<Facts> && std::is_trivially_copyable_v<Seen>);
 
 class Source {

@@ -20,7 +20,8 @@ struct Facts {
     std::uint64_t faults = 0;    // page faults that the node servers have served
     std::uint64_t teleports = 0; // of tasks that took part
     std::uint64_t clones = 0;
-    std::uint64_t evictions = 0; // pages that a thread wanted to be rid of
+    std::uint64_t evictions = 0;   // pages that a thread wanted to be rid of
+    std::uint64_t uncertainty = 0; // nanoseconds by which times were stretched; 0: one clock for all
     bool operator==(const Facts &) const = default;
 };
 

@@ -14,7 +14,7 @@ inline constexpr std::uint64_t kInitial = 0;
 // The end of an operation whose thread was ended in the middle of it: it may have happened, and it may not.
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
-enum class Kind : std::uint32_t {
+enum class Kind : std::uint16_t {
     read = 1,
     write,
     update, // one that reads and writes in one step: exchange, successful compare-and-exchange, add
@@ -22,11 +22,12 @@ enum class Kind : std::uint32_t {
 
 struct Operation {
     Kind kind{};
+    std::uint16_t node = 0; // where it was done
     std::uint32_t thread = 0;
     std::uint64_t location = 0;
     std::uint64_t read = 0;    // read, update
     std::uint64_t written = 0; // write, update; no two operations write the same value to one location
-    std::int64_t begin = 0;    // nanoseconds of CLOCK_MONOTONIC, taken before and after
+    std::int64_t begin = 0;    // nanoseconds of the node's CLOCK_MONOTONIC, taken before and after
     std::int64_t end = kNever;
     bool operator==(const Operation &) const = default;
 };

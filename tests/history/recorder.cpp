@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/history/recorder.hpp"
 
+#include "norma/norma.hpp"
+
 #include <ctime>
 #include <immintrin.h>
 
 namespace history {
-
-namespace {
 
 std::int64_t now() {
     _mm_mfence();
@@ -16,12 +16,11 @@ std::int64_t now() {
     return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-} // namespace
-
 // It is in the log before it happens: the thread may be ended at any moment.
 Operation &Recorder::begin(Kind kind, std::uint64_t location) {
     auto &operation = log_->operations[log_->used];
     operation = {.kind = kind,
+                 .node = static_cast<std::uint16_t>(norma::this_node()),
                  .thread = log_->thread,
                  .location = location,
                  .read = 0,

@@ -11,6 +11,9 @@
 
 namespace history {
 
+// Nanoseconds of CLOCK_MONOTONIC: all that stands before it has happened, and nothing that stands behind it.
+std::int64_t now();
+
 using Word = std::atomic<std::uint64_t>;
 static_assert(Word::is_always_lock_free && sizeof(Word) == 8);
 
