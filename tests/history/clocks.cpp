@@ -13,7 +13,7 @@ namespace history {
 
 namespace {
 
-constexpr std::uint64_t kQuestions = 40;
+constexpr std::uint64_t kQuestions = 20;
 
 struct Conversation {
     alignas(4096) std::atomic<std::uint64_t> question; // its number
