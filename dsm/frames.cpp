@@ -52,6 +52,14 @@ void Frames::write(std::uint64_t page, std::span<const std::byte> from) {
     }
 }
 
+bool Frames::allocate(std::uint64_t page, std::uint64_t count) {
+    int error = 0;
+    do {
+        error = posix_fallocate(fd_, static_cast<off_t>(page * kPage), static_cast<off_t>(count * kPage));
+    } while (error == EINTR);
+    return error == 0;
+}
+
 void Frames::drop(std::uint64_t page, std::uint64_t count) {
     if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(page * kPage),
                   static_cast<off_t>(count * kPage)) != 0) {

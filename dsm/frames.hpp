@@ -20,6 +20,8 @@ class Frames {
     // Reads whole pages; a hole reads as zeros and stays a hole.
     void read(std::uint64_t page, std::span<std::byte> into) const;
     void write(std::uint64_t page, std::span<const std::byte> from);
+    // Has frames for the pages, of zeros where there were none. False: the machine has no memory for them.
+    bool allocate(std::uint64_t page, std::uint64_t count);
     // Frees the frames and takes them out of every mapping at once.
     void drop(std::uint64_t page, std::uint64_t count);
 

@@ -23,6 +23,15 @@ struct Waiting {
     std::uint32_t window;
 };
 
+// Pages that have to be here for writing and stay. A page may be in several.
+struct Wiring {
+    PageIndex first;
+    std::uint64_t pages;
+    PageIndex settled;                        // up to here they are
+    std::function<void(WiringResult)> done{}; // null once called
+    bool covers(PageIndex page) const { return page >= first && page - first < pages; }
+};
+
 struct LocalObject {
     // `life` tells apart the times this node has known the object, so that a late answer to a request of an earlier one
     // matches none of this one.
@@ -39,6 +48,7 @@ struct LocalObject {
     std::vector<Space *> spaces; // each task that maps a part of it, once
     std::vector<Waiting> waiting;
     StreamDetector streams;
+    std::vector<Wiring> wirings; // at the home only
     // Visits the parts of [page, page + count) that `space` maps: (range, first page, number of pages).
     template <class Visit>
     static void parts(Space &space, const LocalObject *object, PageIndex page, std::uint64_t count, Visit visit) {

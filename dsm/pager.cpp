@@ -104,15 +104,19 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     if (payload.size() != expected || (msg.zero & ~msg.mask) != 0) {
         return false;
     }
-    if (!object->shared) {
-        share(*object);
-    }
     Event event;
     event.type = Event::Type::message;
     event.from = from;
     event.msg = msg;
+    if (refused(*object, from, event.msg)) {
+        return true;
+    }
+    if (!object->shared) {
+        share(*object);
+    }
     const auto rejected = object->core.rejected();
     run(*object, event, payload);
+    settle_wirings(*object);
     return object->core.rejected() == rejected;
 }
 
@@ -122,6 +126,7 @@ void Pager::node_down(NodeId node) {
         event.type = Event::Type::node_down;
         event.from = node;
         run(*object, event, {});
+        settle_wirings(*object);
     }
 }
 

@@ -20,6 +20,7 @@ namespace norma::dsm {
 
 struct LocalObject;
 struct Waiting;
+struct Wiring;
 
 // The memory of one local task, as far as coherent objects are mapped into it. Owned by the task's record; the pager
 // keeps a pointer in each object that is mapped here, so a space outlives its mappings (unmap_all() first).
@@ -49,6 +50,9 @@ struct ObjectMsg {
 struct PagerCounters {
     std::uint64_t faults_read = 0, faults_write = 0, zero_filled = 0, pages_in = 0, pages_out = 0, poisoned = 0;
 };
+
+// What came of wiring: a page was lost with its node, or the machine has no memory.
+enum class WiringResult : std::uint8_t { wired, lost, no_memory };
 
 class Pager {
   public:
@@ -85,6 +89,12 @@ class Pager {
     // let what is held leave this node. A hint: a page may also stay.
     void evict(Space &space, std::uint64_t address, std::uint64_t pages);
 
+    // Pages of an object whose home is here, for writing and to stay, until as many calls of unwire() with the same
+    // arguments or the object's end. From now on other nodes' requests for them are refused: their threads find the
+    // pages lost. `done` may be called at once; unless it says `wired`, the pages are not.
+    void wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(WiringResult)> done);
+    void unwire(const ObjectId &id, PageIndex first, std::uint64_t pages);
+
     void fault(Space &space, const PageFault &fault);
     // `payload` may be of any size. False: its sender cannot have sent it, because the payload does not fit the masks
     // or because the protocol has no such message there and then; it was ignored.
@@ -104,6 +114,9 @@ class Pager {
   private:
     LocalObject *find(const ObjectId &id) const;
     std::uint32_t window(LocalObject &object, const Space::Range &range, PageIndex page) const;
+    bool refused(LocalObject &object, NodeId from, Msg &msg);
+    void settle_wirings(LocalObject &object);
+    bool settle(LocalObject &object, Wiring &wiring, WiringResult &result);
     void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
     void share(LocalObject &object);
     void register_range(LocalObject &object, Space &space, const Space::Range &range);

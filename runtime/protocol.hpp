@@ -54,6 +54,10 @@ enum class Op : std::uint32_t {
     stats,    // -> blob: text
     // memory
     vm_behavior, // 0 address, 1 bytes, 2 behavior
+    vm_wire,     // 0 address, 1 bytes, 2 access (0: unwire)
+    // one-sided access
+    region_export, // 0 address, 1 bytes, 2 access; the task's own; blob: how to reach it -> vals[0] id of the task
+    region_find,   // 0 id of a task -> blob: how to reach it
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -99,6 +103,8 @@ enum class Command : std::uint32_t {
     terminate_thread,
     list_threads, // -> blob: u64 kernel thread ids
     run_main,     // the first task: main() may start. 0 stack address, 1 stack bytes
+    wire,         // 0 address, 1 bytes: the pages stay in memory from now on
+    unwire,       // 0 address, 1 bytes: exports of any of it end, then it need not stay
 };
 
 struct CommandHead {
@@ -127,7 +133,7 @@ static_assert(sizeof(TaskMsgHead) == 32);
 
 struct RegionInfo {
     std::uint64_t address, bytes, offset;
-    std::uint32_t protection, max_protection, inheritance, behavior, shared, reserved;
+    std::uint32_t protection, max_protection, inheritance, behavior, shared, wired;
 };
 static_assert(sizeof(RegionInfo) == 48);
 

@@ -126,9 +126,9 @@ TEST(Golden, TaskPackets) {
                                 .inheritance = 6,
                                 .behavior = 7,
                                 .shared = 8,
-                                .reserved = 0}),
+                                .wired = 9}),
               digits_of("0100000000000000 0200000000000000 0300000000000000 04000000 05000000 06000000 07000000 "
-                        "08000000 00000000"));
+                        "08000000 09000000"));
 }
 
 TEST(Golden, PacketsAreHeadAndBlob) {
@@ -150,9 +150,11 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::thread_self), 21U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_request), 23U);
     EXPECT_EQ(static_cast<unsigned>(Op::stats), 26U);
+    EXPECT_EQ(static_cast<unsigned>(Op::region_find), 30U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
+    EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
     EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
 }
 

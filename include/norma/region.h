@@ -48,22 +48,22 @@ typedef struct norma_piece {
  * in memory there (mlock), and stays until the range is unwired or deallocated, or the task ends. `access` is what
  * one-sided access may be exported later (VM_PROT_READ, VM_PROT_WRITE or both); VM_PROT_NONE unwires what this task has
  * wired there and ends its exports. `host` must be mach_host_self(), and the memory must have been allocated on that
- * node. Wiring again replaces the access. While pages are wired, coherent access from other nodes is refused
- * (docs/one-sided.md). Not inherited by clone or teleport.
- * size 0: KERN_SUCCESS, nothing done. KERN_INVALID_HOST (another host, or memory allocated on another node),
- * KERN_INVALID_ARGUMENT (no such access), KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (the task itself has
- * not that access), KERN_MEMORY_FAILURE (a page is lost), KERN_RESOURCE_SHORTAGE (no memory, or RLIMIT_MEMLOCK),
- * KERN_INVALID_TASK. All or nothing. (Mach 3 vm_wire.)
+ * node. Wiring again replaces the access and ends the exports. While pages are wired, coherent access from other nodes
+ * is refused (docs/one-sided.md). Not inherited by clone or teleport. size 0: KERN_SUCCESS, nothing done.
+ * KERN_INVALID_HOST (another host, or memory allocated on another node), KERN_INVALID_ARGUMENT (no such access),
+ * KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (the task itself has not that access), KERN_MEMORY_FAILURE (a
+ * page is lost), KERN_RESOURCE_SHORTAGE (no memory, or RLIMIT_MEMLOCK), KERN_INVALID_TASK. All or nothing. (Mach 3
+ * vm_wire.)
  */
 kern_return_t vm_wire(host_t host, vm_task_t task, vm_address_t address, vm_size_t size,
                       vm_prot_t access) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_wire);
 
 /**
- * Exports `size` bytes at `address` of the calling task, all of them wired by it, for `access`, which must not go beyond
- * what they were wired for. Neither needs to be aligned. The first export starts a thread of the library that carries
- * the accesses out. KERN_INVALID_ARGUMENT (size 0, no such access, null output), KERN_INVALID_ADDRESS (not all of it is
- * wired by this task), KERN_PROTECTION_FAILURE (not wired for this access), KERN_NOT_SUPPORTED (NORMA_TRANSPORT has no
- * one-sided access), KERN_RESOURCE_SHORTAGE.
+ * Exports `size` bytes at `address` of the calling task, all of them wired by it, for `access`, which must not go
+ * beyond what they were wired for. Neither needs to be aligned. The first export starts a thread of the library that
+ * carries the accesses out. KERN_INVALID_ARGUMENT (size 0, no such access, null output), KERN_INVALID_ADDRESS (not all
+ * of it is wired by this task), KERN_PROTECTION_FAILURE (not wired for this access), KERN_NOT_SUPPORTED
+ * (NORMA_TRANSPORT has no one-sided access), KERN_RESOURCE_SHORTAGE.
  */
 NORMA_EXPORT kern_return_t norma_region_export(vm_address_t address, vm_size_t size, vm_prot_t access,
                                                norma_key_t *key) NORMA_MACH_NOEXCEPT;

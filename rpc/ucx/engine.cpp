@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rpc/ucx/engine.hpp"
 
+#include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <stdexcept>
 
@@ -42,10 +44,10 @@ Registrar Context::registrar() const {
     };
 }
 
-Worker::Worker(const Context &context) {
+Worker::Worker(const Context &context, ucs_thread_mode_t mode) {
     ucp_worker_params_t params{};
     params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE | UCP_WORKER_PARAM_FIELD_EVENTS;
-    params.thread_mode = UCS_THREAD_MODE_SINGLE;
+    params.thread_mode = mode;
     params.events = UCP_WAKEUP_RX | UCP_WAKEUP_TX;
     check(ucp_worker_create(context.get(), &params, &worker_), "cannot make a UCX worker");
     try {
@@ -79,6 +81,28 @@ void Worker::on_message(unsigned id, ucp_am_recv_callback_t callback, void *arg)
     params.cb = callback;
     params.arg = arg;
     check(ucp_worker_set_am_recv_handler(worker_, &params), "UCX takes no message handler");
+}
+
+// UCX 1.13 tells what it has chosen in print only. The line sought is like "lane[0]:  1:posix/memory.0 md[1] ...".
+std::string first_lane(ucp_ep_h endpoint) {
+    char *text = nullptr;
+    std::size_t size = 0;
+    std::FILE *file = ::open_memstream(&text, &size);
+    if (file == nullptr) {
+        return {};
+    }
+    ucp_ep_print_info(endpoint, file);
+    std::fclose(file);
+    const std::string_view info(text, size);
+    std::string lane;
+    auto begin = info.find("lane[0]:");
+    begin = begin == info.npos ? begin : info.find(':', begin + 8);
+    if (begin != info.npos) {
+        const auto end = info.find_first_of(". \n", begin);
+        lane = info.substr(begin + 1, end - begin - 1);
+    }
+    std::free(text);
+    return lane;
 }
 
 } // namespace norma::rpc::ucx

@@ -5,6 +5,7 @@
 #include "rpc/staging.hpp"
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,7 +29,8 @@ class Context {
 
 class Worker {
   public:
-    explicit Worker(const Context &context);
+    // By default for one thread; SERIALIZED: for any, one at a time.
+    explicit Worker(const Context &context, ucs_thread_mode_t mode = UCS_THREAD_MODE_SINGLE);
     ~Worker() { ucp_worker_destroy(worker_); }
     Worker(const Worker &) = delete;
     Worker &operator=(const Worker &) = delete;
@@ -43,6 +45,9 @@ class Worker {
     int event_fd_ = -1;
     std::size_t max_header_ = 0;
 };
+
+// What UCX sends messages of the endpoint over, e.g. "posix/memory" or "tcp/eth0"; empty: it does not say.
+std::string first_lane(ucp_ep_h endpoint);
 
 // Throws std::runtime_error with `what` and UCX's words for the status.
 void check(ucs_status_t status, std::string_view what);

@@ -3,8 +3,6 @@
 
 #include "rpc/address.hpp"
 
-#include <cstdio>
-#include <cstdlib>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -18,28 +16,6 @@ namespace {
 // How long the destructor waits for messages to leave, and then for endpoints to close.
 constexpr std::chrono::milliseconds kDrainLimit{1000};
 constexpr std::chrono::milliseconds kCloseLimit{1000};
-
-// UCX 1.13 tells what it has chosen in print only. The line sought is like "lane[0]:  1:posix/memory.0 md[1] ...".
-std::string first_lane(ucp_ep_h endpoint) {
-    char *text = nullptr;
-    std::size_t size = 0;
-    std::FILE *file = ::open_memstream(&text, &size);
-    if (file == nullptr) {
-        return {};
-    }
-    ucp_ep_print_info(endpoint, file);
-    std::fclose(file);
-    const std::string_view info(text, size);
-    std::string lane;
-    auto begin = info.find("lane[0]:");
-    begin = begin == info.npos ? begin : info.find(':', begin + 8);
-    if (begin != info.npos) {
-        const auto end = info.find_first_of(". \n", begin);
-        lane = info.substr(begin + 1, end - begin - 1);
-    }
-    std::free(text);
-    return lane;
-}
 
 } // namespace
 

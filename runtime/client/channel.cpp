@@ -54,7 +54,8 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
 
 // Not inlined: a thread that teleports itself goes on in another process, where the address of everything thread-local
 // is another one, and must not be remembered across that.
-[[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args) noexcept {
+[[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
+                              std::span<const std::byte> blob) noexcept {
     if (!job.active || (channel.fd < 0 && !open_channel())) {
         return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
     }
@@ -62,7 +63,7 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
                        .port = port,
                        .thread = static_cast<std::uint64_t>(gettid()),
                        .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
-    if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), {}) != 0) {
+    if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), blob) != 0) {
         return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
     }
     ssize_t size = 0;
@@ -74,8 +75,8 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
     if (!reply) { // the node server is gone, and this process is about to be
         return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
     }
-    const auto &[head, blob] = *reply;
-    Answer answer{.status = head.status, .vals = {}, .blob = blob};
+    const auto &[head, bytes] = *reply;
+    Answer answer{.status = head.status, .vals = {}, .blob = bytes};
     std::copy(std::begin(head.vals), std::end(head.vals), answer.vals.begin());
     return answer;
 }

@@ -19,7 +19,9 @@ struct Answer {
 };
 
 // Sends a request and waits for its answer. Blocks only the calling thread. KERN_FAILURE outside a job.
-Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {}) noexcept;
+// The blob must not be coherent memory.
+Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {},
+            std::span<const std::byte> blob = {}) noexcept;
 
 // Tells the node server something on the control socket; safe from any thread.
 void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob = {}, int fd = -1) noexcept;

@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/one_sided.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
 #include "runtime/client/window.hpp"
@@ -45,6 +46,7 @@ void obey(const CommandHead &head, int fd) {
     case Command::map:
         return acknowledge(head.number, map_frames(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
     case Command::unmap:
+        revoke_exports(args[0], args[1]);
         return acknowledge(head.number, unmap_range(args[0], args[1]));
     case Command::protect:
         return acknowledge(head.number, protect_range(args[0], args[1], static_cast<int>(args[2])));
@@ -72,6 +74,16 @@ void obey(const CommandHead &head, int fd) {
         const auto ids = thread_ids();
         return acknowledge(head.number, 0, ids.size(), std::as_bytes(std::span(ids)));
     }
+    case Command::wire: {
+        const int error = lock_range(args[0], args[1]);
+        if (error == 0) {
+            revoke_exports(args[0], args[1]); // made for what was wired before
+        }
+        return acknowledge(head.number, error);
+    }
+    case Command::unwire:
+        revoke_exports(args[0], args[1]);
+        return acknowledge(head.number, unlock_range(args[0], args[1]));
     case Command::run_main:
         break;
     }

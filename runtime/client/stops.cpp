@@ -169,7 +169,7 @@ std::vector<std::uint64_t> thread_ids() {
     }
     while (const auto *entry = readdir(folder)) {
         const auto tid = static_cast<pid_t>(std::atoi(entry->d_name));
-        if (tid > 0 && tid != job.service) {
+        if (tid > 0 && !job.is_library_thread(tid)) {
             ids.push_back(static_cast<std::uint64_t>(tid));
         }
     }
@@ -185,7 +185,8 @@ int stop_all() {
         for (const auto id : thread_ids()) {
             const auto tid = static_cast<pid_t>(id);
             if (!is_waiting(tid)) {
-                found = signal_until(tid, [tid] { return is_waiting(tid); }) || found;
+                // A thread of the library's may have been listed before it said that it is one; it takes no signal.
+                found = signal_until(tid, [tid] { return is_waiting(tid) || job.is_library_thread(tid); }) || found;
             }
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // <norma/mach.h>: virtual memory.
-#include "norma/norma.h"
+#include "norma/region.h"
 #include "runtime/client/channel.hpp"
 
 #include <cstring>
@@ -51,6 +51,13 @@ kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t si
         .status;
 }
 
+kern_return_t vm_wire(host_t host, vm_task_t task, vm_address_t address, vm_size_t size, vm_prot_t access) noexcept {
+    if (host != norma::rt::kNameHost) {
+        return KERN_INVALID_HOST;
+    }
+    return call(Op::vm_wire, task, {address, size, static_cast<std::uint32_t>(access)}).status;
+}
+
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,
                         vm_region_info_t info, mach_msg_type_number_t *count, mach_port_t *object_name) noexcept {
     if (address == nullptr || size == nullptr || info == nullptr || count == nullptr ||
@@ -73,6 +80,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
     basic.shared = region.shared != 0;
     basic.offset = region.offset;
     basic.behavior = static_cast<vm_behavior_t>(region.behavior);
+    basic.user_wired_count = region.wired != 0 ? 1 : 0;
     std::memcpy(info, &basic, sizeof basic);
     *count = VM_REGION_BASIC_INFO_COUNT;
     *address = region.address;

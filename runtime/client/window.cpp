@@ -66,6 +66,20 @@ int protect_range(std::uint64_t address, std::uint64_t bytes, int mach_protectio
     return mprotect(at(address), bytes, native(mach_protection)) != 0 ? errno : 0;
 }
 
+int lock_range(std::uint64_t address, std::uint64_t bytes) {
+    if (!inside(address, bytes)) {
+        return EINVAL;
+    }
+    return mlock(at(address), bytes) != 0 ? errno : 0;
+}
+
+int unlock_range(std::uint64_t address, std::uint64_t bytes) {
+    if (!inside(address, bytes)) {
+        return EINVAL;
+    }
+    return munlock(at(address), bytes) != 0 ? errno : 0;
+}
+
 // A mapping behind the end of its file raises SIGBUS on every access, with the address that was touched.
 int poison_page(std::uint64_t address) {
     if (!inside(address, kPage)) {

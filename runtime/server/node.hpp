@@ -98,6 +98,10 @@ class Node {
     void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
     std::int32_t allocate(Task &task, std::uint64_t &address, std::uint64_t bytes, bool anywhere, MapEntry &entry);
+    // Forgets what the task has wired of the range: nothing of it can be exported any more. The pages themselves stay
+    // here until unwire(), which is for when nobody accesses them from outside.
+    std::vector<WiredPiece> take_wiring(Task &task, Range range);
+    void unwire(const std::vector<WiredPiece> &pieces);
     void make_stack(Task &task, std::uint64_t bytes,
                     std::function<void(std::int32_t status, std::uint64_t start, std::uint64_t bytes)> done);
     void start_thread(Task &task, std::uint64_t number, Done done);

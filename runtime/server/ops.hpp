@@ -46,6 +46,11 @@ void op_vm_inherit(Node &, const Request &, Done);
 void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
 
+// ops_wire.cpp
+void op_vm_wire(Node &, const Request &, Done);
+void op_region_export(Node &, const Request &, Done);
+void op_region_find(Node &, const Request &, Done);
+
 // probe.cpp
 void op_probe_am(Node &, const Request &, Done);
 void op_probe_bw(Node &, const Request &, Done);

@@ -5,6 +5,7 @@
 
 #include "norma/mach.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <system_error>
@@ -115,23 +116,44 @@ void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<
     }
     for (const auto &piece : pieces) {
         pager.unmap(*task.space, piece.start, piece.size / kMapPage);
-        command(task, Command::unmap, {piece.start, piece.size}, [this, id, piece, open, gone, finished](const Ack &) {
-            // A thread that waited for a page of the range has not been told by the kernel: it looks again, and finds
-            // that nothing is there.
-            if (const auto found = tasks.find(id); found != tasks.end() && found->second->space != nullptr) {
-                found->second->space->userfault.wake(piece.start, piece.size);
-            }
-            if (--*open == 0) {
-                for (const auto &object : gone) {
-                    release(object);
-                }
-                (*finished)();
-            }
-        });
+        auto wired = take_wiring(task, {.start = piece.start, .size = piece.size});
+        command(task, Command::unmap, {piece.start, piece.size},
+                [this, id, piece, open, gone, finished, wired = std::move(wired)](const Ack &) {
+                    unwire(wired);
+                    // A thread that waited for a page of the range has not been told by the kernel: it looks again, and
+                    // finds that nothing is there.
+                    if (const auto found = tasks.find(id); found != tasks.end() && found->second->space != nullptr) {
+                        found->second->space->userfault.wake(piece.start, piece.size);
+                    }
+                    if (--*open == 0) {
+                        for (const auto &object : gone) {
+                            release(object);
+                        }
+                        (*finished)();
+                    }
+                });
     }
 }
 
 namespace {
+
+bool wired_whole(const Task &task, const MapEntry &entry) {
+    std::uint64_t bytes = 0;
+    for (auto piece = task.wired.lower_bound(entry.start); piece != task.wired.end() && piece->first < entry.end();
+         ++piece) {
+        bytes += piece->second.size;
+    }
+    return bytes == entry.size;
+}
+
+// Whether some of the range is wired for more than this protection: whoever carries out accesses from outside would be
+// the one to be surprised.
+bool wired_beyond(const Task &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t protection) {
+    return std::any_of(task.wired.begin(), task.wired.end(), [&](const auto &entry) {
+        const auto &piece = entry.second;
+        return bytes > 0 && piece.start < address + bytes && address < piece.end() && (piece.access & ~protection) != 0;
+    });
+}
 
 Done to_reply(Done done, std::uint64_t value) {
     return [done = std::move(done), value](Reply reply) {
@@ -196,6 +218,11 @@ void op_vm_protect(Node &node, const Request &request, Done done) {
     }
     std::vector<ProtectionChange> changed;
     const auto wanted = request.args[3];
+    if (wanted <= VM_PROT_ALL &&
+        wired_beyond(*task, request.args[0], request.args[1], static_cast<vm_prot_t>(wanted))) {
+        done(status_reply(KERN_PROTECTION_FAILURE));
+        return;
+    }
     const auto status = wanted > VM_PROT_ALL ? KERN_INVALID_ARGUMENT
                                              : task->map.protect(request.args[0], request.args[1], request.args[2] != 0,
                                                                  static_cast<vm_prot_t>(wanted), changed);
@@ -267,6 +294,7 @@ void op_vm_region(Node &node, const Request &request, Done done) {
     info.inheritance = entry->inheritance;
     info.behavior = static_cast<std::uint32_t>(entry->behavior);
     // Only the home knows of the other nodes; an object of another home came here by being shared.
+    info.wired = wired_whole(*task, *entry);
     info.shared = use.users > 1 || use.mappers.any() || entry->object.home != node.self;
     Reply reply;
     const auto bytes = std::as_bytes(std::span(&info, 1));

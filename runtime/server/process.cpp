@@ -217,6 +217,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         loop.unwatch(channel);
         close_if_open(channel);
     }
+    unwire(take_wiring(*task, window.range()));
     std::vector<MapEntry> pieces(task->map.entries().begin(), task->map.entries().end());
     std::set<dsm::ObjectId> used;
     for (const auto &entry : pieces) {

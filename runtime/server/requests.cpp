@@ -69,6 +69,9 @@ constexpr std::array kOperations{
     Operation{Op::vm_inherit, Kind::task, op_vm_inherit, false},
     Operation{Op::vm_behavior, Kind::task, op_vm_behavior, false},
     Operation{Op::vm_region, Kind::task, op_vm_region, false},
+    Operation{Op::vm_wire, Kind::task, op_vm_wire, false},
+    Operation{Op::region_export, Kind::task, op_region_export, false},
+    Operation{Op::region_find, Kind::none, op_region_find, false},
     Operation{Op::thread_set_entry, Kind::thread, op_thread_set_entry, false},
     Operation{Op::thread_suspend, Kind::thread, op_thread_suspend, false},
     Operation{Op::thread_resume, Kind::thread, op_thread_resume, false},
@@ -186,6 +189,12 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             return;
         }
         task.sync_homes.set(destination);
+    } else if (request.op == Op::region_find) {
+        destination = node_of(request.args[0]);
+        if (destination >= count) {
+            reply_to(status_reply(KERN_INVALID_CAPABILITY));
+            return;
+        }
     }
     router.call(destination, std::move(request), reply_to, !operation->waits);
 }

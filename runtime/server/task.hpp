@@ -20,6 +20,15 @@
 
 namespace norma::rt {
 
+// Pages that a task has wired: never across a boundary of the address map's entries.
+struct WiredPiece {
+    std::uint64_t start = 0, size = 0;
+    dsm::ObjectId object;
+    std::uint64_t first = 0; // page of the object
+    vm_prot_t access = VM_PROT_NONE;
+    std::uint64_t end() const { return start + size; }
+};
+
 // The answer to a command: errno or 0.
 struct Ack {
     int error = 0;
@@ -54,6 +63,8 @@ struct Task {
     std::set<int> channels;
     std::unique_ptr<dsm::Space> space; // from hello on
     AddressMap map;
+    std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
+    std::vector<std::byte> exporter;           // how to reach what carries out one-sided access; empty: nothing
     int suspend_count = 0;
     std::map<std::uint64_t, Thread> threads; // by number
     std::uint64_t next_thread = 1;

@@ -51,6 +51,13 @@ void Frames::write(std::uint64_t page, std::span<const std::byte> from) {
     }
 }
 
+bool Frames::allocate(std::uint64_t page, std::uint64_t count) {
+    for (const auto end = page + count; page < end; ++page) {
+        world().fds.file(fd_)->make(page);
+    }
+    return true;
+}
+
 void Frames::drop(std::uint64_t page, std::uint64_t count) {
     world().fds.file(fd_)->drop(page, count);
 }

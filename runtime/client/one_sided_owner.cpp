@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/client/one_sided_owner.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <poll.h>
+#include <stdexcept>
+#include <sys/random.h>
+#include <unistd.h>
+#include <utility>
+
+namespace norma::rt {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+vm_prot_t needed_for(AccessKind kind) {
+    switch (kind) {
+    case AccessKind::get:
+        return VM_PROT_READ;
+    case AccessKind::put:
+        return VM_PROT_WRITE;
+    default:
+        return VM_PROT_READ | VM_PROT_WRITE;
+    }
+}
+
+// One load or store where the whole is an aligned word, which others may change at the same time.
+void copy(std::byte *to, const std::byte *from, std::size_t bytes) {
+    const auto aligned = ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) & 7) == 0;
+    if (bytes == sizeof(std::uint64_t) && aligned) {
+        const auto word = __atomic_load_n(reinterpret_cast<const std::uint64_t *>(from), __ATOMIC_ACQUIRE);
+        __atomic_store_n(reinterpret_cast<std::uint64_t *>(to), word, __ATOMIC_RELEASE);
+        return;
+    }
+    std::memcpy(to, from, bytes);
+}
+
+} // namespace
+
+OneSidedOwner::OneSidedOwner(const OneSidedOptions &options)
+    : wait_(options.wait), spin_(options.spin), context_(options.transport), worker_(context_) {
+    address_ = worker_.address();
+    worker_.on_message(kAskId, &OneSidedOwner::on_ask, this);
+    thread_ = std::thread([this, who = options.owner_thread] { run(who); });
+}
+
+OneSidedOwner::~OneSidedOwner() {
+    stop_ = true;
+    ucp_worker_signal(worker_.get());
+    thread_.join();
+}
+
+norma_key_t OneSidedOwner::expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) {
+    Export made{.live = true, .base = reinterpret_cast<std::byte *>(address), .bytes = bytes, .access = access};
+    static std::uint64_t random[2]; // not on the stack, which may be coherent memory
+    const std::lock_guard hold(memory_);
+    if (getrandom(random, sizeof random, 0) != sizeof random) {
+        throw std::runtime_error("the kernel gives no random bytes for a key");
+    }
+    std::copy(std::begin(random), std::end(random), made.secret);
+    auto place = std::find_if(exports_.begin(), exports_.end(), [](const Export &other) { return !other.live; });
+    if (place == exports_.end()) {
+        place = exports_.insert(exports_.end(), Export{});
+    }
+    *place = made;
+    return {{0, static_cast<std::uint64_t>(place - exports_.begin()), made.secret[0], made.secret[1]}};
+}
+
+bool OneSidedOwner::withdraw(const norma_key_t &key) {
+    const std::lock_guard hold(memory_);
+    const auto place = key.words[1];
+    if (place >= exports_.size() || !exports_[place].live || exports_[place].secret[0] != key.words[2] ||
+        exports_[place].secret[1] != key.words[3]) {
+        return false;
+    }
+    exports_[place] = {};
+    return true;
+}
+
+void OneSidedOwner::revoke(std::uint64_t address, std::uint64_t bytes) {
+    const std::lock_guard hold(memory_);
+    for (auto &other : exports_) {
+        const auto base = reinterpret_cast<std::uint64_t>(other.base);
+        if (other.live && base < address + bytes && address < base + other.bytes) {
+            other = {};
+        }
+    }
+}
+
+std::byte *OneSidedOwner::admitted(const Ask &ask, vm_prot_t needed, std::int32_t &status) {
+    if (ask.place >= exports_.size()) {
+        status = KERN_INVALID_CAPABILITY;
+        return nullptr;
+    }
+    const auto &wanted = exports_[ask.place];
+    if (!wanted.live || wanted.secret[0] != ask.secret[0] || wanted.secret[1] != ask.secret[1]) {
+        status = KERN_INVALID_CAPABILITY;
+    } else if (ask.offset > wanted.bytes || ask.bytes > wanted.bytes - ask.offset) {
+        status = KERN_INVALID_ADDRESS;
+    } else if ((needed & ~wanted.access) != 0) {
+        status = KERN_PROTECTION_FAILURE;
+    } else {
+        status = KERN_SUCCESS;
+        return wanted.base + ask.offset;
+    }
+    return nullptr;
+}
+
+ucs_status_t OneSidedOwner::on_ask(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
+                                   const ucp_am_recv_param_t *param) {
+    // What is not sent by libnorma is dropped: data that is announced only, a head of another size.
+    if (head_bytes == sizeof(Ask) && (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) == 0) {
+        Ask ask;
+        std::memcpy(&ask, head, sizeof ask);
+        static_cast<OneSidedOwner *>(self)->serve(ask, {static_cast<const std::byte *>(data), bytes});
+    }
+    return UCS_OK;
+}
+
+OneSidedOwner::Importer *OneSidedOwner::importer_of(const Ask &ask, std::span<const std::byte> address) {
+    if (const auto found = importers_.find(ask.importer); found != importers_.end()) {
+        return found->second.closed ? nullptr : &found->second;
+    }
+    if (ask.kind != AccessKind::look || address.empty()) {
+        return nullptr;
+    }
+    auto &made = importers_[ask.importer];
+    try {
+        made.link.open(worker_, address);
+    } catch (const std::runtime_error &) { // it has gone already
+        made.closed = true;
+        return nullptr;
+    }
+    return &made;
+}
+
+void OneSidedOwner::serve(const Ask &ask, std::span<const std::byte> data) {
+    auto *importer = importer_of(ask, data);
+    if (importer == nullptr) {
+        return;
+    }
+    switch (ask.kind) {
+    case AccessKind::look: {
+        Answer found{.op = ask.op};
+        const std::lock_guard hold(memory_);
+        if (admitted(ask, VM_PROT_NONE, found.status) != nullptr) {
+            const auto &wanted = exports_[ask.place];
+            found.value[0] = wanted.bytes;
+            found.value[1] = static_cast<std::uint64_t>(wanted.access);
+        }
+        answer(*importer, found);
+        return;
+    }
+    case AccessKind::get:
+        importer->readings.push_back({.ask = ask, .at = 0});
+        go_on(*importer);
+        return;
+    case AccessKind::put:
+        put(*importer, ask, data);
+        return;
+    case AccessKind::fetch_add:
+    case AccessKind::compare_swap:
+        change(*importer, ask);
+        return;
+    }
+}
+
+void OneSidedOwner::answer(Importer &importer, const Answer &answer) {
+    importer.answers.push_back(answer);
+    go_on(importer);
+}
+
+bool OneSidedOwner::go_on(Importer &importer) {
+    bool sent = false;
+    while (!importer.answers.empty() && importer.outbox.room() != nullptr) {
+        importer.outbox.send(importer.link, kAnswerId, importer.answers.front(), 0);
+        importer.answers.pop_front();
+        sent = true;
+    }
+    sent = (importer.answers.empty() && go_on_reading(importer)) || sent;
+    if (importer.busy() && std::find(busy_.begin(), busy_.end(), &importer) == busy_.end()) {
+        busy_.push_back(&importer);
+    }
+    return sent;
+}
+
+bool OneSidedOwner::go_on() {
+    bool sent = false;
+    for (auto *importer : std::exchange(busy_, {})) {
+        sent = go_on(*importer) || sent;
+    }
+    return sent;
+}
+
+// Parts of one put come in their order, so the answer to the last one says that all have been carried out.
+void OneSidedOwner::put(Importer &importer, const Ask &ask, std::span<const std::byte> data) {
+    Answer done{.op = ask.op, .at = ask.at};
+    const bool last = ask.at <= ask.bytes && data.size() >= ask.bytes - ask.at;
+    {
+        const std::lock_guard hold(memory_);
+        auto *to = admitted(ask, needed_for(ask.kind), done.status);
+        if (to != nullptr && (ask.at > ask.bytes || data.size() > ask.bytes - ask.at)) {
+            done.status = KERN_INVALID_ADDRESS;
+        } else if (to != nullptr) {
+            copy(to + ask.at, data.data(), data.size());
+        }
+    }
+    if (last || ask.at > ask.bytes) {
+        answer(importer, done);
+    }
+}
+
+void OneSidedOwner::change(Importer &importer, const Ask &asked) {
+    Answer done{.op = asked.op};
+    auto ask = asked;
+    ask.bytes = sizeof(std::uint64_t);
+    {
+        const std::lock_guard hold(memory_);
+        auto *word = reinterpret_cast<std::uint64_t *>(admitted(ask, needed_for(ask.kind), done.status));
+        if (word != nullptr && reinterpret_cast<std::uintptr_t>(word) % sizeof *word != 0) {
+            done.status = KERN_INVALID_ADDRESS;
+        } else if (word != nullptr && ask.kind == AccessKind::fetch_add) {
+            done.value[0] = __atomic_fetch_add(word, ask.operand[0], __ATOMIC_SEQ_CST);
+        } else if (word != nullptr) {
+            done.value[0] = ask.operand[0];
+            __atomic_compare_exchange_n(word, &done.value[0], ask.operand[1], false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST);
+        }
+    }
+    answer(importer, done);
+}
+
+// Each part is admitted anew: the export may have ended since the last one.
+bool OneSidedOwner::go_on_reading(Importer &importer) {
+    bool sent = false;
+    while (!importer.readings.empty()) {
+        auto &reading = importer.readings.front();
+        auto *room = importer.outbox.room();
+        if (room == nullptr) {
+            return sent;
+        }
+        const auto &ask = reading.ask;
+        Answer part{.op = ask.op, .at = reading.at};
+        std::size_t bytes = 0;
+        {
+            const std::lock_guard hold(memory_);
+            if (const auto *from = admitted(ask, needed_for(ask.kind), part.status); from != nullptr) {
+                const auto most = std::clamp<std::size_t>(ask.piece, 1, kMostPiece);
+                bytes = std::min<std::size_t>(most, ask.bytes - reading.at);
+                copy(room, from + reading.at, bytes);
+            }
+        }
+        importer.outbox.send(importer.link, kAnswerId, part, bytes);
+        sent = true;
+        reading.at += bytes;
+        if (part.status != KERN_SUCCESS || reading.at >= ask.bytes || importer.link.broken()) {
+            importer.readings.pop_front();
+        }
+    }
+    return sent;
+}
+
+void OneSidedOwner::tidy() {
+    for (auto &[id, importer] : importers_) {
+        if (importer.link.broken() && !importer.closed) {
+            importer.readings.clear();
+            importer.answers.clear();
+            importer.closed = true;
+            importer.link.close();
+        }
+    }
+}
+
+void OneSidedOwner::run(std::atomic<pid_t> *who) {
+    *who = gettid(); // from now on nobody stops this thread, so the signal for that need not come through
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    auto last = Clock::now();
+    constexpr unsigned kTurnsBetweenTidying = 1024;
+    for (unsigned idle = 1; !stop_; ++idle) {
+        bool happened = ucp_worker_progress(worker_.get()) != 0;
+        happened = go_on() || happened;
+        if (happened) {
+            last = Clock::now();
+            continue;
+        }
+        if (idle % kTurnsBetweenTidying == 0) {
+            tidy();
+        }
+        if (wait_ == WaitMode::spin || (wait_ == WaitMode::adaptive && Clock::now() - last < spin_)) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        tidy();
+        wait();
+        last = Clock::now();
+    }
+}
+
+void OneSidedOwner::wait() {
+    if (ucp_worker_arm(worker_.get()) != UCS_OK) {
+        return; // something has come meanwhile
+    }
+    constexpr int kLookMs = 500;
+    pollfd ready{.fd = worker_.event_fd(), .events = POLLIN, .revents = 0};
+    if (poll(&ready, 1, busy_.empty() ? -1 : kLookMs) == 0) {
+        look_for_dead(worker_);
+    }
+}
+
+} // namespace norma::rt
