@@ -135,8 +135,9 @@ class PublicCopy {
             fs::copy_file(file, folder_ / file.filename());
         }
         for (const auto &file : fs::directory_iterator(bin.parent_path() / "lib")) {
-            if (file.path().filename().string().starts_with("libnorma.so")) {
-                fs::copy(file.path(), folder_ / file.path().filename(), fs::copy_options::copy_symlinks);
+            const auto name = file.path().filename().string();
+            if (name.starts_with("libnorma.so") || name == "libnorma_one_sided.so") {
+                fs::copy(file.path(), folder_ / name, fs::copy_options::copy_symlinks);
             }
         }
         fs::permissions(folder_, fs::perms(0755));
