@@ -23,7 +23,7 @@ expect() {
 }
 
 every_test="am_lat am_bw fault_local fault_read fault_write fault_upgrade page_pingpong stream_read stream_write
-    barrier lock clone clone_run teleport teleport_run"
+    barrier lock clone clone_run teleport teleport_run get_lat put_lat get_bw put_bw atomic_lat"
 for transport in tcp shm; do
     json=$work/$transport.json
     expect 0 "# norma perf: transport $transport" \
@@ -33,7 +33,8 @@ for transport in tcp shm; do
             fail "no result of $name over $transport"
     done
     grep -q '"median_us": 0.000' "$json" && fail "a time of nothing over $transport"
-    for name in fault_local fault_read fault_write fault_upgrade page_pingpong stream_read stream_write barrier lock; do
+    for name in fault_local fault_read fault_write fault_upgrade page_pingpong stream_read stream_write barrier lock \
+        get_lat put_lat get_bw put_bw atomic_lat; do
         grep "\"test\": \"$name\"" "$json" | grep -q '"ratio_to_floor": [0-9]' || fail "$name has no ratio"
     done
 done
@@ -53,7 +54,7 @@ expect 2 "--frobnicate" "$norma" perf am_lat --frobnicate
 expect 2 "/nonexistent/x.json" "$norma" perf fault_local -N 2 --json /nonexistent/x.json
 expect 2 "norma perf" "$BUILD_DIR/bin/norma-perf" am_lat
 
-for program in normad norma-perf norma-kernel-floor; do
+for program in normad norma-perf norma-kernel-floor norma-rma-floor; do
     left=$(pgrep -f "^$BUILD_DIR/bin/$program" | tr '\n' ' ')
     [ -z "$left" ] || fail "$program is left behind: $left"
 done

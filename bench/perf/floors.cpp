@@ -31,11 +31,16 @@ void touch(PageToTouch &page) {
     *page.word = 1;
 }
 
+// The path of a program that lies beside this one.
+std::string program(const char *name) {
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
 std::vector<std::string> kernel_floor_command(unsigned iterations, unsigned warmup) {
     const auto config = rt::load_config(environ);
     constexpr const char *kWaits[] = {"adaptive", "spin", "block"};
     const auto spin = std::chrono::duration_cast<std::chrono::microseconds>(config.spin).count();
-    return {std::filesystem::read_symlink("/proc/self/exe").parent_path() / "norma-kernel-floor",
+    return {program("norma-kernel-floor"),
             "--samples",
             "-n",
             std::to_string(iterations),
@@ -78,6 +83,21 @@ std::string output_of(std::vector<std::string> command) {
         throw std::runtime_error(fmt::format("cannot run {}", command.front()));
     }
     return output;
+}
+
+// Of the samples that a command prints, one in a line.
+double median_of(const std::vector<std::string> &command, unsigned expected) {
+    const auto output = output_of(command);
+    std::vector<double> samples;
+    for (const char *position = output.c_str(); *position != '\0';) {
+        char *end = nullptr;
+        samples.push_back(std::strtod(position, &end));
+        position = *end == '\n' ? end + 1 : end;
+    }
+    if (samples.size() != expected) {
+        throw std::runtime_error(fmt::format("{} gave {} samples, not {}", command.front(), samples.size(), expected));
+    }
+    return median(std::move(samples));
 }
 
 } // namespace
@@ -128,17 +148,15 @@ void LocalFaults::measure(std::span<double> samples_us) {
 }
 
 double kernel_floor_us(unsigned iterations, unsigned warmup) {
-    const auto output = output_of(kernel_floor_command(iterations, warmup));
-    std::vector<double> samples;
-    for (const char *position = output.c_str(); *position != '\0';) {
-        char *end = nullptr;
-        samples.push_back(std::strtod(position, &end));
-        position = *end == '\n' ? end + 1 : end;
-    }
-    if (samples.size() != iterations) {
-        throw std::runtime_error(fmt::format("norma-kernel-floor gave {} samples, not {}", samples.size(), iterations));
-    }
-    return median(std::move(samples));
+    return median_of(kernel_floor_command(iterations, warmup), iterations);
+}
+
+double rma_floor_us(const RmaFloor &wanted) {
+    return median_of({program("norma-rma-floor"), wanted.operation, "-x", rt::load_config(environ).transport, "-n",
+                      std::to_string(wanted.iterations), "-w", std::to_string(wanted.warmup), "-s",
+                      std::to_string(wanted.size), "--accesses", std::to_string(wanted.accesses), "--window",
+                      std::to_string(wanted.window), "--owner-cpus", wanted.owner_cpus},
+                     wanted.iterations);
 }
 
 std::vector<std::size_t> scattered(std::size_t count) {

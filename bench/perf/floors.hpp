@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "bench/perf/job.hpp"
@@ -37,6 +38,16 @@ class LocalFaults {
 
 // What the kernel needs for them, arranged as this task and its node server are.
 double kernel_floor_us(unsigned iterations, unsigned warmup);
+
+// What bare UCX needs for such accesses, in a process that owns the memory and polls, and one bound as the caller is.
+struct RmaFloor {
+    std::string operation; // get, put, add
+    std::uint64_t size;
+    unsigned accesses, window; // of one sample; under way at a time
+    unsigned iterations, warmup;
+    std::string owner_cpus;
+};
+double rma_floor_us(const RmaFloor &wanted);
 
 // `count` page numbers below 2 * count, in no order that a prefetcher could foresee, and no two of them neighbours.
 std::vector<std::size_t> scattered(std::size_t count);

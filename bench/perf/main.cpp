@@ -41,6 +41,11 @@ constexpr std::array kEntries = {
     Entry{"lock", norma::bench::lock},
     Entry{"clone", norma::bench::clone},
     Entry{"teleport", teleport},
+    Entry{"get_lat", get_lat},
+    Entry{"put_lat", put_lat},
+    Entry{"get_bw", get_bw},
+    Entry{"put_bw", put_bw},
+    Entry{"atomic_lat", atomic_lat},
 };
 
 Rows run(const TestInfo &test) {

@@ -13,7 +13,7 @@
 namespace norma::bench {
 namespace {
 
-constexpr std::uint64_t kPage = rpc::kPageBytes, kMiB = 1 << 20, kGiB = 1 << 30;
+constexpr std::uint64_t kPage = rpc::kPageBytes, kKiB = 1 << 10, kMiB = 1 << 20, kGiB = 1 << 30;
 constexpr unsigned kMostIterations = 1'000'000;
 constexpr unsigned kLeastNodes = 2;
 
@@ -37,6 +37,11 @@ constexpr std::array kTests = {
              kPage},
     TestInfo{"teleport", "norma_task_teleport to another node, SIZE of memory touched", 20, 2, 16 * kMiB, kPage,
              8 * kGiB, kPage},
+    TestInfo{"get_lat", "norma_get of SIZE from an exported region on another node", 2000, 200, 8, 8, 64 * kMiB},
+    TestInfo{"put_lat", "norma_put of SIZE into an exported region on another node", 2000, 200, 8, 8, 64 * kMiB},
+    TestInfo{"get_bw", "a stream of norma_get of SIZE, 8 under way", 50, 5, 64 * kKiB, 8, 64 * kMiB},
+    TestInfo{"put_bw", "a stream of norma_put of SIZE, 8 under way", 50, 5, 64 * kKiB, 8, 64 * kMiB},
+    TestInfo{"atomic_lat", "norma_fetch_add in an exported region on another node", 2000, 200, 8},
 };
 
 const TestInfo *find(std::string_view name) {

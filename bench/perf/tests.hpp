@@ -26,5 +26,10 @@ Rows barrier(const TestInfo &test);
 Rows lock(const TestInfo &test);
 Rows clone(const TestInfo &test);
 Rows teleport(const TestInfo &test);
+Rows get_lat(const TestInfo &test);
+Rows put_lat(const TestInfo &test);
+Rows get_bw(const TestInfo &test);
+Rows put_bw(const TestInfo &test);
+Rows atomic_lat(const TestInfo &test);
 
 } // namespace norma::bench
