@@ -151,11 +151,12 @@ class AddressMap {
     bool empty() const { return entries_.empty(); }
     // Whether any page of an object is (still) mapped.
     bool maps(const dsm::ObjectId &object) const;
+    // The pages that a range touches; none if it leaves the window.
+    std::optional<Range> round_outward(std::uint64_t address, std::uint64_t size) const;
 
   private:
     using Iterator = std::vector<MapEntry>::iterator;
 
-    std::optional<Range> round_outward(std::uint64_t address, std::uint64_t size) const;
     Iterator first_ending_after(std::uint64_t address);
     bool covered(Range range) const;
     template <class Change> kern_return_t change(std::uint64_t address, std::uint64_t size, Change change);

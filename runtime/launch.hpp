@@ -89,6 +89,7 @@ struct JobKey { // the first record of all
     std::uint64_t key = 0;
     bool operator==(const JobKey &) const = default;
 };
+inline constexpr std::uint32_t kOnlyLife = 1; // a node server that has died does not come back
 struct Start {
     struct Node {
         std::uint32_t incarnation = 0;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/c_strings.hpp"
 #include "runtime/launch.hpp"
 
 namespace norma::rt {
@@ -37,16 +38,6 @@ void raise_buffers(int fd) {
             break;
         }
     }
-}
-
-std::vector<char *> c_strings(const std::vector<std::string> &strings) {
-    std::vector<char *> pointers;
-    pointers.reserve(strings.size() + 1);
-    for (const auto &string : strings) {
-        pointers.push_back(const_cast<char *>(string.c_str()));
-    }
-    pointers.push_back(nullptr);
-    return pointers;
 }
 
 void set_up_stdin(unsigned index) {

@@ -17,7 +17,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStartLimit = 60s; // from the first fork (or the last joiner) until all are connected
-constexpr std::uint32_t kIncarnation = 1;
 
 } // namespace
 
@@ -114,7 +113,7 @@ void LauncherJob::send_start() {
     }
     launch::Start start;
     for (const auto &node : nodes_) {
-        start.nodes.push_back({.incarnation = kIncarnation, .address = node.address});
+        start.nodes.push_back({.incarnation = launch::kOnlyLife, .address = node.address});
     }
     for (std::size_t index = 0; index < nodes_.size(); ++index) {
         send(index, start);

@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -16,13 +18,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rpc/wire.hpp"
+#include "runtime/c_strings.hpp"
 #include "runtime/launch.hpp"
 
-using norma::rpc::Reader;
-using norma::rpc::Writer;
 using norma::rt::kLaunchFd;
-using norma::rt::LaunchMsg;
+namespace launch = norma::rt::launch;
 
 namespace {
 
@@ -35,15 +35,21 @@ bool told_to(const std::string &what) {
            ("," + std::string(all) + ",").find(fmt::format(",{}:{},", self, what)) != std::string::npos;
 }
 
-void send(const Writer &record) {
-    if (::send(kLaunchFd, record.bytes().data(), record.bytes().size(), 0) < 0) {
+void send_bytes(std::span<const std::byte> bytes) {
+    if (::send(kLaunchFd, bytes.data(), bytes.size(), 0) < 0) {
         std::perror("fake node: send");
         std::exit(1);
     }
 }
 
-std::string address_of(unsigned node) {
-    return fmt::format("address of {}", node);
+void send(const launch::Record &record) {
+    send_bytes(launch::encode(record));
+}
+
+std::vector<std::byte> address_of(unsigned node) {
+    const auto text = fmt::format("address of {}", node);
+    const auto bytes = std::as_bytes(std::span(text));
+    return {bytes.begin(), bytes.end()};
 }
 
 void fail(const std::string &text) {
@@ -53,23 +59,21 @@ void fail(const std::string &text) {
 
 std::uint64_t job_key = 0;
 
-void start(Reader &reader) {
-    const auto nodes = reader.get<std::uint16_t>();
-    for (unsigned node = 0; node < nodes; ++node) {
-        reader.get<std::uint32_t>();
-        if (reader.get_string() != address_of(node)) {
+void start(const launch::Start &start) {
+    for (unsigned node = 0; node < start.nodes.size(); ++node) {
+        if (start.nodes[node].address != address_of(node)) {
             fail(fmt::format("wrong address of node {}", node));
         }
     }
-    if (job_key == 0 || nodes != count || !reader.done()) {
+    if (job_key == 0 || start.nodes.size() != count) {
         fail("malformed start");
     }
     if (told_to("fatal")) {
-        send(Writer().put(LaunchMsg::fatal).put_string("no userfaultfd for a fake"));
+        send(launch::Fatal{.why = "no userfaultfd for a fake"});
         std::exit(1);
     }
     if (!told_to("never-connect")) {
-        send(Writer().put(LaunchMsg::connected));
+        send(launch::Connected{});
     }
     if (told_to("die-running")) {
         ::usleep(300'000);
@@ -82,29 +86,9 @@ void start(Reader &reader) {
     }
 }
 
-std::vector<std::string> strings(Reader &reader) {
-    std::vector<std::string> all(reader.get_count(4));
-    for (auto &string : all) {
-        string = reader.get_string();
-    }
-    return all;
-}
-
-std::vector<char *> pointers(std::vector<std::string> &all) {
-    std::vector<char *> raw;
-    for (auto &string : all) {
-        raw.push_back(string.data());
-    }
-    raw.push_back(nullptr);
-    return raw;
-}
-
-void run(Reader &reader) {
-    const auto program = reader.get_string();
-    auto argv = strings(reader), env = strings(reader);
-    const auto cwd = reader.get_string();
-    if (self != 0 || !reader.done()) {
-        fail("malformed run");
+void run(const launch::Run &run) {
+    if (self != 0) {
+        fail("told to run the first task");
     }
     task = ::fork();
     if (task == 0) {
@@ -113,8 +97,9 @@ void run(Reader &reader) {
         sigemptyset(&none);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
         ::close(kLaunchFd);
-        if (::chdir(cwd.c_str()) == 0) {
-            ::execve(program.c_str(), pointers(argv).data(), pointers(env).data());
+        if (::chdir(run.cwd.c_str()) == 0) {
+            const auto argv = norma::rt::c_strings(run.argv), env = norma::rt::c_strings(run.env);
+            ::execve(run.program.c_str(), argv.data(), env.data());
         }
         ::_exit(126);
     }
@@ -122,46 +107,44 @@ void run(Reader &reader) {
 
 // The first task has come here just in time, and ends after longer than the launcher would wait for a lost one.
 void take_over() {
-    send(Writer().put(LaunchMsg::hosting));
+    send(launch::Hosting{});
     ::usleep(2'500'000);
-    send(Writer().put(LaunchMsg::exited).put(std::int32_t{4 << 8}).put_string(""));
+    send(launch::Exited{.status = 4 << 8, .note = ""});
 }
 
-void node_down(Reader &reader) {
-    const auto node = reader.get<std::uint16_t>();
-    fmt::print(stderr, "fake node {}: told that {} is down: {}\n", self, node, reader.get_string());
+void node_down(const launch::NodeDown &down) {
+    fmt::print(stderr, "fake node {}: told that {} is down: {}\n", self, down.node, down.why);
     if (told_to("end-when-peer-dies")) {
-        send(Writer().put(LaunchMsg::exited).put(std::int32_t{3 << 8}).put_string("the fake first task is lost"));
+        send(launch::Exited{.status = 3 << 8, .note = "the fake first task is lost"});
     }
     if (told_to("believe-it-lost")) { // while another one has taken over
         ::usleep(500'000);
-        send(Writer().put(LaunchMsg::exited).put(std::int32_t{1 << 8}).put_string("the first task was lost"));
+        send(launch::Exited{.status = 1 << 8, .note = "the first task was lost"});
     }
     if (told_to("take-over")) {
         take_over();
     }
 }
 
-void handle(std::span<const std::byte> record) {
-    Reader reader(record);
-    switch (reader.get<LaunchMsg>()) {
-    case LaunchMsg::job:
-        job_key = reader.get<std::uint64_t>();
-        return;
-    case LaunchMsg::start:
-        return start(reader);
-    case LaunchMsg::run:
-        return run(reader);
-    case LaunchMsg::node_down:
-        return node_down(reader);
-    case LaunchMsg::shutdown:
+struct Handler {
+    void operator()(const launch::JobKey &record) const { job_key = record.key; }
+    void operator()(const launch::Start &record) const { start(record); }
+    void operator()(const launch::Run &record) const { run(record); }
+    void operator()(const launch::NodeDown &record) const { node_down(record); }
+    void operator()(const launch::Shutdown &) const {
         if (!told_to("ignore-shutdown")) {
             std::exit(0);
         }
-        return;
-    default:
-        fail("unknown message");
     }
+    void operator()(const auto &) const { fail("a record that is not for node servers"); }
+};
+
+void handle(std::span<const std::byte> bytes) {
+    const auto record = launch::decode(bytes);
+    if (!record) {
+        fail("not one whole record");
+    }
+    std::visit(Handler{}, *record);
 }
 
 void serve(int signals) {
@@ -178,7 +161,7 @@ void serve(int signals) {
         }
         if (int status = 0; task > 0 && ::waitpid(task, &status, WNOHANG) == task) {
             task = -1;
-            send(Writer().put(LaunchMsg::exited).put(std::int32_t{status}).put_string(""));
+            send(launch::Exited{.status = status, .note = ""});
         }
         signalfd_siginfo info;
         [[maybe_unused]] const auto ignored = ::read(signals, &info, sizeof info);
@@ -197,13 +180,14 @@ int main(int argc, char **argv) {
         ::raise(SIGSEGV);
     }
     if (told_to("garbage")) {
-        send(Writer().put(std::uint64_t{0xdeadbeef}));
+        const std::uint64_t garbage = 0xdeadbeef;
+        send_bytes(std::as_bytes(std::span(&garbage, 1)));
     }
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     ::sigprocmask(SIG_BLOCK, &mask, nullptr);
     const int signals = ::signalfd(-1, &mask, SFD_NONBLOCK);
-    send(Writer().put(LaunchMsg::ready).put_string(address_of(self)));
+    send(launch::Ready{.address = address_of(self)});
     serve(signals);
 }

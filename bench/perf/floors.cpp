@@ -17,6 +17,7 @@
 #include "bench/perf/binding.hpp"
 #include "bench/perf/stats.hpp"
 #include "rpc/transport.hpp"
+#include "runtime/c_strings.hpp"
 #include "runtime/config.hpp"
 #include "runtime/probe.hpp"
 
@@ -55,12 +56,8 @@ std::vector<std::string> kernel_floor_command(unsigned iterations, unsigned warm
 }
 
 // Its standard output. posix_spawn, because after a fork this thread's stack would not be there.
-std::string output_of(std::vector<std::string> command) {
-    std::vector<char *> argv;
-    for (auto &word : command) {
-        argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
+std::string output_of(const std::vector<std::string> &command) {
+    const auto argv = rt::c_strings(command);
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {
         throw std::system_error(errno, std::generic_category(), "pipe2");

@@ -14,12 +14,6 @@
 
 namespace norma::rt {
 
-namespace {
-
-constexpr std::uint32_t kOnlyLife = 1; // a node server that has died does not come back
-
-} // namespace
-
 int node_server_main(int argc, char **argv) {
     unsigned node = 0;
     unsigned nodes = 1;
@@ -46,7 +40,7 @@ int node_server_main(int argc, char **argv) {
         auto config = load_config(environ);
         set_log_level(config.log);
         set_log_name(fmt::format("node {}", node));
-        return Node(static_cast<dsm::NodeId>(node), nodes, kOnlyLife, std::move(config)).run();
+        return Node(static_cast<dsm::NodeId>(node), nodes, launch::kOnlyLife, std::move(config)).run();
     } catch (const std::exception &error) {
         const auto record = launch::encode(launch::Fatal{.why = error.what()});
         send(kLaunchFd, record.data(), record.size(), MSG_NOSIGNAL);

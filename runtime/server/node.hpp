@@ -62,6 +62,8 @@ class Node {
 
     // ---- node_job.cpp: the launcher ----
     void report_exit(int status, const std::string &note);
+    // To the home of synchronisation objects that a task has used. `well`: of its own will, with exit code 0.
+    void tell_of_end(dsm::NodeId home, TaskId task, bool well);
     void report_hosting(); // the first task runs here now
 
     // ---- node.cpp: the other nodes ----

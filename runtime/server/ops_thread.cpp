@@ -44,10 +44,7 @@ void take_over_dead(Node &node, const Request &request) {
     }
     found->second.awaited_by.reset();
     for (dsm::NodeId home = 0; home < node.count; ++home) {
-        Request died;
-        died.op = Op::sync_task_died;
-        died.args[0] = request.target.task;
-        node.router.tell(home, std::move(died));
+        node.tell_of_end(home, request.target.task, false);
     }
     if (found->second.first) {
         node.report_hosting();

@@ -264,14 +264,14 @@ void op_vm_behavior(Node &node, const Request &request, Done done) {
     const auto status =
         order ? task->map.check_mapped(address, bytes) : task->map.set_behavior(address, bytes, behavior);
     if (status == KERN_SUCCESS && bytes > 0) {
-        const auto start = page_floor(address);
-        const auto pages = (*page_ceil(address - start + bytes)) / kMapPage;
+        const auto range = *task->map.round_outward(address, bytes); // it is mapped, so it is in the window
+        const auto pages = range.size / kMapPage;
         if (behavior == VM_BEHAVIOR_WILLNEED) {
-            node.pager.fetch(*task->space, start, pages);
+            node.pager.fetch(*task->space, range.start, pages);
         } else if (behavior == VM_BEHAVIOR_DONTNEED) {
-            node.pager.evict(*task->space, start, pages);
+            node.pager.evict(*task->space, range.start, pages);
         } else {
-            node.pager.advise(*task->space, start, pages, advice_of(behavior));
+            node.pager.advise(*task->space, range.start, pages, advice_of(behavior));
         }
     }
     done(status_reply(status));

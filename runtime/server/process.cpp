@@ -205,6 +205,13 @@ void Node::reap() {
     }
 }
 
+void Node::tell_of_end(dsm::NodeId home, TaskId task, bool well) {
+    Request request;
+    request.op = Op::sync_task_died;
+    request.args = {task, well ? 1U : 0U};
+    router.tell(home, std::move(request));
+}
+
 // The process is gone: everything the task had goes back, and whoever waits for it is told.
 void Node::task_over(std::unique_ptr<Task> task, int status) {
     if (task->space != nullptr) {
@@ -234,10 +241,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
     // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
     for (dsm::NodeId node = 0; task->successor == 0 && node < count; ++node) {
         if (task->sync_homes[node]) {
-            Request request;
-            request.op = Op::sync_task_died;
-            request.args = {task->id, status == 0 && !task->terminated ? 1U : 0U};
-            router.tell(node, std::move(request));
+            tell_of_end(node, task->id, status == 0 && !task->terminated);
         }
     }
     for (auto &pending : task->commands) {

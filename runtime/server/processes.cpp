@@ -14,18 +14,11 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "runtime/c_strings.hpp"
+
 namespace norma::rt {
 
 namespace {
-
-std::vector<char *> pointers(std::vector<std::string> &strings) {
-    std::vector<char *> list;
-    for (auto &text : strings) {
-        list.push_back(text.data());
-    }
-    list.push_back(nullptr);
-    return list;
-}
 
 // In the child of fork: becomes the program, with the same addresses everywhere, or says why not.
 [[noreturn]] void become(const Program &program, char *const *argv, char *const *env, pid_t parent, bool first) {
@@ -63,8 +56,8 @@ pid_t Processes::start(const Program &program, bool first, int control) {
     auto env = program.env;
     env.push_back(fmt::format("NORMA_TASK_FD={}", control));
     auto argv = program.argv;
-    const auto argv_list = pointers(argv);
-    const auto env_list = pointers(env);
+    const auto argv_list = c_strings(argv);
+    const auto env_list = c_strings(env);
     const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid == 0) {

@@ -90,7 +90,7 @@ TEST_P(History, EveryWordIsLinearizable) {
 }
 
 TEST_P(History, LitmusOutcomesAreSequentiallyConsistent) {
-    const auto file = run("history_litmus", {std::to_string(800 * longer())});
+    const auto file = run("history_litmus", {std::to_string(2000 * longer())});
     if (HasFailure()) {
         return;
     }

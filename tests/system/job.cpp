@@ -27,6 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/c_strings.hpp"
+
 namespace systest {
 namespace {
 
@@ -171,15 +173,6 @@ void become_user() {
     }
 }
 
-std::vector<char *> pointers(std::vector<std::string> &strings) {
-    std::vector<char *> list;
-    for (auto &text : strings) {
-        list.push_back(text.data());
-    }
-    list.push_back(nullptr);
-    return list;
-}
-
 std::vector<std::string> environment(const JobSetup &setup, const std::string &marker) {
     std::vector<std::string> variables;
     for (char **variable = environ; *variable != nullptr; ++variable) {
@@ -211,8 +204,8 @@ Job::Job(const JobSetup &setup, std::vector<std::string> words)
         }
         variables.push_back(public_copy().library_path());
     }
-    const auto argv_list = pointers(argv);
-    const auto env_list = pointers(variables);
+    const auto argv_list = norma::rt::c_strings(argv);
+    const auto env_list = norma::rt::c_strings(variables);
     int out[2];
     int err[2];
     if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0) {
