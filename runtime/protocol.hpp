@@ -58,6 +58,8 @@ enum class Op : std::uint32_t {
     // one-sided access
     region_export, // 0 address, 1 bytes, 2 access; the task's own; blob: how to reach it -> vals[0] id of the task
     region_find,   // 0 id of a task -> blob: how to reach it
+    // tasks: `port` names a task
+    barrier_expect, // 0 id: counts as having used it
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation

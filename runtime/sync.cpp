@@ -14,6 +14,7 @@ namespace {
 std::optional<SyncKind> kind_for(SyncOp op) {
     switch (op) {
     case SyncOp::barrier_wait:
+    case SyncOp::barrier_expect:
         return SyncKind::barrier;
     case SyncOp::mutex_lock:
     case SyncOp::mutex_trylock:
@@ -36,7 +37,7 @@ std::optional<SyncKind> kind_for(SyncOp op) {
 }
 
 bool known(SyncOp op) {
-    return op >= SyncOp::barrier_wait && op <= SyncOp::destroy;
+    return op >= SyncOp::barrier_wait && op <= SyncOp::barrier_expect;
 }
 
 bool known(SyncKind kind) {
@@ -111,6 +112,8 @@ std::optional<SyncHome::Reply> SyncHome::perform_on(Object &object, SyncOp op, S
     switch (op) {
     case SyncOp::barrier_wait:
         return barrier_wait(object, id, who, out);
+    case SyncOp::barrier_expect:
+        return barrier_expect(object, who);
     case SyncOp::mutex_lock:
         return mutex_lock(object, id, who);
     case SyncOp::mutex_trylock:
@@ -156,6 +159,15 @@ std::optional<SyncHome::Reply> SyncHome::barrier_wait(Object &barrier, SyncId id
     }
     settle_all(barrier, {KERN_SUCCESS, false}, out);
     return Reply{KERN_SUCCESS, true};
+}
+
+// Whoever waits here learns of the death of this task even if it never arrives.
+SyncHome::Reply SyncHome::barrier_expect(Object &barrier, const Waiter &who) {
+    if (barrier.tainted) {
+        return {KERN_TERMINATED};
+    }
+    barrier.users.insert_or_assign(who.task, who.node);
+    return {KERN_SUCCESS};
 }
 
 // ---- Mutexes ----

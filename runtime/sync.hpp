@@ -65,6 +65,7 @@ enum class SyncOp : std::uint8_t {
     semaphore_trywait, // KERN_OPERATION_TIMED_OUT if there is nothing to take
     semaphore_post,    // KERN_RESOURCE_SHORTAGE at the largest value
     destroy,           // any kind; waiters get KERN_TERMINATED
+    barrier_expect,    // by whom: counts as having used it
 };
 
 // Who asks. The caller's node server fills it in and vouches for it.
@@ -137,7 +138,7 @@ class SyncHome {
         bool tainted = false;                         // barrier: broken; mutex: its last holder died holding it
         std::optional<Waiter> holder;                 // mutex
         Queue queue;                                  // never holds a thread while there is something to give it
-        std::map<std::uint64_t, std::uint16_t> users; // barrier: tasks that have used it, and their nodes
+        std::map<std::uint64_t, std::uint16_t> users; // barrier: tasks that have used it or shall, and their nodes
     };
     enum class Stage : std::uint8_t {
         blocked,  // in the queue, with a call to answer
@@ -162,6 +163,7 @@ class SyncHome {
     // No value: the waiter was queued, its outcome comes later.
     std::optional<Reply> perform(SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
     std::optional<Reply> perform_on(Object &object, SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
+    static Reply barrier_expect(Object &barrier, const Waiter &who);
     std::optional<Reply> barrier_wait(Object &barrier, SyncId id, const Waiter &who, Outcomes &out);
     std::optional<Reply> mutex_lock(Object &mutex, SyncId id, const Waiter &who);
     std::optional<Reply> semaphore_wait(Object &semaphore, SyncId id, const Waiter &who);

@@ -149,6 +149,15 @@ TEST_F(Sync, BarrierBreaksForGoodWhenATaskThatUsedItDies) {
     EXPECT_EQ(ask(SyncOp::barrier_wait, other, 441).size(), 2u);
 }
 
+TEST_F(Sync, BarrierBreaksWhenATaskDiesThatWasExpected) {
+    const SyncId barrier = make(SyncKind::barrier, 2);
+    EXPECT_EQ(status(SyncOp::barrier_expect, barrier, 221), KERN_SUCCESS);
+    blocks(SyncOp::barrier_wait, barrier, 111);
+    EXPECT_EQ(task_died(22), Outcomes{gets(111, KERN_TERMINATED)}) << "never came to the barrier";
+    EXPECT_EQ(status(SyncOp::barrier_expect, barrier, 331), KERN_TERMINATED);
+    EXPECT_EQ(status(SyncOp::barrier_expect, make(SyncKind::mutex), 331), KERN_INVALID_VALUE);
+}
+
 TEST_F(Sync, BarrierSurvivesATaskThatLeavesOfItsOwnWill) {
     const SyncId barrier = make(SyncKind::barrier, 2);
     const SyncId mutex = make(SyncKind::mutex);

@@ -148,6 +148,7 @@ std::vector<int> run_workers(const cg::Problem *problem) {
     for (std::size_t index = 0; index < problem->parts.size(); ++index) {
         nodes.push_back(apps::node_for(index, norma::node_count()));
         tasks.push_back(norma::clone_to(nodes.back()));
+        barrier.expect(tasks.back());
         tasks.back().run([problem, index, barrier] { return work(problem, index, barrier); });
     }
     std::string failures;

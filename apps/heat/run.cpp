@@ -137,6 +137,8 @@ class Run {
             states[index] = {.job = &job_, .index = index};
             const int node = apps::node_for(index, plan_.nodes);
             tasks_.push_back(norma::clone_to(node));
+            job_.step_barrier.expect(tasks_.back());
+            job_.gate.expect(tasks_.back());
             threads_.push_back(tasks_.back().start(worker_entry, &states[index]));
             result_.nodes.push_back(node);
         }

@@ -152,6 +152,7 @@ Rows barrier(const TestInfo &test) {
     std::vector<std::unique_ptr<RemoteTask>> tasks;
     for (unsigned node = 1; node < nodes; ++node) {
         tasks.push_back(std::make_unique<RemoteTask>(static_cast<int>(node)));
+        check(norma_barrier_expect(object.id(), tasks.back()->port()), "norma_barrier_expect");
         tasks.back()->start<&meet>(&participants.span()[node]);
     }
     meet(participants.span()[0]);

@@ -57,6 +57,10 @@ NORMA_EXPORT kern_return_t norma_barrier_create(unsigned count, norma_sync_t *ba
 /** Waits until `count` threads have arrived. *serial (may be null) is TRUE for exactly one of them. If a task that
  * has used the barrier dies, it is broken: waiters get KERN_TERMINATED, and so does every later caller. */
 NORMA_EXPORT kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *serial) NORMA_MACH_NOEXCEPT;
+/** Says that a task will take part, so that its death breaks the barrier also if it comes before the task's first
+ * wait. Without this, who waits for a child that died on its way to the barrier waits for ever. KERN_INVALID_TASK or
+ * KERN_NODE_DOWN: it is dead already. KERN_TERMINATED: the barrier is broken. KERN_INVALID_VALUE: no such barrier. */
+NORMA_EXPORT kern_return_t norma_barrier_expect(norma_sync_t barrier, task_t task) NORMA_MACH_NOEXCEPT;
 
 NORMA_EXPORT kern_return_t norma_mutex_create(norma_sync_t *mutex) NORMA_MACH_NOEXCEPT;
 /** First come, first served. KERN_TERMINATED: the lock is held by the caller, but its last holder died holding it, so

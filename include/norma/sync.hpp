@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include <norma/error.hpp>
+#include <norma/task.hpp>
 
 namespace norma {
 
@@ -49,6 +50,17 @@ class barrier : public sync_handle {
         const barrier result = create(participants, error);
         detail::check(error, "norma::barrier::create");
         return result;
+    }
+
+    /// The death of this task breaks the barrier also if it comes before the task has arrived here
+    /// (norma_barrier_expect).
+    void expect(const task &participant, std::error_code &error) const noexcept {
+        error = make_error_code(norma_barrier_expect(id_, participant.port()));
+    }
+    void expect(const task &participant) const {
+        std::error_code error;
+        expect(participant, error);
+        detail::check(error, "norma::barrier::expect");
     }
 
     /// Waits until all have arrived; true for exactly one of them.

@@ -44,6 +44,10 @@ kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *serial) noexce
     return answer.status;
 }
 
+kern_return_t norma_barrier_expect(norma_sync_t barrier, task_t task) noexcept {
+    return call(Op::barrier_expect, task, {barrier}).status;
+}
+
 kern_return_t norma_mutex_create(norma_sync_t *mutex) noexcept {
     return create(SyncKind::mutex, 0, mutex);
 }

@@ -23,6 +23,21 @@ void serve_sync_request(Node &node, const Request &request, Done done) {
     node.sync.request(request, std::move(done));
 }
 
+void op_barrier_expect(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    const auto home = split_sync_id(request.args[0]).home;
+    if (task == nullptr || home >= node.count) {
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_VALUE));
+        return;
+    }
+    task->sync_homes.set(home); // before the home knows of it: its end must not be missed there
+    Request expect;
+    expect.op = Op::sync_request;
+    expect.caller.task = task->id;
+    expect.args = {request.args[0], static_cast<std::uint64_t>(SyncOp::barrier_expect), static_cast<std::uint64_t>(-1)};
+    node.router.call(home, std::move(expect), std::move(done));
+}
+
 void serve_sync_task_died(Node &node, const Request &request, Done done) {
     node.sync.task_died(request.args[0], request.args[1] != 0);
     done(status_reply(KERN_SUCCESS));
@@ -80,6 +95,7 @@ constexpr std::array kOperations{
     Operation{Op::thread_self, Kind::none, op_thread_self, false},
     Operation{Op::sync_create, Kind::none, serve_sync_create, false},
     Operation{Op::sync_request, Kind::none, serve_sync_request, true},
+    Operation{Op::barrier_expect, Kind::task, op_barrier_expect, false},
     Operation{Op::probe_am, Kind::none, op_probe_am, true},
     Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
     Operation{Op::stats, Kind::none, op_stats, false},

@@ -241,20 +241,18 @@ says one "cannot join at 127.0.0.1:$port: Connection refused"
 
 # ---- ends ----
 begin "a joiner that is killed before the job begins"
-launch -N 2 -x tcp "$bin/hello"
-wait_until launcher "norma node --join"
-launch_pid=${pid[launcher]}
-# Stopped, the node server never gets ready.
-kill -STOP "$(node_server 0)"
+launch -N 3 -x tcp "$bin/hello"
 join one
 wait_until launcher "node 1 is on"
 kill -KILL "${pid[one]}"
 wait_until launcher "its place is free again"
 join two
-kill -CONT "$(node_server 0)"
+join three
 ends launcher 0
 ends two 0
+ends three 0
 says launcher "hello from node 1"
+says launcher "hello from node 2"
 nothing_left
 
 for transport in tcp ucx; do

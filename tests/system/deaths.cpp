@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -150,6 +151,32 @@ SYSTEM_CASE(death_of_task) {
             check_ticking(ticks[other]);
         }
     }
+    return 0;
+}
+
+// A child dies, or its node, before it has come to the barrier where this task waits for it.
+SYSTEM_CASE(death_before_barrier) {
+    CHECK(!args.empty());
+    auto *const process = shared<std::atomic<pid_t>>();
+    const auto meet = norma::barrier::create(2);
+    auto child = norma::clone_to(1);
+    meet.expect(child);
+    child.start([process] {
+        *process = ::getpid();
+        ::pause();
+    });
+    CHECK_SOON(*process != 0);
+    std::thread killer([process, node = std::string_view(args[0]) == "node"] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100)); // so that the wait has begun, as a rule
+        if (node) {
+            kill_node(1);
+        } else {
+            CHECK_EQ(0, ::kill(*process, SIGKILL));
+        }
+    });
+    CHECK_KERN(KERN_TERMINATED, norma_barrier_wait(meet.id(), nullptr));
+    killer.join();
+    child.release();
     return 0;
 }
 

@@ -52,6 +52,8 @@ SYSTEM_CASE(sync_barrier) {
     join_all(tasks);
     CHECK_EQ(kRounds, all->serials.load());
     norma_sync_t none = 0;
+    CHECK_KERN(KERN_INVALID_TASK, norma_barrier_expect(all->meet.id(), tasks.front().port()));
+    CHECK_KERN(KERN_INVALID_VALUE, norma_barrier_expect(~norma_sync_t{0}, mach_task_self()));
     CHECK_KERN(KERN_INVALID_ARGUMENT, norma_barrier_create(0, &none));
     CHECK_KERN(KERN_INVALID_ARGUMENT, norma_barrier_create(2, nullptr));
     CHECK_KERN(KERN_INVALID_VALUE, norma_barrier_wait(0, nullptr));

@@ -36,6 +36,10 @@ TEST(Death, OfTasks) {
     expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, "");
 }
 
+TEST(Death, OfATaskOnItsWayToABarrier) {
+    expect_end(run_case({.nodes = 2}, {"death_before_barrier", "task"}), 0, "");
+}
+
 TEST(Death, OfATaskThatSendsADescriptorThatCannotBePolled) {
     const auto end = run_case({.nodes = 2}, {"death_by_bad_channel"});
     EXPECT_FALSE(end.timed_out);
@@ -59,6 +63,10 @@ TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
 
 TEST_P(DeathOfNode, OfTwo) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
+}
+
+TEST_P(DeathOfNode, BeforeABarrier) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_before_barrier", "node"}), 0, kNodeOneGone);
 }
 
 TEST_P(DeathOfNode, EndsTheJobIfTheFirstTaskWasThere) {
