@@ -15,9 +15,9 @@
  * access leaves the exported range, or is an atomic that is not aligned), KERN_PROTECTION_FAILURE (the export does not
  * give that right), KERN_INVALID_CAPABILITY (the export is over: it was freed, unwired or withdrawn), KERN_TERMINATED
  * (the task that exported it has ended, or cannot be reached any more), KERN_OPERATION_TIMED_OUT (no answer within
- * NORMA_CALL_TIMEOUT), KERN_RESOURCE_SHORTAGE, KERN_FAILURE (not in a job). What was refused has changed nothing; an
- * access that got KERN_TERMINATED, KERN_OPERATION_TIMED_OUT, or KERN_INVALID_CAPABILITY in its middle may have been
- * done in part.
+ * NORMA_CALL_TIMEOUT, or the connection broke and was made again), KERN_RESOURCE_SHORTAGE, KERN_FAILURE (not in a
+ * job). What was refused has changed nothing; an access that got KERN_TERMINATED, KERN_OPERATION_TIMED_OUT, or
+ * KERN_INVALID_CAPABILITY in its middle may have been done in part.
  */
 #ifndef NORMA_REGION_H
 #define NORMA_REGION_H
@@ -74,7 +74,7 @@ NORMA_EXPORT kern_return_t norma_region_withdraw(const norma_key_t *key) NORMA_M
 
 /** Makes a handle from a key; asks the exporting task. *size and *access (each may be null) are those of the export.
  * KERN_INVALID_CAPABILITY: no live export has this key. KERN_INVALID_TASK, KERN_TERMINATED or KERN_NODE_DOWN: the task
- * that exported it is gone. KERN_NOT_SUPPORTED as norma_region_export. */
+ * that exported it is gone. KERN_RESOURCE_SHORTAGE, KERN_OPERATION_TIMED_OUT. */
 NORMA_EXPORT kern_return_t norma_region_import(const norma_key_t *key, norma_region_t *region, vm_size_t *size,
                                                vm_prot_t *access) NORMA_MACH_NOEXCEPT;
 
@@ -90,7 +90,8 @@ NORMA_EXPORT kern_return_t norma_get(norma_region_t region, vm_offset_t offset, 
 NORMA_EXPORT kern_return_t norma_put(norma_region_t region, vm_offset_t offset, const void *buffer,
                                      vm_size_t bytes) NORMA_MACH_NOEXCEPT;
 /** Adds to the 64-bit word at `offset`, a multiple of 8 of the owner's addresses; *before (may be null) is what it was.
- * Needs both rights. Atomic with respect to other such accesses and to atomic operations of the owner's processors. */
+ * Needs both rights. Atomic with respect to other such accesses and, except over verbs, to atomic operations of the
+ * owner's processors. KERN_NOT_SUPPORTED: an RDMA device without atomics. */
 NORMA_EXPORT kern_return_t norma_fetch_add(norma_region_t region, vm_offset_t offset, uint64_t add,
                                            uint64_t *before) NORMA_MACH_NOEXCEPT;
 /** Puts `desired` into the 64-bit word at `offset` if it is `expected`; *before (may be null) is what it was: the

@@ -17,17 +17,7 @@ namespace norma::rpc::verbs {
 
 namespace {
 
-constexpr int kResolveMilliseconds = 5000;
 constexpr std::chrono::seconds kConnectLimit{30};
-// How long a device waits for an acknowledgement before it sends again: 4.096 us * 2^17, about half a second, and how
-// often it does so; not 7 times, as soft-RoCE takes that to mean for ever. A peer's machine that has gone without a
-// word is noticed after about five seconds.
-constexpr std::uint8_t kAckTimeout = 17;
-constexpr std::uint8_t kRetries = 6;
-// A receiver without a slot means no harm (flow control makes it rare), so it is asked again for ever.
-constexpr std::uint8_t kReceiverRetries = 7;
-// The reason librdmacm gives when nobody listens at the address.
-constexpr int kNobodyListens = 8;
 // Ticks after which a queue pair is ended although the device has not said that it is done with it.
 constexpr unsigned kClosingTicks = 2;
 constexpr std::size_t kMostClosing = 64;
@@ -41,24 +31,6 @@ std::string reason(const char *what, int status) {
 std::vector<std::byte> VerbsTransport::address() const {
     const auto listening = engine_.listening_at();
     return seal_address("verbs", std::as_bytes(std::span(&listening, 1)));
-}
-
-// Begins to look for the way to a peer; librdmacm's events go on from there.
-IdPtr VerbsTransport::resolve(void *context, std::span<const std::byte> address) {
-    sockaddr_storage destination{};
-    std::memcpy(&destination, address.data(), sizeof destination);
-    auto source = engine_.place().address(0);
-    if (destination.ss_family == AF_INET6) {
-        // A link-local address means the network that this side is on.
-        reinterpret_cast<sockaddr_in6 &>(destination).sin6_scope_id =
-            reinterpret_cast<sockaddr_in6 &>(source).sin6_scope_id;
-    }
-    auto id = engine_.new_id(context);
-    if (engine_.provider().resolve_addr(id.get(), reinterpret_cast<sockaddr *>(&source),
-                                        reinterpret_cast<sockaddr *>(&destination), kResolveMilliseconds) != 0) {
-        throw std::runtime_error(fmt::format("cannot look for its address: {}", std::strerror(errno)));
-    }
-    return id;
 }
 
 void VerbsTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
@@ -86,7 +58,7 @@ void VerbsTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::spa
     try {
         auto link = std::make_unique<Link>(engine_, *pool_, hooks, next_link_++);
         if (options_.self < peer_id) {
-            link->start(resolve(link.get(), inner));
+            link->start(engine_.resolve(link.get(), inner));
         }
         peer.link = std::move(link);
     } catch (const std::runtime_error &error) {
@@ -111,17 +83,6 @@ Hello VerbsTransport::hello_for(NodeId peer) const {
                        .source_incarnation = options_.incarnation,
                        .destination_incarnation = peers_[peer].incarnation},
             .credits = peers_[peer].link->granted()};
-}
-
-rdma_conn_param VerbsTransport::connection_param(std::span<const std::byte> hello) const {
-    rdma_conn_param param{};
-    param.private_data = hello.data();
-    param.private_data_len = static_cast<std::uint8_t>(hello.size());
-    param.responder_resources = static_cast<std::uint8_t>(engine_.limits().reads);
-    param.initiator_depth = static_cast<std::uint8_t>(engine_.limits().reads);
-    param.retry_count = kRetries;
-    param.rnr_retry_count = kReceiverRetries;
-    return param;
 }
 
 void VerbsTransport::handle(CmEvent &event) {
@@ -155,7 +116,7 @@ void VerbsTransport::handle_of_stranger(CmEvent &event) {
 
 void VerbsTransport::look_for(Peer &peer) {
     try {
-        peer.probe = resolve(nullptr, peer.address);
+        peer.probe = engine_.resolve(nullptr, peer.address);
     } catch (const std::runtime_error &error) {
         break_link(*peer.link, error.what());
     }
@@ -168,7 +129,7 @@ void VerbsTransport::handle_of_probe(Peer &peer, CmEvent &event) {
     }
     if (event.type == RDMA_CM_EVENT_ROUTE_RESOLVED && peer.link) {
         const auto hello = encode_hello(hello_for(peer_of(*peer.link)));
-        auto param = connection_param(hello);
+        auto param = engine_.connection_param(hello);
         if (engine_.provider().connect(event.id, &param) == 0) {
             return;
         }
@@ -193,7 +154,7 @@ void VerbsTransport::handle_of_link(Link &link, CmEvent &event) {
     }
     switch (event.type) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
-        engine_.provider().set_ack_timeout(link.id(), kAckTimeout); // older kernels have a default only
+        engine_.limit_patience(link.id());
         if (engine_.provider().resolve_route(link.id(), kResolveMilliseconds) != 0) {
             break_link(link, reason("no route", -errno));
         }
@@ -230,7 +191,7 @@ void VerbsTransport::request(Link &link) {
     }
     links_by_qp_[link.queue().qp_number()] = &link;
     const auto hello = encode_hello(hello_for(peer));
-    auto param = connection_param(hello);
+    auto param = engine_.connection_param(hello);
     if (engine_.provider().connect(link.id(), &param) != 0) {
         break_link(link, reason("cannot send a request", -errno));
     }
@@ -313,7 +274,7 @@ void VerbsTransport::accept(NodeId peer_id) {
     peer.credits = peer.held->hello.credits;
     link.start(std::move(peer.held->id));
     peer.held.reset();
-    engine_.provider().set_ack_timeout(link.id(), kAckTimeout);
+    engine_.limit_patience(link.id());
     try {
         link.make_queue();
     } catch (const std::runtime_error &error) {
@@ -322,7 +283,7 @@ void VerbsTransport::accept(NodeId peer_id) {
     }
     links_by_qp_[link.queue().qp_number()] = &link;
     const auto welcome = encode_hello(hello_for(peer_id));
-    auto param = connection_param(welcome);
+    auto param = engine_.connection_param(welcome);
     if (engine_.provider().accept(link.id(), &param) != 0) {
         break_link(link, reason("cannot accept its request", -errno));
     }

@@ -22,6 +22,13 @@ constexpr unsigned kInlineBytes = 256;
 constexpr unsigned kReads = 16;
 constexpr int kBacklog = 256;
 constexpr long kTickNanoseconds = 500'000'000;
+// How long a device waits for an acknowledgement before it sends again: 4.096 us * 2^17, about half a second, and how
+// often it does so; not 7 times, as soft-RoCE takes that to mean for ever. A peer's machine that has gone without a
+// word is noticed after about five seconds.
+constexpr std::uint8_t kAckTimeout = 17;
+constexpr std::uint8_t kRetries = 6;
+// A receiver without a slot means no harm (flow control makes it rare), so it is asked again for ever.
+constexpr std::uint8_t kReceiverRetries = 7;
 
 template <class T> T *require(T *made, const char *what) {
     if (made == nullptr) {
@@ -86,7 +93,7 @@ void Engine::find_limits() {
 
 void Engine::make_queues() {
     auto *device = listener_->verbs;
-    pd_ = {require(provider_.alloc_pd(device), "the device gives no protection domain"), {&provider_}};
+    pd_ = new_domain();
     arena_.emplace(provider_, pd_.get());
     channel_ = {require(provider_.create_comp_channel(device), "the device gives no completion channel"), {&provider_}};
     const auto sends = static_cast<int>(limits_.depth * kMaxNodes);
@@ -135,6 +142,51 @@ IdPtr Engine::new_id(void *context) {
     rdma_cm_id *id = nullptr;
     require(provider_.create_id(events_.get(), &id, context) == 0, "librdmacm gives no identifier");
     return {id, {&provider_}};
+}
+
+IdPtr Engine::resolve(void *context, std::span<const std::byte> address) {
+    sockaddr_storage destination{};
+    std::memcpy(&destination, address.data(), std::min(sizeof destination, address.size()));
+    auto source = place_.address(0);
+    if (destination.ss_family == AF_INET6) {
+        // A link-local address means the network that this side is on.
+        reinterpret_cast<sockaddr_in6 &>(destination).sin6_scope_id =
+            reinterpret_cast<sockaddr_in6 &>(source).sin6_scope_id;
+    }
+    auto id = new_id(context);
+    if (provider_.resolve_addr(id.get(), reinterpret_cast<sockaddr *>(&source),
+                               reinterpret_cast<sockaddr *>(&destination), kResolveMilliseconds) != 0) {
+        throw std::runtime_error(fmt::format("cannot look for its address: {}", std::strerror(errno)));
+    }
+    return id;
+}
+
+void Engine::limit_patience(rdma_cm_id *id) {
+    provider_.set_ack_timeout(id, kAckTimeout); // older kernels have a default only
+}
+
+rdma_conn_param Engine::connection_param(std::span<const std::byte> data) const {
+    rdma_conn_param param{};
+    param.private_data = data.data();
+    param.private_data_len = static_cast<std::uint8_t>(data.size());
+    param.responder_resources = static_cast<std::uint8_t>(limits_.reads);
+    param.initiator_depth = static_cast<std::uint8_t>(limits_.reads);
+    param.retry_count = kRetries;
+    param.rnr_retry_count = kReceiverRetries;
+    return param;
+}
+
+Owned<ibv_pd, &Provider::dealloc_pd> Engine::new_domain() {
+    return {require(provider_.alloc_pd(listener_->verbs), "the device gives no protection domain"), {&provider_}};
+}
+
+std::unique_ptr<Queue> Engine::new_passive_queue(rdma_cm_id *id, ibv_pd *domain) {
+    ibv_qp_init_attr attr{};
+    attr.send_cq = send_cq_.get();
+    attr.recv_cq = receive_cq_.get();
+    attr.cap.max_recv_wr = 1;
+    attr.cap.max_recv_sge = 1;
+    return std::make_unique<Queue>(provider_, id, domain, attr, limits_, 0);
 }
 
 std::unique_ptr<Queue> Engine::new_queue(rdma_cm_id *id, std::uint32_t number) {

@@ -16,6 +16,10 @@ namespace norma::rpc::verbs {
 
 using IdPtr = Owned<rdma_cm_id, &Provider::destroy_id>;
 
+inline constexpr int kResolveMilliseconds = 5000;
+// The reason librdmacm gives when nobody listens at the address.
+inline constexpr int kNobodyListens = 8;
+
 // A copy of librdmacm's event, which must be given back before its connection may be ended.
 struct CmEvent {
     rdma_cm_event_type type{};
@@ -51,8 +55,18 @@ class Engine {
     // Registers slabs of staging buffers so that peers can read them.
     Registrar registrar();
 
-    IdPtr new_id(void *context); // throws std::runtime_error
+    // Connecting. All that is made here throws std::runtime_error if it cannot be.
+    IdPtr new_id(void *context);
+    // Begins to look for the way to an address; librdmacm's events go on from there.
+    IdPtr resolve(void *context, std::span<const std::byte> address);
+    // Once the address is resolved, or before a request is accepted.
+    void limit_patience(rdma_cm_id *id);
+    // What to connect and to accept with; the data must stay as long.
+    rdma_conn_param connection_param(std::span<const std::byte> data) const;
     std::unique_ptr<Queue> new_queue(rdma_cm_id *id, std::uint32_t number);
+    // One that sends and receives nothing: the other side reaches what is registered in the domain, and nothing else.
+    std::unique_ptr<Queue> new_passive_queue(rdma_cm_id *id, ibv_pd *domain);
+    Owned<ibv_pd, &Provider::dealloc_pd> new_domain();
 
     // Sets receive slots aside for a peer: how many, or 0 if the device has no more.
     unsigned grant();

@@ -61,7 +61,6 @@ class VerbsTransport final : public Transport {
     };
 
     // Connections (connections.cpp).
-    IdPtr resolve(void *context, std::span<const std::byte> address);
     void handle(CmEvent &event);
     void handle_of_stranger(CmEvent &event);
     void look_for(Peer &peer);
@@ -74,7 +73,6 @@ class VerbsTransport final : public Transport {
     void opened(Link &link, const CmEvent &event);
     void refused(Link &link, const CmEvent &event);
     void handle(const ibv_async_event &event);
-    rdma_conn_param connection_param(std::span<const std::byte> hello) const;
     Hello hello_for(NodeId peer) const;
     void release(std::unique_ptr<Link> link);
     void tick();

@@ -49,6 +49,7 @@ OneSided *open_library() {
     const auto config = load_config(environ);
     auto *const made = open(
         {.transport = config.transport,
+         .verbs = {.device = config.verbs_device, .port = config.verbs_port, .gid_index = config.verbs_gid_index},
          .wait = config.wait,
          .spin = config.spin,
          .timeout = config.call_timeout,
@@ -77,9 +78,6 @@ kern_return_t one_sided(OneSided *&access) {
     }
     const std::lock_guard hold(opening);
     access = opened.load();
-    if (access == nullptr && load_config(environ).transport == "verbs") {
-        return KERN_NOT_SUPPORTED;
-    }
     access = access != nullptr ? access : open_library();
     return access != nullptr ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
 }
@@ -160,13 +158,16 @@ kern_return_t norma_region_export(vm_address_t address, vm_size_t size, vm_prot_
     }
     return guarded([&](OneSided &one_sided) -> kern_return_t {
         const auto where = one_sided.address();
-        // First the key, then the question whether it may be: what is unwired meanwhile takes the key with it.
+        // First the key, then the question whether it may be, then access: what is unwired meanwhile ends the export.
         auto made = one_sided.expose(address, size, access);
         const auto answer =
             call(Op::region_export, kNameTaskSelf, {address, size, static_cast<std::uint32_t>(access)}, where);
         if (answer.status != KERN_SUCCESS) {
             one_sided.withdraw(made);
             return answer.status;
+        }
+        if (!one_sided.open(made)) {
+            return KERN_INVALID_ADDRESS;
         }
         made.words[0] = answer.vals[0];
         *key = made;

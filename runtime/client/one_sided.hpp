@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What libnorma needs of whoever carries one-sided access over a network. Over UCX that is libnorma_one_sided.so, which
-// is loaded at the first export or import, so that a program that does neither does not load UCX.
+// What libnorma needs of whoever carries one-sided access over a network. That is libnorma_one_sided.so, which is
+// loaded at the first export or import, so that a program that does neither loads no network library.
 #pragma once
 
 #include "norma/region.h"
+#include "rpc/transport.hpp"
 #include "runtime/config.hpp"
 
 #include <atomic>
@@ -20,6 +21,7 @@ namespace norma::rt {
 
 struct OneSidedOptions {
     std::string transport; // as NORMA_TRANSPORT
+    rpc::VerbsSettings verbs{};
     WaitMode wait{};
     std::chrono::nanoseconds spin{};
     std::chrono::milliseconds timeout{};
@@ -50,7 +52,9 @@ class OneSided {
     // ---- the owner's side ----
     // Where others find this process; from now on it answers. Throws.
     virtual std::vector<std::byte> address() = 0;
-    virtual norma_key_t expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) = 0; // throws bad_alloc
+    // Makes a key; with open() it begins to give access. False: the export has ended in between.
+    virtual norma_key_t expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) = 0; // throws
+    virtual bool open(const norma_key_t &key) = 0;                                                // throws
     virtual bool withdraw(const norma_key_t &key) = 0;
     // Ends every export of any of the range. When it returns nothing touches the range.
     virtual void revoke(std::uint64_t address, std::uint64_t bytes) = 0;

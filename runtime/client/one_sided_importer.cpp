@@ -2,9 +2,15 @@
 #include "runtime/client/one_sided_importer.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <poll.h>
 #include <sched.h>
 #include <set>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+#include <vector>
 
 namespace norma::rt {
 
@@ -27,180 +33,97 @@ class OneSidedImporter::Hold {
 
 OneSidedImporter::OneSidedImporter(const OneSidedOptions &options)
     : wait_(options.wait), spin_(options.spin), timeout_(options.timeout), task_lives_(options.task_lives),
-      context_(options.transport), worker_(context_, UCS_THREAD_MODE_SERIALIZED), address_(worker_.address()),
-      self_(std::uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {
-    worker_.on_message(kAnswerId, &OneSidedImporter::on_answer, this);
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (wake_ < 0) {
+        throw std::system_error(errno, std::generic_category(), "eventfd");
+    }
+}
+
+OneSidedImporter::~OneSidedImporter() {
+    ::close(wake_);
 }
 
 // ---- regions ----
-
-OneSidedImporter::Owner &OneSidedImporter::owner_of(std::uint64_t task, std::span<const std::byte> address) {
-    auto *&owner = owner_by_task_[task];
-    if (owner == nullptr || owner->failed) {
-        auto &made = owners_.emplace_back(); // stays: accesses may still name a former one
-        made.task = task;
-        made.link.open(worker_, address);
-        owner = &made;
-    }
-    return *owner;
-}
 
 kern_return_t OneSidedImporter::import(const norma_key_t &key, std::span<const std::byte> address,
                                        norma_region_t &region, std::uint64_t &bytes, vm_prot_t &access) {
     const auto deadline = Clock::now() + timeout_;
     std::uint64_t found[2] = {};
     Hold hold(*this);
-    auto &owner = owner_of(key.words[0], address);
+    auto &target = target_for(key, address);
+    ++target.users;
     const auto number = ops_.take();
-    begin(*ops_.find(number), number, owner, key,
-          {.kind = AccessKind::look, .buffer = address_.data(), .bytes = 0, .before = found});
+    begin(*ops_.find(number), number, target, key, {.kind = AccessKind::look, .bytes = 0, .before = found});
     hold.lock.unlock();
-    if (!progress_until(deadline, [&] { return ops_.find(number)->open == 0; })) {
-        const Hold again(*this);
-        give_up(number);
-        return KERN_OPERATION_TIMED_OUT;
-    }
+    const bool over = progress_until(deadline, [&] { return ops_.find(number)->open == 0; });
     hold.lock.lock();
-    const auto status = *result_of(number);
-    if (status == KERN_SUCCESS) {
-        if (owner.piece == 0) {
-            owner.piece = owner.link.best_piece();
-        }
-        region = regions_.take();
-        *regions_.find(region) = {.owner = &owner, .key = key};
-        bytes = found[0];
-        access = static_cast<vm_prot_t>(found[1]);
+    if (!over) {
+        give_up(number);
     }
-    return status;
+    const auto status = over ? *result_of(number) : KERN_OPERATION_TIMED_OUT;
+    if (status != KERN_SUCCESS) {
+        leave(target);
+        return status;
+    }
+    region = regions_.take();
+    *regions_.find(region) = {.target = &target, .key = key};
+    bytes = found[0];
+    access = static_cast<vm_prot_t>(found[1]);
+    return KERN_SUCCESS;
 }
 
 kern_return_t OneSidedImporter::release(norma_region_t region) {
     const Hold hold(*this);
-    if (regions_.find(region) == nullptr) {
+    const auto *found = regions_.find(region);
+    if (found == nullptr) {
         return KERN_INVALID_VALUE;
     }
+    auto &target = *found->target;
     regions_.give_back(region);
+    leave(target);
     return KERN_SUCCESS;
+}
+
+void OneSidedImporter::leave(Target &target) {
+    if (--target.users == 0) {
+        unused(target);
+    }
 }
 
 // ---- accesses ----
 
 kern_return_t OneSidedImporter::start(norma_region_t region, std::span<const Access> pieces, norma_op_t &op) {
     const Hold hold(*this);
-    const auto *target = regions_.find(region);
-    if (target == nullptr) {
+    const auto *wanted = regions_.find(region);
+    if (wanted == nullptr) {
         return KERN_INVALID_VALUE;
     }
     op = ops_.take();
     auto &made = *ops_.find(op);
     made.region = region;
     for (const auto &piece : pieces) {
-        begin(made, op, *target->owner, target->key, piece);
+        begin(made, op, *wanted->target, wanted->key, piece);
     }
     return KERN_SUCCESS;
 }
 
-void OneSidedImporter::begin(Op &op, std::uint64_t number, Owner &owner, const norma_key_t &key, const Access &access) {
+void OneSidedImporter::begin(Op &op, std::uint64_t number, Target &target, const norma_key_t &key,
+                             const Access &access) {
     ++op.open;
-    const auto part = parts_.take();
-    *parts_.find(part) = {.op = number, .owner = &owner, .key = key, .access = access};
-    if (owner.failed) {
-        finish(part, KERN_TERMINATED);
+    ++target.users;
+    const auto made = parts_.take();
+    *parts_.find(made) = {.op = number, .target = &target, .key = key, .access = access};
+    if (target.failure != KERN_SUCCESS) {
+        finish(made, target.failure);
         return;
     }
-    owner.to_send.push_back(part);
-    send(owner);
-}
-
-bool OneSidedImporter::send(Owner &owner) {
-    bool sent = false;
-    while (!owner.to_send.empty()) {
-        const auto number = owner.to_send.front();
-        auto *part = parts_.find(number);
-        auto *room = part == nullptr ? nullptr : owner.outbox.room(); // it may have been given up
-        if (part != nullptr && room == nullptr) {
-            return sent;
-        }
-        if (part == nullptr || send_part(*part, number, room)) {
-            owner.to_send.pop_front();
-        }
-        sent = true;
-    }
-    return sent;
-}
-
-// True: that was all of it.
-bool OneSidedImporter::send_part(Part &part, std::uint64_t number, std::byte *room) {
-    const auto &access = part.access;
-    const auto piece = part.owner->piece;
-    Ask ask{.kind = access.kind,
-            .reserved = {},
-            .piece = static_cast<std::uint32_t>(piece),
-            .importer = self_,
-            .op = number,
-            .place = part.key.words[1],
-            .secret = {part.key.words[2], part.key.words[3]},
-            .offset = access.offset,
-            .bytes = access.bytes,
-            .at = 0,
-            .operand = {access.operand[0], access.operand[1]}};
-    std::size_t bytes = 0;
-    if (access.kind == AccessKind::look) {
-        bytes = address_.size();
-        std::memcpy(room, address_.data(), bytes);
-    } else if (access.kind == AccessKind::put) {
-        ask.at = part.at;
-        bytes = std::min<std::size_t>(piece, access.bytes - part.at);
-        std::memcpy(room, access.buffer + part.at, bytes);
-        part.at += bytes;
-    }
-    part.owner->outbox.send(part.owner->link, kAskId, ask, bytes);
-    return access.kind != AccessKind::put || part.at == access.bytes;
-}
-
-ucs_status_t OneSidedImporter::on_answer(void *self, const void *head, std::size_t head_bytes, void *data,
-                                         std::size_t bytes, const ucp_am_recv_param_t *param) {
-    if (head_bytes == sizeof(Answer) && (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) == 0) {
-        Answer answer;
-        std::memcpy(&answer, head, sizeof answer);
-        static_cast<OneSidedImporter *>(self)->take(answer, {static_cast<const std::byte *>(data), bytes});
-    }
-    return UCS_OK;
-}
-
-void OneSidedImporter::take(const Answer &answer, std::span<const std::byte> data) {
-    auto *part = parts_.find(answer.op);
-    if (part == nullptr) {
-        return; // given up
-    }
-    const auto &access = part->access;
-    if (answer.status != KERN_SUCCESS) {
-        finish(answer.op, answer.status);
-        return;
-    }
-    if (access.kind == AccessKind::get) {
-        if (answer.at > access.bytes || data.size() > access.bytes - answer.at) {
-            return; // not from an owner that keeps to the rules
-        }
-        if (!data.empty()) {
-            std::memcpy(access.buffer + answer.at, data.data(), data.size());
-        }
-        part->at += data.size();
-        if (part->at < access.bytes) {
-            return;
-        }
-    } else if (access.before != nullptr) {
-        access.before[0] = answer.value[0];
-        if (access.kind == AccessKind::look) {
-            access.before[1] = answer.value[1];
-        }
-    }
-    finish(answer.op, KERN_SUCCESS);
+    target.to_send.push_back(made);
+    send(target);
 }
 
 void OneSidedImporter::finish(std::uint64_t number, kern_return_t status) {
     auto &op = *ops_.find(parts_.find(number)->op);
-    parts_.give_back(number);
+    forget_part(number);
     op.status = op.status == KERN_SUCCESS ? status : op.status;
     if (--op.open > 0) {
         return;
@@ -209,61 +132,60 @@ void OneSidedImporter::finish(std::uint64_t number, kern_return_t status) {
         changed_.notify_all();
     }
     if (sleeping_) { // what it waits for may be this, and has been taken out of the descriptor
-        ucp_worker_signal(worker_.get());
+        ::eventfd_write(wake_, 1);
     }
+}
+
+void OneSidedImporter::forget_part(std::uint64_t number) {
+    auto &target = *parts_.find(number)->target;
+    parts_.give_back(number);
+    leave(target);
 }
 
 void OneSidedImporter::give_up(norma_op_t number) {
     parts_.for_each([&](std::uint64_t part, const Part &value) {
         if (value.op == number) {
-            parts_.give_back(part);
+            forget_part(part);
         }
     });
     ops_.give_back(number);
 }
 
-// ---- waiting ----
-
-bool OneSidedImporter::progress() {
-    bool happened = ucp_worker_progress(worker_.get()) != 0;
-    for (auto &[task, owner] : owner_by_task_) {
-        if (owner->link.broken() && !owner->failed) {
-            fail(*owner);
-            happened = true;
-        } else if (!owner->to_send.empty()) {
-            happened = send(*owner) || happened;
-        }
-    }
-    return happened;
-}
-
-void OneSidedImporter::fail(Owner &owner) {
-    owner.failed = true;
-    owner.to_send.clear();
-    owner.link.close();
+void OneSidedImporter::fail(Target &target, kern_return_t failure) {
+    target.failure = failure;
+    target.to_send.clear();
+    ++target.users; // it stays until this is over
+    close(target);
     std::vector<std::uint64_t> stranded;
     parts_.for_each([&](std::uint64_t number, const Part &part) {
-        if (part.owner == &owner) {
+        if (part.target == &target) {
             stranded.push_back(number);
         }
     });
     for (const auto number : stranded) {
-        finish(number, KERN_TERMINATED);
+        finish(number, failure);
     }
+    leave(target);
 }
+
+// ---- waiting ----
 
 // The network may not notice that a process has ended; the node servers do.
 void OneSidedImporter::look_for_dead_owners(std::unique_lock<std::mutex> &lock) {
-    look_for_dead(worker_);
+    look_for_dead_peers();
     std::set<std::uint64_t> asked;
-    parts_.for_each([&](std::uint64_t, const Part &part) { asked.insert(part.owner->task); });
+    parts_.for_each([&](std::uint64_t, const Part &part) { asked.insert(part.target->task); });
     lock.unlock();
     std::erase_if(asked, [this](std::uint64_t task) { return task_lives_(task); });
     lock.lock();
-    for (const auto task : asked) {
-        if (auto *owner = owner_by_task_[task]; !owner->failed) {
-            fail(*owner);
+    std::vector<Target *> dead;
+    for_each_target([&](Target &target) {
+        if (asked.contains(target.task)) {
+            dead.push_back(&target);
         }
+    });
+    for (auto *target : dead) {
+        fail(*target, KERN_TERMINATED);
     }
 }
 
@@ -305,17 +227,19 @@ void OneSidedImporter::sleep(std::unique_lock<std::mutex> &lock, Clock::time_poi
         --sleepers_;
         return;
     }
-    if (ucp_worker_arm(worker_.get()) != UCS_OK) {
+    if (!arm()) {
         return; // something has come meanwhile
     }
     sleeping_ = true;
     lock.unlock();
-    static thread_local pollfd ready; // not on the stack, which may be coherent memory
-    ready = {.fd = worker_.event_fd(), .events = POLLIN, .revents = 0};
+    static thread_local std::array<pollfd, 2> ready; // not on the stack, which may be coherent memory
+    ready = {{{.fd = event_fd(), .events = POLLIN, .revents = 0}, {.fd = wake_, .events = POLLIN, .revents = 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    poll(&ready, 1, static_cast<int>(std::clamp(left, std::chrono::milliseconds(0), kLook).count()));
+    poll(ready.data(), ready.size(), static_cast<int>(std::clamp(left, std::chrono::milliseconds(0), kLook).count()));
     lock.lock();
     sleeping_ = false;
+    static eventfd_t ignored;
+    ::eventfd_read(wake_, &ignored);
     changed_.notify_all();
 }
 

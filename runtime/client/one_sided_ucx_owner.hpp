@@ -3,36 +3,32 @@
 // looking at it. Nothing else in the process uses the thread's worker.
 #pragma once
 
-#include "runtime/client/one_sided_link.hpp"
+#include "runtime/client/one_sided_exports.hpp"
+#include "runtime/client/one_sided_ucx_link.hpp"
 
 #include <atomic>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
+#include <variant>
 
 namespace norma::rt {
 
-class OneSidedOwner {
+class UcxOwner {
   public:
-    explicit OneSidedOwner(const OneSidedOptions &options); // throws
-    ~OneSidedOwner();
-    OneSidedOwner(const OneSidedOwner &) = delete;
-    OneSidedOwner &operator=(const OneSidedOwner &) = delete;
+    explicit UcxOwner(const OneSidedOptions &options); // throws
+    ~UcxOwner();
+    UcxOwner(const UcxOwner &) = delete;
+    UcxOwner &operator=(const UcxOwner &) = delete;
 
     const std::vector<std::byte> &address() const { return address_; }
     norma_key_t expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access);
     bool withdraw(const norma_key_t &key);
     void revoke(std::uint64_t address, std::uint64_t bytes);
+    bool open(const norma_key_t &key);
 
   private:
-    struct Export {
-        bool live = false;
-        std::byte *base = nullptr;
-        std::uint64_t bytes = 0;
-        vm_prot_t access = VM_PROT_NONE;
-        std::uint64_t secret[2] = {};
-    };
     struct Reading { // a get that is not answered to its end
         Ask ask;
         std::uint64_t at;
@@ -64,16 +60,16 @@ class OneSidedOwner {
 
     WaitMode wait_;
     std::chrono::nanoseconds spin_;
+    // The thread's own. They outlive the worker, whose end reports what became of messages.
+    std::map<std::uint64_t, Importer> importers_;
+    std::vector<Importer *> busy_; // perhaps
+
     rpc::ucx::Context context_;
     rpc::ucx::Worker worker_;
     std::vector<std::byte> address_;
 
     std::mutex memory_; // held while exported memory is touched, and while the table changes
-    std::deque<Export> exports_;
-
-    // The thread's own.
-    std::map<std::uint64_t, Importer> importers_;
-    std::vector<Importer *> busy_; // perhaps
+    Exports<std::monostate> exports_;
 
     std::atomic<bool> stop_{false};
     std::thread thread_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/client/one_sided_link.hpp"
+#include "runtime/client/one_sided_ucx_link.hpp"
 
 #include <utility>
 

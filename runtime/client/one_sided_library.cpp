@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// libnorma_one_sided.so: one-sided access over UCX.
+// libnorma_one_sided.so: one-sided access over UCX and over verbs.
 #include "rpc/ucx/settings.hpp"
-#include "runtime/client/one_sided_importer.hpp"
-#include "runtime/client/one_sided_owner.hpp"
+#include "runtime/client/one_sided_ucx_importer.hpp"
+#include "runtime/client/one_sided_ucx_owner.hpp"
+#include "runtime/client/one_sided_verbs_importer.hpp"
+#include "runtime/client/one_sided_verbs_owner.hpp"
 
 #include <csignal>
 #include <filesystem>
@@ -47,15 +49,29 @@ class SignalsBlocked {
     sigset_t before_{};
 };
 
+struct OverUcx {
+    using Owner = UcxOwner;
+    using Importer = UcxImporter;
+    using Settings = rpc::ucx::ScopedSettings; // are there while a side is made
+};
+struct OverVerbs {
+    using Owner = VerbsOwner;
+    using Importer = VerbsImporter;
+    struct Settings {
+        explicit Settings(const std::string &) {}
+    };
+};
+
 // Each side is made when it is first needed. They share nothing, so neither waits for the other.
-class OneSidedUcx final : public OneSided {
+template <class Network> class OneSidedOver final : public OneSided {
   public:
-    explicit OneSidedUcx(OneSidedOptions options) : options_(std::move(options)) { rpc::ucx::quieten_library(); }
+    explicit OneSidedOver(OneSidedOptions options) : options_(std::move(options)) {}
 
     std::vector<std::byte> address() override { return owner().address(); }
     norma_key_t expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) override {
         return owner().expose(address, bytes, access);
     }
+    bool open(const norma_key_t &key) override { return owner().open(key); }
     bool withdraw(const norma_key_t &key) override {
         auto *owner = made_owner();
         return owner != nullptr && owner->withdraw(key);
@@ -96,14 +112,16 @@ class OneSidedUcx final : public OneSided {
     }
 
   private:
-    OneSidedOwner *made_owner() { return visible_owner_.load(std::memory_order_acquire); }
-    OneSidedImporter *made_importer() { return visible_importer_.load(std::memory_order_acquire); }
-    OneSidedOwner &owner() { return make(owner_, visible_owner_); }
-    OneSidedImporter &importer() { return make(importer_, visible_importer_); }
+    using Owner = typename Network::Owner;
+    using Importer = typename Network::Importer;
+    Owner *made_owner() { return visible_owner_.load(std::memory_order_acquire); }
+    Importer *made_importer() { return visible_importer_.load(std::memory_order_acquire); }
+    Owner &owner() { return make(owner_, visible_owner_); }
+    Importer &importer() { return make(importer_, visible_importer_); }
     template <class Side> Side &make(std::unique_ptr<Side> &side, std::atomic<Side *> &visible) {
         const std::lock_guard hold(making_);
         if (side == nullptr) {
-            const rpc::ucx::ScopedSettings settings(options_.transport);
+            const typename Network::Settings settings(options_.transport);
             const auto before = network_threads();
             const SignalsBlocked blocked;
             side = std::make_unique<Side>(options_);
@@ -119,17 +137,21 @@ class OneSidedUcx final : public OneSided {
 
     const OneSidedOptions options_;
     std::mutex making_;
-    std::unique_ptr<OneSidedOwner> owner_;
-    std::unique_ptr<OneSidedImporter> importer_;
-    std::atomic<OneSidedOwner *> visible_owner_{nullptr};
-    std::atomic<OneSidedImporter *> visible_importer_{nullptr};
+    std::unique_ptr<Owner> owner_;
+    std::unique_ptr<Importer> importer_;
+    std::atomic<Owner *> visible_owner_{nullptr};
+    std::atomic<Importer *> visible_importer_{nullptr};
 };
 
 } // namespace
 
 extern "C" NORMA_EXPORT OneSided *norma_open_one_sided(const OneSidedOptions &options, std::string &why) {
     try {
-        return new OneSidedUcx(options);
+        if (options.transport == "verbs") {
+            return new OneSidedOver<OverVerbs>(options);
+        }
+        rpc::ucx::quieten_library();
+        return new OneSidedOver<OverUcx>(options);
     } catch (const std::exception &error) {
         why = error.what();
         return nullptr;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/client/one_sided_owner.hpp"
+#include "runtime/client/one_sided_ucx_owner.hpp"
 
 #include <algorithm>
 #include <csignal>
 #include <poll.h>
 #include <stdexcept>
-#include <sys/random.h>
 #include <unistd.h>
 #include <utility>
 
@@ -39,87 +38,70 @@ void copy(std::byte *to, const std::byte *from, std::size_t bytes) {
 
 } // namespace
 
-OneSidedOwner::OneSidedOwner(const OneSidedOptions &options)
+UcxOwner::UcxOwner(const OneSidedOptions &options)
     : wait_(options.wait), spin_(options.spin), context_(options.transport), worker_(context_) {
     address_ = worker_.address();
-    worker_.on_message(kAskId, &OneSidedOwner::on_ask, this);
+    worker_.on_message(kAskId, &UcxOwner::on_ask, this);
     thread_ = std::thread([this, who = options.owner_thread] { run(who); });
 }
 
-OneSidedOwner::~OneSidedOwner() {
+UcxOwner::~UcxOwner() {
     stop_ = true;
     ucp_worker_signal(worker_.get());
     thread_.join();
 }
 
-norma_key_t OneSidedOwner::expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) {
-    Export made{.live = true, .base = reinterpret_cast<std::byte *>(address), .bytes = bytes, .access = access};
-    static std::uint64_t random[2]; // not on the stack, which may be coherent memory
+norma_key_t UcxOwner::expose(std::uint64_t address, std::uint64_t bytes, vm_prot_t access) {
     const std::lock_guard hold(memory_);
-    if (getrandom(random, sizeof random, 0) != sizeof random) {
-        throw std::runtime_error("the kernel gives no random bytes for a key");
-    }
-    std::copy(std::begin(random), std::end(random), made.secret);
-    auto place = std::find_if(exports_.begin(), exports_.end(), [](const Export &other) { return !other.live; });
-    if (place == exports_.end()) {
-        place = exports_.insert(exports_.end(), Export{});
-    }
-    *place = made;
-    return {{0, static_cast<std::uint64_t>(place - exports_.begin()), made.secret[0], made.secret[1]}};
+    return exports_.add(address, bytes, access);
 }
 
-bool OneSidedOwner::withdraw(const norma_key_t &key) {
+bool UcxOwner::open(const norma_key_t &key) {
     const std::lock_guard hold(memory_);
-    const auto place = key.words[1];
-    if (place >= exports_.size() || !exports_[place].live || exports_[place].secret[0] != key.words[2] ||
-        exports_[place].secret[1] != key.words[3]) {
-        return false;
-    }
-    exports_[place] = {};
-    return true;
+    return exports_.find(key) != nullptr; // nobody has had the key until now
 }
 
-void OneSidedOwner::revoke(std::uint64_t address, std::uint64_t bytes) {
+bool UcxOwner::withdraw(const norma_key_t &key) {
     const std::lock_guard hold(memory_);
-    for (auto &other : exports_) {
-        const auto base = reinterpret_cast<std::uint64_t>(other.base);
-        if (other.live && base < address + bytes && address < base + other.bytes) {
-            other = {};
-        }
+    auto *ended = exports_.find(key);
+    if (ended != nullptr) {
+        exports_.end(*ended);
     }
+    return ended != nullptr;
 }
 
-std::byte *OneSidedOwner::admitted(const Ask &ask, vm_prot_t needed, std::int32_t &status) {
-    if (ask.place >= exports_.size()) {
+void UcxOwner::revoke(std::uint64_t address, std::uint64_t bytes) {
+    const std::lock_guard hold(memory_);
+    exports_.end_all_of(address, bytes);
+}
+
+std::byte *UcxOwner::admitted(const Ask &ask, vm_prot_t needed, std::int32_t &status) {
+    const auto *wanted = exports_.find(ask.place, ask.secret);
+    if (wanted == nullptr) {
         status = KERN_INVALID_CAPABILITY;
-        return nullptr;
-    }
-    const auto &wanted = exports_[ask.place];
-    if (!wanted.live || wanted.secret[0] != ask.secret[0] || wanted.secret[1] != ask.secret[1]) {
-        status = KERN_INVALID_CAPABILITY;
-    } else if (ask.offset > wanted.bytes || ask.bytes > wanted.bytes - ask.offset) {
+    } else if (ask.offset > wanted->bytes || ask.bytes > wanted->bytes - ask.offset) {
         status = KERN_INVALID_ADDRESS;
-    } else if ((needed & ~wanted.access) != 0) {
+    } else if ((needed & ~wanted->access) != 0) {
         status = KERN_PROTECTION_FAILURE;
     } else {
         status = KERN_SUCCESS;
-        return wanted.base + ask.offset;
+        return wanted->base + ask.offset;
     }
     return nullptr;
 }
 
-ucs_status_t OneSidedOwner::on_ask(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
-                                   const ucp_am_recv_param_t *param) {
+ucs_status_t UcxOwner::on_ask(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
+                              const ucp_am_recv_param_t *param) {
     // What is not sent by libnorma is dropped: data that is announced only, a head of another size.
     if (head_bytes == sizeof(Ask) && (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) == 0) {
         Ask ask;
         std::memcpy(&ask, head, sizeof ask);
-        static_cast<OneSidedOwner *>(self)->serve(ask, {static_cast<const std::byte *>(data), bytes});
+        static_cast<UcxOwner *>(self)->serve(ask, {static_cast<const std::byte *>(data), bytes});
     }
     return UCS_OK;
 }
 
-OneSidedOwner::Importer *OneSidedOwner::importer_of(const Ask &ask, std::span<const std::byte> address) {
+UcxOwner::Importer *UcxOwner::importer_of(const Ask &ask, std::span<const std::byte> address) {
     if (const auto found = importers_.find(ask.importer); found != importers_.end()) {
         return found->second.closed ? nullptr : &found->second;
     }
@@ -136,7 +118,7 @@ OneSidedOwner::Importer *OneSidedOwner::importer_of(const Ask &ask, std::span<co
     return &made;
 }
 
-void OneSidedOwner::serve(const Ask &ask, std::span<const std::byte> data) {
+void UcxOwner::serve(const Ask &ask, std::span<const std::byte> data) {
     auto *importer = importer_of(ask, data);
     if (importer == nullptr) {
         return;
@@ -146,7 +128,7 @@ void OneSidedOwner::serve(const Ask &ask, std::span<const std::byte> data) {
         Answer found{.op = ask.op};
         const std::lock_guard hold(memory_);
         if (admitted(ask, VM_PROT_NONE, found.status) != nullptr) {
-            const auto &wanted = exports_[ask.place];
+            const auto &wanted = *exports_.find(ask.place, ask.secret);
             found.value[0] = wanted.bytes;
             found.value[1] = static_cast<std::uint64_t>(wanted.access);
         }
@@ -167,12 +149,12 @@ void OneSidedOwner::serve(const Ask &ask, std::span<const std::byte> data) {
     }
 }
 
-void OneSidedOwner::answer(Importer &importer, const Answer &answer) {
+void UcxOwner::answer(Importer &importer, const Answer &answer) {
     importer.answers.push_back(answer);
     go_on(importer);
 }
 
-bool OneSidedOwner::go_on(Importer &importer) {
+bool UcxOwner::go_on(Importer &importer) {
     bool sent = false;
     while (!importer.answers.empty() && importer.outbox.room() != nullptr) {
         importer.outbox.send(importer.link, kAnswerId, importer.answers.front(), 0);
@@ -186,7 +168,7 @@ bool OneSidedOwner::go_on(Importer &importer) {
     return sent;
 }
 
-bool OneSidedOwner::go_on() {
+bool UcxOwner::go_on() {
     bool sent = false;
     for (auto *importer : std::exchange(busy_, {})) {
         sent = go_on(*importer) || sent;
@@ -195,7 +177,7 @@ bool OneSidedOwner::go_on() {
 }
 
 // Parts of one put come in their order, so the answer to the last one says that all have been carried out.
-void OneSidedOwner::put(Importer &importer, const Ask &ask, std::span<const std::byte> data) {
+void UcxOwner::put(Importer &importer, const Ask &ask, std::span<const std::byte> data) {
     Answer done{.op = ask.op, .at = ask.at};
     const bool last = ask.at <= ask.bytes && data.size() >= ask.bytes - ask.at;
     {
@@ -212,7 +194,7 @@ void OneSidedOwner::put(Importer &importer, const Ask &ask, std::span<const std:
     }
 }
 
-void OneSidedOwner::change(Importer &importer, const Ask &asked) {
+void UcxOwner::change(Importer &importer, const Ask &asked) {
     Answer done{.op = asked.op};
     auto ask = asked;
     ask.bytes = sizeof(std::uint64_t);
@@ -233,7 +215,7 @@ void OneSidedOwner::change(Importer &importer, const Ask &asked) {
 }
 
 // Each part is admitted anew: the export may have ended since the last one.
-bool OneSidedOwner::go_on_reading(Importer &importer) {
+bool UcxOwner::go_on_reading(Importer &importer) {
     bool sent = false;
     while (!importer.readings.empty()) {
         auto &reading = importer.readings.front();
@@ -262,7 +244,7 @@ bool OneSidedOwner::go_on_reading(Importer &importer) {
     return sent;
 }
 
-void OneSidedOwner::tidy() {
+void UcxOwner::tidy() {
     for (auto &[id, importer] : importers_) {
         if (importer.link.broken() && !importer.closed) {
             importer.readings.clear();
@@ -273,7 +255,7 @@ void OneSidedOwner::tidy() {
     }
 }
 
-void OneSidedOwner::run(std::atomic<pid_t> *who) {
+void UcxOwner::run(std::atomic<pid_t> *who) {
     *who = gettid(); // from now on nobody stops this thread, so the signal for that need not come through
     sigset_t all;
     sigfillset(&all);
@@ -300,7 +282,7 @@ void OneSidedOwner::run(std::atomic<pid_t> *who) {
     }
 }
 
-void OneSidedOwner::wait() {
+void UcxOwner::wait() {
     if (ucp_worker_arm(worker_.get()) != UCS_OK) {
         return; // something has come meanwhile
     }
