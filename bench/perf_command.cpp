@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/perf/options.hpp"
+#include "bench/perf/plot.hpp"
 #include "rpc/transport.hpp"
 #include "runtime/cli/commands.hpp"
 
@@ -69,6 +70,11 @@ int run_job_of_tests(const CommandLine &line) {
     append_counts(words, line.test);
     append_option(words, "-s", line.test.size);
     append_option(words, "--json", line.test.json);
+    append_option(words, "--csv", line.test.csv);
+    append_option(words, "--plot", line.test.plot);
+    if (line.test.sweep) {
+        words.emplace_back("-a");
+    }
     auto raw = c_strings(words);
     return run_command(static_cast<int>(words.size()), raw.data());
 }
@@ -102,7 +108,10 @@ int perf_command(int argc, char **argv) {
         if (line.test.test.empty()) {
             throw bench::WrongOption("no test is given; `norma perf --help` lists them");
         }
-        bench::settings(line.test, line.nodes);
+        const auto checked = bench::settings(line.test, line.nodes);
+        if (!checked.plot.empty()) {
+            bench::check_plotter(checked.plot);
+        }
         return run_job_of_tests(line);
     } catch (const CLI::CallForHelp &help) {
         return app.exit(help);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which processors processes run on.
+// Which host and which processors nodes run on.
 #pragma once
 
 #include <string>
@@ -11,7 +11,15 @@ namespace norma::bench {
 // The processors that a process may use, e.g. "0,1".
 std::string cpu_list(pid_t process, const char *separator);
 
-// One line about the caller and its node server.
-std::string describe_binding();
+struct Place {
+    std::string host; // two nodes on one host say the same
+    std::string task_cpus, server_cpus;
+};
+
+// Where a node runs; asks a task there.
+Place place_of(int node);
+
+// As a line for the head of the results.
+std::string describe(int node, const Place &place);
 
 } // namespace norma::bench

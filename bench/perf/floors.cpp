@@ -55,6 +55,12 @@ std::vector<std::string> kernel_floor_command(unsigned iterations, unsigned warm
             cpu_list(::getppid(), ",")};
 }
 
+// As the node servers wait: where they share cores they never spin, whatever they are told.
+bool servers_spin(const rt::Config &config) {
+    const auto nodes = config.host_nodes != 0 ? config.host_nodes : static_cast<unsigned>(norma_node_count());
+    return config.wait != rt::WaitMode::block && nodes <= static_cast<unsigned>(::sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 // Its standard output. posix_spawn, because after a fork this thread's stack would not be there.
 std::string output_of(const std::vector<std::string> &command) {
     const auto argv = rt::c_strings(command);
@@ -146,6 +152,43 @@ void LocalFaults::measure(std::span<double> samples_us) {
 
 double kernel_floor_us(unsigned iterations, unsigned warmup) {
     return median_of(kernel_floor_command(iterations, warmup), iterations);
+}
+
+std::optional<double> transport_floor_us(const char *what, const TestInfo &test) {
+    const auto here = place_of(norma_node()), there = place_of(norma_node() == 0 ? 1 : 0);
+    if (here.host != there.host) {
+        return std::nullopt;
+    }
+    const auto config = rt::load_config(environ);
+    std::vector<std::string> command{program("norma-rpc-pingpong"),
+                                     "-x",
+                                     config.transport,
+                                     "-w",
+                                     servers_spin(config) ? "spin" : "block",
+                                     "-t",
+                                     what,
+                                     "-s",
+                                     std::to_string(test.size),
+                                     "-n",
+                                     std::to_string(test.iterations),
+                                     "-c",
+                                     here.server_cpus,
+                                     "-c",
+                                     there.server_cpus};
+    if (test.warmup > 0) {
+        command.insert(command.end(), {"-u", std::to_string(test.warmup)});
+    }
+    return median_of(command, test.iterations);
+}
+
+double process_floor_us(unsigned iterations) {
+    std::vector<double> samples;
+    for (unsigned i = 0; i < iterations; ++i) {
+        const auto start = Clock::now();
+        output_of({"/proc/self/exe", "--help"});
+        samples.push_back(microseconds_since(start));
+    }
+    return median(std::move(samples));
 }
 
 double rma_floor_us(const RmaFloor &wanted) {

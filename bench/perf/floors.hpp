@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "bench/perf/job.hpp"
+#include "bench/perf/options.hpp"
 
 namespace norma::bench {
 
@@ -48,6 +50,13 @@ struct RmaFloor {
     std::string owner_cpus;
 };
 double rma_floor_us(const RmaFloor &wanted);
+
+// What the transport alone needs for a round trip ("lat") or for a message in a stream ("bw") of the test's size,
+// between two processes bound as the node servers of this node and the next are. Nothing if these are not on one host.
+std::optional<double> transport_floor_us(const char *what, const TestInfo &test);
+
+// What it takes to start this program as a process of its own, until it has ended again.
+double process_floor_us(unsigned iterations);
 
 // `count` page numbers below 2 * count, in no order that a prefetcher could foresee, and no two of them neighbours.
 std::vector<std::size_t> scattered(std::size_t count);

@@ -44,6 +44,14 @@ void Semaphore::wait(norma_sync_t id) {
     check(norma_semaphore_wait(id, kTurnPatienceMs), "norma_semaphore_wait");
 }
 
+Barrier::Barrier(unsigned participants) {
+    check(norma_barrier_create(participants, &id_), "norma_barrier_create");
+}
+
+Barrier::~Barrier() {
+    norma_sync_destroy(id_);
+}
+
 RemoteTask::RemoteTask(int node) {
     check(norma_task_clone(mach_task_self(), TRUE, node, &task_), "norma_task_clone");
 }

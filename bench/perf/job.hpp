@@ -77,6 +77,18 @@ class Semaphore {
     norma_sync_t id_ = 0;
 };
 
+class Barrier {
+  public:
+    explicit Barrier(unsigned participants);
+    ~Barrier();
+    Barrier(const Barrier &) = delete;
+    Barrier &operator=(const Barrier &) = delete;
+    norma_sync_t id() const { return id_; }
+
+  private:
+    norma_sync_t id_ = 0;
+};
+
 // A task on some node that shares all memory this task had when it was made, and is gone with the object.
 class RemoteTask {
   public:

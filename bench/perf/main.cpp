@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // norma-perf: the program that `norma perf` runs as a job.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +15,7 @@
 #include "bench/perf/binding.hpp"
 #include "bench/perf/job.hpp"
 #include "bench/perf/options.hpp"
+#include "bench/perf/plot.hpp"
 #include "bench/perf/report.hpp"
 #include "bench/perf/tests.hpp"
 #include "runtime/config.hpp"
@@ -30,11 +33,15 @@ struct Entry {
 constexpr std::array kEntries = {
     Entry{"am_lat", am_lat},
     Entry{"am_bw", am_bw},
+    Entry{"bibw", bibw},
+    Entry{"am_rate", am_rate},
     Entry{"fault_local", fault_local},
     Entry{"fault_read", fault_read},
     Entry{"fault_write", fault_write},
     Entry{"fault_upgrade", fault_upgrade},
+    Entry{"fault_fanout", fault_fanout},
     Entry{"page_pingpong", page_pingpong},
+    Entry{"false_sharing", false_sharing},
     Entry{"stream_read", stream_read},
     Entry{"stream_write", stream_write},
     Entry{"barrier", barrier},
@@ -46,6 +53,7 @@ constexpr std::array kEntries = {
     Entry{"get_bw", get_bw},
     Entry{"put_bw", put_bw},
     Entry{"atomic_lat", atomic_lat},
+    Entry{"numa", numa},
 };
 
 Rows run(const TestInfo &test) {
@@ -57,51 +65,50 @@ Rows run(const TestInfo &test) {
     throw std::logic_error(fmt::format("{} cannot be run", test.name));
 }
 
-struct Place {
-    char binding[512];
-};
-
-void describe_place(Place &place) {
-    const auto text = describe_binding();
-    text.copy(place.binding, sizeof place.binding - 1);
-}
-
-std::vector<std::string> bindings(int nodes) {
-    std::vector<std::string> lines{describe_binding()};
-    for (int node = 1; node < nodes; ++node) {
-        const Array<Place> place(1);
-        RemoteTask task(node);
-        task.start<&describe_place>(place.data());
-        task.join();
-        lines.emplace_back(place.data()->binding);
-    }
-    return lines;
-}
-
 Setting describe_run(unsigned nodes) {
     constexpr const char *kWaits[] = {"adaptive", "spin", "block"};
     const auto config = norma::rt::load_config(environ);
     auto setting = current_setting(config.transport, kWaits[static_cast<std::size_t>(config.wait)], nodes);
-    setting.binding = bindings(static_cast<int>(nodes));
+    for (int node = 0; node < static_cast<int>(nodes); ++node) {
+        setting.binding.push_back(describe(node, place_of(node)));
+    }
     return setting;
 }
 
-void write_json(std::ofstream &file, const std::string &name, const std::string &json) {
-    file << json << std::flush;
-    if (!file) {
-        throw std::runtime_error(fmt::format("cannot write {}", name));
+// A file for results, opened before anything is measured; none if the name is empty.
+class Output {
+  public:
+    Output(const char *option, std::string name) : name_(std::move(name)) {
+        if (name_.empty()) {
+            return;
+        }
+        file_.open(name_);
+        if (!file_) {
+            throw WrongOption(fmt::format("{} {}: cannot be written", option, name_));
+        }
     }
+    void write(const std::string &text) {
+        if (!name_.empty() && !(file_ << text << std::flush)) {
+            throw std::runtime_error(fmt::format("cannot write {}", name_));
+        }
+    }
+
+  private:
+    std::string name_;
+    std::ofstream file_;
+};
+
+Rows of_test(const Rows &rows, const std::string &name) {
+    Rows chosen;
+    std::copy_if(rows.begin(), rows.end(), std::back_inserter(chosen),
+                 [&](const Row &row) { return row.test == name; });
+    return chosen;
 }
 
 // One test that fails does not keep the others from running.
 int run_tests(const Settings &settings, unsigned nodes) {
-    std::ofstream json;
-    if (!settings.json.empty()) {
-        json.open(settings.json);
-        if (!json) {
-            throw WrongOption(fmt::format("--json {}: cannot be written", settings.json));
-        }
-    }
+    Output json("--json", settings.json), csv("--csv", settings.csv);
+    const Output picture("--plot", settings.plot); // gnuplot writes it
     const auto setting = describe_run(nodes);
     print_header(setting);
     int status = 0;
@@ -117,8 +124,10 @@ int run_tests(const Settings &settings, unsigned nodes) {
             status = 1;
         }
     }
-    if (json.is_open()) {
-        write_json(json, settings.json, to_json(setting, all));
+    json.write(to_json(setting, all));
+    csv.write(to_csv(setting, all));
+    if (!settings.plot.empty()) {
+        draw(setting, of_test(all, settings.test), settings.plot);
     }
     return status;
 }

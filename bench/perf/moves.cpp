@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/perf/floors.hpp"
 #include "bench/perf/job.hpp"
 #include "bench/perf/tests.hpp"
 
@@ -49,9 +50,11 @@ void hear_from(RemoteTask &task, Errand *errand, const Semaphore &heard) {
     heard.wait();
 }
 
+// The floor of both is a process of this program, started and ended.
 Rows rows(const TestInfo &test, const Times &times) {
-    return {latency_row(std::string(test.name), test.size, times.call),
-            latency_row(fmt::format("{}_run", test.name), test.size, times.run)};
+    const double floor = process_floor_us(test.iterations);
+    return {latency_row(std::string(test.name), test.size, times.call, floor),
+            latency_row(fmt::format("{}_run", test.name), test.size, times.run, floor)};
 }
 
 } // namespace

@@ -18,7 +18,8 @@ namespace norma::bench {
 namespace {
 
 constexpr unsigned kWindow = 8; // accesses under way, where bandwidth is measured
-constexpr std::size_t kLeastSampleBytes = 4 << 20;
+// Of a stream; within these bounds it has as many accesses as make so many bytes.
+constexpr std::size_t kSampleBytes = 4 << 20, kMostAccesses = 1024;
 
 struct Export {
     std::size_t bytes;
@@ -93,13 +94,14 @@ template <class Access> Rows latency(const TestInfo &test, const char *operation
     return {latency_row(std::string(test.name), test.size, samples, floor_us(test, imported, operation, 1, 1))};
 }
 
-// One sample is a stream of accesses, of which kWindow are under way.
+// A sample is the mean time of an access in a stream of them, of which kWindow are under way.
 template <class Start> Rows bandwidth(const TestInfo &test, const char *operation, Start start) {
     const Imported imported(test.size);
-    const auto accesses = static_cast<unsigned>(std::max<std::size_t>(2 * kWindow, kLeastSampleBytes / test.size));
+    const auto accesses =
+        static_cast<unsigned>(std::clamp<std::size_t>(kSampleBytes / test.size, 2 * kWindow, kMostAccesses));
     std::vector<std::byte> buffer(test.size);
     const norma_piece_t piece{0, buffer.data(), test.size};
-    const auto samples = measure(test, [&] {
+    auto samples = measure(test, [&] {
         norma_op_t under_way[kWindow] = {};
         for (unsigned i = 0; i < accesses + kWindow; ++i) {
             auto &op = under_way[i % kWindow];
@@ -112,8 +114,11 @@ template <class Start> Rows bandwidth(const TestInfo &test, const char *operatio
             }
         }
     });
-    return {bandwidth_row(std::string(test.name), test.size * accesses, samples,
-                          floor_us(test, imported, operation, accesses, kWindow))};
+    for (auto &sample : samples) {
+        sample /= accesses;
+    }
+    return {bandwidth_row(std::string(test.name), test.size, samples,
+                          floor_us(test, imported, operation, accesses, kWindow) / accesses)};
 }
 
 } // namespace

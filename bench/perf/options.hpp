@@ -24,6 +24,7 @@ struct TestInfo {
     std::uint64_t size;                          // bytes, likewise
     std::uint64_t least_size = 0, most_size = 0; // both 0: the size cannot be set
     std::uint64_t size_step = 1;
+    std::uint64_t most_swept = most_size; // where `-a` ends
 };
 
 std::span<const TestInfo> tests();
@@ -32,7 +33,8 @@ struct Settings {
     std::string test; // a name, or "all"
     std::optional<unsigned> iterations, warmup;
     std::optional<std::uint64_t> size;
-    std::string json; // a file, or empty
+    bool sweep = false;          // all sizes
+    std::string json, csv, plot; // files, or empty
 };
 
 class WrongOption : public std::invalid_argument {
@@ -42,15 +44,17 @@ class WrongOption : public std::invalid_argument {
 
 // Where CLI11 puts what it finds; settings() reads it.
 struct RawSettings {
-    std::string test, size, json;
+    std::string test, size, json, csv, plot;
     std::optional<unsigned> iterations, warmup;
+    bool sweep = false;
 };
 void add_options(CLI::App &app, RawSettings &raw);
 
 // Checks; throws WrongOption, naming the value.
 Settings settings(const RawSettings &raw, unsigned nodes);
 
-// The tests that are to be run, in order, with what the user has set.
+// The tests that are to be run, in order, with what the user has set. A test that is swept is there once for each size:
+// powers of two, and fewer iterations where they are large, unless the user says how many.
 std::vector<TestInfo> chosen_tests(const Settings &settings);
 
 } // namespace norma::bench

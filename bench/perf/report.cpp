@@ -16,10 +16,6 @@ std::string column(const std::optional<double> &value, int precision) {
     return value ? fmt::format("{:.{}f}", *value, precision) : "-";
 }
 
-std::string json_number(const std::optional<double> &value) {
-    return value ? fmt::format("{:.3f}", *value) : "null";
-}
-
 std::string json_string(const std::string &text) {
     std::string quoted = "\"";
     for (const char letter : text) {
@@ -31,6 +27,55 @@ std::string json_string(const std::string &text) {
     return quoted + '"';
 }
 
+std::string csv_string(const std::string &text) {
+    if (text.find_first_of(",\"\n") == std::string::npos) {
+        return text;
+    }
+    std::string quoted = "\"";
+    for (const char letter : text) {
+        quoted += letter == '"' ? "\"\"" : std::string(1, letter);
+    }
+    return quoted + '"';
+}
+
+// What is known of a row. A number that is not known is empty.
+struct Field {
+    const char *name;
+    std::string value;
+    bool is_text = false;
+};
+
+std::vector<Field> fields(const Setting &setting, const Row &row) {
+    const auto number = [](const std::optional<double> &value) {
+        return value ? fmt::format("{:.3f}", *value) : std::string();
+    };
+    const auto &time = row.time;
+    return {{"test", row.test, true},
+            {"transport", setting.transport, true},
+            {"wait", setting.wait, true},
+            {"nodes", std::to_string(setting.nodes)},
+            {"size", std::to_string(row.size)},
+            {"iterations", std::to_string(row.iterations)},
+            {"min_us", number(time.min)},
+            {"median_us", number(time.median)},
+            {"avg_us", number(time.avg)},
+            {"p99_us", number(time.p99)},
+            {"p999_us", number(time.p999)},
+            {"max_us", number(time.max)},
+            {"mb_per_s", number(row.mb_per_s)},
+            {"floor_us", number(row.floor_us)},
+            {"ratio_to_floor", number(row.ratio())},
+            {"kernel", setting.kernel, true},
+            {"commit", setting.commit, true}};
+}
+
+std::string json_value(const Field &field) {
+    if (field.is_text) {
+        return json_string(field.value);
+    }
+    return field.value.empty() ? "null" : field.value;
+}
+
 } // namespace
 
 Row latency_row(std::string test, std::uint64_t size, const std::vector<double> &samples,
@@ -39,9 +84,9 @@ Row latency_row(std::string test, std::uint64_t size, const std::vector<double> 
 }
 
 Row bandwidth_row(std::string test, std::uint64_t size, const std::vector<double> &samples,
-                  std::optional<double> floor_us) {
+                  std::optional<double> floor_us, unsigned ways) {
     auto row = latency_row(std::move(test), size, samples, floor_us);
-    row.mb_per_s = static_cast<double>(size) / row.time.median; // bytes per microsecond
+    row.mb_per_s = ways * static_cast<double>(size) / row.time.median; // bytes per microsecond
     return row;
 }
 
@@ -73,20 +118,35 @@ void print_row(const Row &row) {
 
 std::string to_json(const Setting &setting, const std::vector<Row> &rows) {
     std::string json = "[";
-    const char *separator = "\n";
     for (const auto &row : rows) {
-        const auto &time = row.time;
-        json += fmt::format(
-            R"({}{{"test": {}, "transport": {}, "wait": {}, "nodes": {}, "size": {}, "iterations": {}, )"
-            R"("min_us": {:.3f}, "median_us": {:.3f}, "avg_us": {:.3f}, "p99_us": {:.3f}, "p999_us": {:.3f}, )"
-            R"("max_us": {:.3f}, "mb_per_s": {}, "floor_us": {}, "ratio_to_floor": {}, "kernel": {}, "commit": {}}})",
-            separator, json_string(row.test), json_string(setting.transport), json_string(setting.wait), setting.nodes,
-            row.size, row.iterations, time.min, time.median, time.avg, time.p99, time.p999, time.max,
-            json_number(row.mb_per_s), json_number(row.floor_us), json_number(row.ratio()), json_string(setting.kernel),
-            json_string(setting.commit));
-        separator = ",\n";
+        json += json.size() > 1 ? ",\n{" : "\n{";
+        const char *separator = "";
+        for (const auto &field : fields(setting, row)) {
+            json += fmt::format("{}\"{}\": {}", separator, field.name, json_value(field));
+            separator = ", ";
+        }
+        json += '}';
     }
     return json + "\n]\n";
+}
+
+std::string to_csv(const Setting &setting, const std::vector<Row> &rows) {
+    std::string csv;
+    const char *separator = "";
+    for (const auto &field : fields(setting, {})) {
+        csv += fmt::format("{}{}", separator, field.name);
+        separator = ",";
+    }
+    csv += '\n';
+    for (const auto &row : rows) {
+        separator = "";
+        for (const auto &field : fields(setting, row)) {
+            csv += separator + csv_string(field.value);
+            separator = ",";
+        }
+        csv += '\n';
+    }
+    return csv;
 }
 
 } // namespace norma::bench

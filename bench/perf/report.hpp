@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Results as a table on standard output and as JSON.
+// Results as a table on standard output, as JSON and as comma-separated values.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,9 @@ struct Row {
 // A row of a test that has no bandwidth.
 Row latency_row(std::string test, std::uint64_t size, const std::vector<double> &samples,
                 std::optional<double> floor_us = std::nullopt);
-// A row of a test that moves `size` bytes in each sample.
+// A row of a test that moves `size` bytes in each sample, in `ways` directions.
 Row bandwidth_row(std::string test, std::uint64_t size, const std::vector<double> &samples,
-                  std::optional<double> floor_us = std::nullopt);
+                  std::optional<double> floor_us = std::nullopt, unsigned ways = 1);
 
 // What all rows of a run have in common.
 struct Setting {
@@ -40,7 +40,8 @@ Setting current_setting(const std::string &transport, const std::string &wait, u
 void print_header(const Setting &setting);
 void print_row(const Row &row);
 
-// An array with one object per row.
+// An array with one object per row; a line per row, after one with the names.
 std::string to_json(const Setting &setting, const std::vector<Row> &rows);
+std::string to_csv(const Setting &setting, const std::vector<Row> &rows);
 
 } // namespace norma::bench

@@ -61,29 +61,17 @@ std::vector<double> without_warmup(std::span<const double> samples, std::size_t 
     return {samples.begin() + static_cast<std::ptrdiff_t>(warmup), samples.end()};
 }
 
-class SyncObject {
+class Mutex {
   public:
-    explicit SyncObject(norma_sync_t id) : id_(id) {}
-    ~SyncObject() { norma_sync_destroy(id_); }
-    SyncObject(const SyncObject &) = delete;
-    SyncObject &operator=(const SyncObject &) = delete;
+    Mutex() { check(norma_mutex_create(&id_), "norma_mutex_create"); }
+    ~Mutex() { norma_sync_destroy(id_); }
+    Mutex(const Mutex &) = delete;
+    Mutex &operator=(const Mutex &) = delete;
     norma_sync_t id() const { return id_; }
 
   private:
-    norma_sync_t id_;
+    norma_sync_t id_ = 0;
 };
-
-norma_sync_t make_barrier(unsigned count) {
-    norma_sync_t id = 0;
-    check(norma_barrier_create(count, &id), "norma_barrier_create");
-    return id;
-}
-
-norma_sync_t make_mutex() {
-    norma_sync_t id = 0;
-    check(norma_mutex_create(&id), "norma_mutex_create");
-    return id;
-}
 
 struct Moments {
     std::span<const double> asked, held;
@@ -142,7 +130,7 @@ void print_contest(norma_sync_t mutex, std::size_t rounds) {
 Rows barrier(const TestInfo &test) {
     const auto nodes = static_cast<unsigned>(norma_node_count());
     const std::size_t rounds = test.warmup + test.iterations;
-    const SyncObject object(make_barrier(nodes));
+    const Barrier object(nodes);
     const Array<Participant> participants(nodes);
     const Array<double> samples(rounds);
     for (unsigned node = 0; node < nodes; ++node) {
@@ -164,7 +152,7 @@ Rows barrier(const TestInfo &test) {
 
 Rows lock(const TestInfo &test) {
     const std::size_t rounds = test.warmup + test.iterations;
-    const SyncObject object(make_mutex());
+    const Mutex object;
     const Array<Participant> participant(1);
     const Array<double> samples(rounds);
     *participant.data() = {object.id(), rounds, samples.data()};

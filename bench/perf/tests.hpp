@@ -15,11 +15,15 @@ using Rows = std::vector<Row>;
 
 Rows am_lat(const TestInfo &test);
 Rows am_bw(const TestInfo &test);
+Rows bibw(const TestInfo &test);
+Rows am_rate(const TestInfo &test);
 Rows fault_local(const TestInfo &test);
 Rows fault_read(const TestInfo &test);
 Rows fault_write(const TestInfo &test);
 Rows fault_upgrade(const TestInfo &test);
+Rows fault_fanout(const TestInfo &test);
 Rows page_pingpong(const TestInfo &test);
+Rows false_sharing(const TestInfo &test);
 Rows stream_read(const TestInfo &test);
 Rows stream_write(const TestInfo &test);
 Rows barrier(const TestInfo &test);
@@ -31,5 +35,6 @@ Rows put_lat(const TestInfo &test);
 Rows get_bw(const TestInfo &test);
 Rows put_bw(const TestInfo &test);
 Rows atomic_lat(const TestInfo &test);
+Rows numa(const TestInfo &test);
 
 } // namespace norma::bench
