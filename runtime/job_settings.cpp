@@ -64,6 +64,16 @@ std::vector<std::string> mistakes_in(const Environment &environment) {
     return config_mistakes(raw.data());
 }
 
+void set_for_several_hosts(Environment &environment, unsigned nodes_here) {
+    if (!value_in(environment, "NORMA_HOST_NODES")) {
+        set_in(environment, "NORMA_HOST_NODES", std::to_string(nodes_here));
+    }
+    // Over tcp, the transport would listen on the loopback device alone.
+    if (!value_in(environment, "UCX_NET_DEVICES")) {
+        set_in(environment, "UCX_NET_DEVICES", "all");
+    }
+}
+
 Environment settings_for_joiners(const Environment &job) {
     return filtered(job, [](Scope scope) { return scope != Scope::own; });
 }
@@ -88,9 +98,7 @@ std::optional<std::string> disagreement(const Environment &job, const Environmen
 
 Environment joined_environment(Environment host, const Environment &settings) {
     unset_in(host, "NORMA_JOB_KEY"); // no node server and no task needs it
-    if (!value_in(host, "NORMA_HOST_NODES")) {
-        set_in(host, "NORMA_HOST_NODES", "1");
-    }
+    set_for_several_hosts(host, 1);
     for (const auto &setting : settings) {
         if (!value_in(host, name_of(setting))) {
             host.push_back(setting);

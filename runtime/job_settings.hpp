@@ -19,6 +19,9 @@ void unset_in(Environment &environment, std::string_view name);
 // One line per mistake, as config_mistakes().
 std::vector<std::string> mistakes_in(const Environment &environment);
 
+// In a job that does not run on one machine alone, for a host with so many of its nodes: unless the user has said
+// otherwise.
+void set_for_several_hosts(Environment &environment, unsigned nodes_here);
 // What the launcher tells a host that joins.
 Environment settings_for_joiners(const Environment &job);
 // What a host that joins tells the launcher: what has been set there although it must be the same everywhere.

@@ -50,8 +50,8 @@ Environment environment(const CommandLine &line) {
     if (!line.wait.empty()) {
         set_in(variables, "NORMA_WAIT", line.wait);
     }
-    if (!line.listen.empty() && !value_in(variables, "NORMA_HOST_NODES")) {
-        set_in(variables, "NORMA_HOST_NODES", std::to_string(line.local));
+    if (!line.listen.empty()) {
+        set_for_several_hosts(variables, line.local);
     }
     return variables;
 }

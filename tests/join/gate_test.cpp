@@ -189,9 +189,11 @@ TEST(JobSettings, TheLauncherHasTheLastWordWhereAllMustAgree) {
     const Environment host{"NORMA_LOG=debug", "NORMA_JOB_KEY=k", "HOME=/home"};
     EXPECT_EQ(settings_for_joiners(job), (Environment{"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "NORMA_MEMORY=1G"}));
     EXPECT_EQ(settings_to_agree_on(host), Environment{});
-    EXPECT_EQ(
-        joined_environment(host, settings_for_joiners(job)),
-        (Environment{"NORMA_LOG=debug", "HOME=/home", "NORMA_HOST_NODES=1", "NORMA_TRANSPORT=tcp", "NORMA_MEMORY=1G"}));
+    EXPECT_EQ(joined_environment(host, settings_for_joiners(job)),
+              (Environment{"NORMA_LOG=debug", "HOME=/home", "NORMA_HOST_NODES=1", "UCX_NET_DEVICES=all",
+                           "NORMA_TRANSPORT=tcp", "NORMA_MEMORY=1G"}));
+    const auto careful = joined_environment({"UCX_NET_DEVICES=eth1", "NORMA_HOST_NODES=2"}, {});
+    EXPECT_EQ(careful, (Environment{"UCX_NET_DEVICES=eth1", "NORMA_HOST_NODES=2"})) << "what the user has said stays";
     EXPECT_EQ(disagreement({}, {"NORMA_TRANSPORT=ucx"}), std::nullopt) << "the default, said aloud";
     EXPECT_TRUE(disagreement({}, {"NORMA_TRANSPORT=tcp"}).has_value());
 }
