@@ -36,7 +36,7 @@ void own(Export &exported) {
     check(norma_region_export(address, exported.bytes, kBoth, &exported.key), "norma_region_export");
     cpu_list(0, ",").copy(exported.cpus, sizeof exported.cpus - 1);
     Semaphore::post(exported.ready);
-    Semaphore::wait(exported.over);
+    check(norma_semaphore_wait(exported.over, -1), "norma_semaphore_wait"); // however long the accesses take
 }
 
 // A region on node 1, imported here.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rpc/ucx/engine.hpp"
 
+#include "rpc/ucx/settings.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -16,9 +18,12 @@ void check(ucs_status_t status, std::string_view what) {
     }
 }
 
-Context::Context(std::string_view kind) {
+Context::Context(std::string_view kind, bool workers_later) {
     ucp_config_t *config = nullptr;
     check(ucp_config_read(nullptr, nullptr, &config), "UCX cannot read its settings (a UCX_ variable?)");
+    if (workers_later) {
+        keep_transport_settings(*config);
+    }
     ucp_params_t params{};
     params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
     params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;

@@ -15,7 +15,8 @@ namespace norma::rpc::ucx {
 
 class Context {
   public:
-    explicit Context(std::string_view kind);
+    // workers_later: its workers need not be made while ScopedSettings are there.
+    explicit Context(std::string_view kind, bool workers_later = false);
     ~Context() { ucp_cleanup(context_); }
     Context(const Context &) = delete;
     Context &operator=(const Context &) = delete;

@@ -18,15 +18,16 @@ struct Setting {
     std::string_view kind; // empty: every kind
     const char *name;
     const char *value;
+    const char *own_name = nullptr; // of transports' settings: in their own tables
 };
 
 constexpr std::array kSettings{
     Setting{"tcp", "TLS", "tcp"},
     Setting{"tcp", "NET_DEVICES", "lo"},
     Setting{"shm", "TLS", "posix,self"},
-    Setting{"", "TCP_RX_SEG_SIZE", "320K"},
+    Setting{"", "TCP_RX_SEG_SIZE", "320K", "RX_SEG_SIZE"},
     Setting{"", "MAX_EAGER_RAILS", "1"},
-    Setting{"", "POSIX_ERROR_HANDLING", "y"},
+    Setting{"", "POSIX_ERROR_HANDLING", "y", "MM_ERROR_HANDLING"},
     Setting{"", "KEEPALIVE_INTERVAL", "500ms"},
 };
 
@@ -56,6 +57,15 @@ ScopedSettings::ScopedSettings(std::string_view kind) {
 ScopedSettings::~ScopedSettings() {
     for (const auto &name : names_) {
         ::unsetenv(name.c_str());
+    }
+}
+
+void keep_transport_settings(ucp_config_t &config) {
+    for (const auto &setting : kSettings) {
+        if (setting.own_name != nullptr) {
+            const auto *in_force = std::getenv(variable(setting.name).c_str()); // the user's, or ScopedSettings'
+            ucp_config_modify(&config, setting.own_name, in_force != nullptr ? in_force : setting.value);
+        }
     }
 }
 

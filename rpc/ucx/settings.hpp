@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <ucp/api/ucp.h>
 #include <vector>
 
 namespace norma::rpc::ucx {
@@ -13,7 +14,8 @@ bool known_kind(std::string_view kind);
 
 // Puts norma's settings into the environment, which is the one way that reaches every layer of UCX 1.13 (its
 // ucp_config_modify() knows the upper layer's settings only), and takes them out again when it goes, so that programs
-// started later do not inherit them. It must stay until the worker is made: transports read their settings then.
+// started later do not inherit them. It must stay until the worker is made, as transports read their settings then, or
+// keep_transport_settings() must have been called.
 class ScopedSettings {
   public:
     explicit ScopedSettings(std::string_view kind);
@@ -24,6 +26,10 @@ class ScopedSettings {
   private:
     std::vector<std::string> names_;
 };
+
+// So that workers of this configuration may be made at any time, also when the environment is the program's again: the
+// settings that transports read then, under the names that their own tables give them.
+void keep_transport_settings(ucp_config_t &config);
 
 // Makes the UCX library silent and takes its crash handlers out of the process (both are global to the process).
 void quieten_library();

@@ -3,50 +3,57 @@
 
 #include <algorithm>
 #include <random>
+#include <stdexcept>
+#include <utility>
 
 namespace norma::rt {
 
 UcxImporter::UcxImporter(const OneSidedOptions &options)
-    : OneSidedImporter(options), context_(options.transport), worker_(context_, UCS_THREAD_MODE_SERIALIZED),
-      address_(worker_.address()), self_(std::uint64_t{std::random_device{}()} << 32 | std::random_device{}()) {
-    worker_.on_message(kAnswerId, &UcxImporter::on_answer, this);
-}
+    : OneSidedImporter(options), context_(options.transport, true) {}
 
 OneSidedImporter::Target &UcxImporter::target_for(const norma_key_t &key, std::span<const std::byte> address) {
     const auto task = key.words[0];
-    auto *&owner = owner_by_task_[task];
-    if (owner == nullptr || owner->failure != KERN_SUCCESS) {
-        auto &made = owners_.emplace_back(); // stays: accesses may still name a former one
-        made.task = task;
-        made.link.open(worker_, address);
-        owner = &made;
+    const auto known = owner_by_task_.find(task);
+    if (known != owner_by_task_.end() && known->second->failure == KERN_SUCCESS) {
+        return *known->second;
     }
-    return *owner;
+    auto &made = owners_.emplace_back(context_, *this);
+    try {
+        made.task = task;
+        made.importer = this;
+        made.id = std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+        made.worker.on_message(kAnswerId, &UcxImporter::on_answer, &made);
+        waiting_.add(made.worker);
+        made.door.open(made.worker, address);
+    } catch (...) {
+        owners_.pop_back();
+        throw;
+    }
+    owner_by_task_[task] = &made;
+    return made;
 }
 
 void UcxImporter::for_each_target(const std::function<void(Target &)> &visit) {
-    for (auto &[task, owner] : owner_by_task_) {
-        if (owner->failure == KERN_SUCCESS) {
-            visit(*owner);
+    for (auto &owner : owners_) {
+        if (owner.failure == KERN_SUCCESS) {
+            visit(owner);
         }
     }
 }
 
 void UcxImporter::close(Target &target) {
-    static_cast<Owner &>(target).link.close();
+    auto &owner = static_cast<Owner &>(target);
+    owner.door.close();
+    owner.link.close();
 }
 
 bool UcxImporter::send(Target &target) {
     auto &owner = static_cast<Owner &>(target);
     bool sent = false;
-    while (!owner.to_send.empty()) {
+    while (!owner.to_send.empty() && owner.outbox.room()) {
         const auto number = owner.to_send.front();
-        auto *wanted = part(number);
-        auto *room = wanted == nullptr ? nullptr : owner.outbox.room(); // it may have been given up
-        if (wanted != nullptr && room == nullptr) {
-            return sent;
-        }
-        if (wanted == nullptr || send_part(owner, *wanted, number, room)) {
+        auto *wanted = part(number); // it may have been given up
+        if (wanted == nullptr || send_part(owner, *wanted, number)) {
             owner.to_send.pop_front();
         }
         sent = true;
@@ -55,52 +62,66 @@ bool UcxImporter::send(Target &target) {
 }
 
 // True: that was all of it.
-bool UcxImporter::send_part(Owner &owner, Part &part, std::uint64_t number, std::byte *room) {
+bool UcxImporter::send_part(Owner &owner, Part &part, std::uint64_t number) {
     const auto &access = part.access;
     Ask ask{.kind = access.kind,
             .reserved = {},
             .piece = static_cast<std::uint32_t>(owner.piece),
-            .importer = self_,
+            .importer = owner.id,
             .op = number,
             .place = part.key.words[1],
             .secret = {part.key.words[2], part.key.words[3]},
             .offset = access.offset,
             .bytes = access.bytes,
-            .at = 0,
+            .at = part.sent,
             .operand = {access.operand[0], access.operand[1]}};
-    std::size_t bytes = 0;
     if (access.kind == AccessKind::look) {
-        bytes = address_.size();
-        std::memcpy(room, address_.data(), bytes);
-    } else if (access.kind == AccessKind::put) {
-        ask.at = part.sent;
-        bytes = std::min<std::size_t>(owner.piece, access.bytes - part.sent);
-        std::memcpy(room, access.buffer + part.sent, bytes);
-        part.sent += bytes;
+        owner.outbox.send(owner.door, kAskId, ask, owner.worker.address());
+        return true;
     }
-    owner.outbox.send(owner.link, kAskId, ask, bytes);
-    return access.kind != AccessKind::put || part.sent == access.bytes;
+    if (access.kind != AccessKind::put) {
+        owner.outbox.send(owner.link, kAskId, ask);
+        return true;
+    }
+    const auto bytes = std::min<std::size_t>(owner.piece, access.bytes - part.sent);
+    part.sent += bytes;
+    const bool all = part.sent == access.bytes;
+    owner.outbox.send_piece(owner.link, kAskId, ask, ask, bytes);
+    return all;
 }
 
-ucs_status_t UcxImporter::on_answer(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
+PieceStatus UcxImporter::fill(const Ask &ask, std::byte *to, std::size_t bytes) {
+    const auto *wanted = part(ask.op);
+    if (wanted == nullptr) {
+        return KERN_OPERATION_TIMED_OUT; // its buffer may be gone
+    }
+    std::memcpy(to, wanted->access.buffer + ask.at, bytes);
+    return KERN_SUCCESS;
+}
+
+ucs_status_t UcxImporter::on_answer(void *from, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
                                     const ucp_am_recv_param_t *param) {
+    auto &owner = *static_cast<Owner *>(from);
     if (head_bytes == sizeof(Answer) && (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) == 0) {
         Answer answer;
         std::memcpy(&answer, head, sizeof answer);
-        static_cast<UcxImporter *>(self)->take(answer, {static_cast<const std::byte *>(data), bytes});
+        owner.importer->take(owner, answer, {static_cast<const std::byte *>(data), bytes});
     }
     return UCS_OK;
 }
 
-void UcxImporter::take(const Answer &answer, std::span<const std::byte> data) {
+void UcxImporter::take(Owner &owner, const Answer &answer, std::span<const std::byte> data) {
     auto *asked = part(answer.op);
-    if (asked == nullptr) {
+    if (asked == nullptr || asked->target != &owner) {
         return; // given up
     }
     const auto &access = asked->access;
-    auto &owner = static_cast<Owner &>(*asked->target);
-    if (answer.status != KERN_SUCCESS) {
-        finish(answer.op, answer.status);
+    auto status = answer.status;
+    if (status == KERN_SUCCESS && access.kind == AccessKind::get) {
+        status = status_of(data);
+    }
+    if (status != KERN_SUCCESS) {
+        finish(answer.op, status);
         return;
     }
     if (access.kind == AccessKind::get) {
@@ -115,7 +136,7 @@ void UcxImporter::take(const Answer &answer, std::span<const std::byte> data) {
             return;
         }
     } else if (access.kind == AccessKind::look) {
-        owner.piece = owner.piece != 0 ? owner.piece : owner.link.best_piece();
+        owner.own_address.assign(data.begin(), data.end());
         std::copy(std::begin(answer.value), std::end(answer.value), access.before);
     } else if (access.before != nullptr) {
         *access.before = answer.value[0];
@@ -123,21 +144,57 @@ void UcxImporter::take(const Answer &answer, std::span<const std::byte> data) {
     finish(answer.op, KERN_SUCCESS);
 }
 
+// Goes on with the owner's worker for this importer; outside UCX's callbacks, and before anybody knows of the import.
+void UcxImporter::enter(Owner &owner) {
+    const auto address = std::exchange(owner.own_address, {});
+    if (owner.link.endpoint() != nullptr) {
+        return; // it has told before
+    }
+    owner.piece = owner.door.best_piece();
+    try {
+        owner.link.open(owner.worker, address);
+    } catch (const std::runtime_error &) {
+        owner.door.mark_broken();
+    }
+}
+
 bool UcxImporter::progress() {
-    bool happened = ucp_worker_progress(worker_.get()) != 0;
-    for (auto &[task, owner] : owner_by_task_) {
-        if (owner->link.broken() && owner->failure == KERN_SUCCESS) {
-            fail(*owner, KERN_TERMINATED);
+    bool happened = false;
+    for (auto next = owners_.begin(); next != owners_.end();) {
+        auto &owner = *next++;
+        happened = ucp_worker_progress(owner.worker.get()) != 0 || happened;
+        if (owner.failure != KERN_SUCCESS) {
+            if (owner.users == 0) {
+                if (owner_by_task_[owner.task] == &owner) {
+                    owner_by_task_.erase(owner.task);
+                }
+                end_connection(owner.worker, owner.link);
+                owners_.erase(std::prev(next));
+            }
+            continue;
+        }
+        if (!owner.own_address.empty()) {
+            enter(owner);
+        }
+        if (owner.door.broken() || owner.link.broken()) {
+            fail(owner, KERN_TERMINATED);
             happened = true;
-        } else if (!owner->to_send.empty()) {
-            happened = send(*owner) || happened;
+        } else if (!owner.to_send.empty()) {
+            happened = send(owner) || happened;
         }
     }
     return happened;
 }
 
+void UcxImporter::look_for_dead_peers() {
+    for (auto &owner : owners_) {
+        look_for_dead(owner.worker);
+    }
+}
+
 bool UcxImporter::arm() {
-    return ucp_worker_arm(worker_.get()) == UCS_OK;
+    return std::all_of(owners_.begin(), owners_.end(),
+                       [](const Owner &owner) { return ucp_worker_arm(owner.worker.get()) == UCS_OK; });
 }
 
 } // namespace norma::rt

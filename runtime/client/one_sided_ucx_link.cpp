@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/one_sided_ucx_link.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <sys/epoll.h>
+#include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace norma::rt {
@@ -9,6 +14,24 @@ void look_for_dead(const rpc::ucx::Worker &worker) {
     constexpr int kTurns = 64;
     for (int turn = 0; turn < kTurns; ++turn) {
         ucp_worker_progress(worker.get());
+    }
+}
+
+WaitSet::WaitSet() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
+    if (fd_ < 0) {
+        throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    }
+}
+
+WaitSet::~WaitSet() {
+    ::close(fd_);
+}
+
+void WaitSet::add(const rpc::ucx::Worker &worker) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (::epoll_ctl(fd_, EPOLL_CTL_ADD, worker.event_fd(), &event) != 0) {
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
     }
 }
 
@@ -44,30 +67,91 @@ void Link::close() {
     }
 }
 
+void end_connection(const rpc::ucx::Worker &worker, Link &link) {
+    link.close();
+    look_for_dead(worker);
+}
+
 std::size_t Link::best_piece() const {
     const auto lane = rpc::ucx::first_lane(endpoint_);
     return lane.starts_with("posix") || lane.starts_with("sysv") ? kSharedMemoryPiece : kMostPiece;
 }
 
-std::byte *Outbox::room() {
-    if (next_ == nullptr) {
-        if (idle_.empty()) {
-            if (messages_.size() == kMost) {
-                return nullptr;
-            }
-            auto &made = messages_.emplace_back();
-            made.outbox = this;
-            made.data = std::make_unique<std::byte[]>(kMostPiece);
-            idle_.push_back(&made);
-        }
-        next_ = idle_.back();
-        idle_.pop_back();
+PieceStatus status_of(std::span<const std::byte> &piece) {
+    PieceStatus status = KERN_FAILURE;
+    if (piece.size() >= sizeof status) {
+        const auto bytes = piece.size() - sizeof status;
+        std::memcpy(&status, piece.data() + bytes, sizeof status);
+        piece = piece.first(bytes);
     }
-    return next_->data.get();
+    return status;
 }
 
-void Outbox::post(Link &link, unsigned id, std::size_t head, std::size_t bytes) {
-    auto &message = *std::exchange(next_, nullptr);
+Outbox::Message &Outbox::idle() {
+    if (idle_.empty()) {
+        auto &made = messages_.emplace_back();
+        made.outbox = this;
+        made.data = std::make_unique<std::byte[]>(kMostPiece + sizeof(PieceStatus));
+        return made;
+    }
+    auto &found = *idle_.back();
+    idle_.pop_back();
+    return found;
+}
+
+void Outbox::fill(Message &message, std::byte *to) {
+    const auto status = filler_.fill(message.ask, to, message.bytes);
+    if (status != KERN_SUCCESS) {
+        std::memset(to, 0, message.bytes);
+    }
+    std::memcpy(to + message.bytes, &status, sizeof status);
+}
+
+// A message whose bytes UCX asks for when it has a buffer for them. One that it would send in parts is not for this.
+ucp_datatype_t Outbox::filled_late() {
+    static const ucp_datatype_t type = [] {
+        ucp_generic_dt_ops_t ops{};
+        ops.start_pack = [](void *, const void *message, std::size_t) { return const_cast<void *>(message); };
+        ops.packed_size = [](void *state) { return static_cast<Message *>(state)->bytes + sizeof(PieceStatus); };
+        ops.pack = [](void *state, std::size_t offset, void *to, std::size_t most) -> std::size_t {
+            auto &message = *static_cast<Message *>(state);
+            const auto bytes = message.bytes + sizeof(PieceStatus);
+            if (offset == 0 && most >= bytes) {
+                message.outbox->fill(message, static_cast<std::byte *>(to));
+                return bytes;
+            }
+            if (offset == 0) { // in parts after all
+                message.outbox->fill(message, message.data.get());
+            }
+            const auto part = std::min(most, bytes - offset);
+            std::memcpy(to, message.data.get() + offset, part);
+            return part;
+        };
+        ops.finish = [](void *) {};
+        ucp_datatype_t made = 0;
+        rpc::ucx::check(ucp_dt_create_generic(&ops, nullptr, &made), "UCX takes no data of norma's own kind");
+        return made;
+    }();
+    return type;
+}
+
+// Small ones are quickest from a buffer, and large ones too where UCX sends from it rather than from a copy.
+void Outbox::post_piece(Link &link, unsigned id, Message &message, std::size_t head) {
+    constexpr std::size_t kLeastLate = 1024;
+    if (message.bytes >= kLeastLate && message.bytes <= kSharedMemoryPiece) {
+        post(link, id, message, head, filled_late(), &message, 1);
+        return;
+    }
+    fill(message, message.data.get());
+    post(link, id, message, head, message.bytes + sizeof(PieceStatus));
+}
+
+void Outbox::post(Link &link, unsigned id, Message &message, std::size_t head, std::size_t bytes) {
+    post(link, id, message, head, ucp_dt_make_contig(1), bytes == 0 ? nullptr : message.data.get(), bytes);
+}
+
+void Outbox::post(Link &link, unsigned id, Message &message, std::size_t head, ucp_datatype_t type, const void *data,
+                  std::size_t count) {
     if (link.endpoint() == nullptr) {
         idle_.push_back(&message);
         return;
@@ -76,13 +160,13 @@ void Outbox::post(Link &link, unsigned id, std::size_t head, std::size_t bytes) 
     message.endpoint = link.endpoint();
     ucp_request_param_t param{};
     param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS |
-                         UCP_OP_ATTR_FIELD_MEMORY_TYPE;
+                         UCP_OP_ATTR_FIELD_MEMORY_TYPE | UCP_OP_ATTR_FIELD_DATATYPE;
     param.flags = UCP_AM_SEND_FLAG_EAGER;
     param.cb.send = &Outbox::on_sent;
     param.user_data = &message;
     param.memory_type = UCS_MEMORY_TYPE_HOST;
-    const auto request = ucp_am_send_nbx(link.endpoint(), id, message.head.data(), head,
-                                         bytes == 0 ? nullptr : message.data.get(), bytes, &param);
+    param.datatype = type;
+    const auto request = ucp_am_send_nbx(link.endpoint(), id, message.head.data(), head, data, count, &param);
     if (UCS_PTR_IS_PTR(request)) {
         return; // on_sent() follows
     }

@@ -22,12 +22,12 @@ inline constexpr std::size_t kMostPiece = 64 * 1024;
 // A shared-memory segment of UCX's holds 8 KiB.
 inline constexpr std::size_t kSharedMemoryPiece = 8000;
 
-// Payload: look: the address of the importer's worker; put: the bytes from `offset + at` on.
+// Payload: look: the address of the importer's worker; put: a Piece from `offset + at` on.
 struct Ask {
     AccessKind kind;
     std::uint8_t reserved[3];
     std::uint32_t piece;      // get: most bytes of an answer
-    std::uint64_t importer;   // random; which connection to answer on
+    std::uint64_t importer;   // random; which connection this is
     std::uint64_t op;         // the importer's; echoed
     std::uint64_t place;      // in the owner's table
     std::uint64_t secret[2];  //
@@ -38,7 +38,8 @@ struct Ask {
 };
 static_assert(sizeof(Ask) == 88);
 
-// Payload: get: the bytes from `at` on. A put is answered once, behind its last part.
+// Payload: get: a Piece from `at` on; look: the address of the owner's worker for this importer. A put is answered
+// once, behind its last part.
 struct Answer {
     std::int32_t status = KERN_SUCCESS;
     std::uint32_t reserved = 0;
@@ -48,8 +49,38 @@ struct Answer {
 };
 static_assert(sizeof(Answer) == 40);
 
+// Bytes of a region, and behind them whether that is what they are: they are copied after the message's head has been
+// written, when the region may have ended.
+using PieceStatus = std::int32_t;
+
+// Who knows what the bytes of a message are.
+class Filler {
+  public:
+    // The `bytes` bytes that `ask` is about, from ask.at on.
+    virtual PieceStatus fill(const Ask &ask, std::byte *to, std::size_t bytes) = 0;
+
+  protected:
+    ~Filler() = default;
+};
+// What a Filler has filled.
+PieceStatus status_of(std::span<const std::byte> &piece); // takes it off the end
+
 // UCX looks for peers that have died without a word in every 32nd turn only; a worker that sleeps has few.
 void look_for_dead(const rpc::ucx::Worker &worker);
+
+// A descriptor that is readable when one of the workers' is; they leave it by ending.
+class WaitSet {
+  public:
+    WaitSet(); // throws
+    ~WaitSet();
+    WaitSet(const WaitSet &) = delete;
+    WaitSet &operator=(const WaitSet &) = delete;
+    void add(const rpc::ucx::Worker &worker); // throws
+    int get() const { return fd_; }
+
+  private:
+    int fd_;
+};
 
 // A connection to another process's worker.
 class Link {
@@ -72,17 +103,30 @@ class Link {
     bool broken_ = false;
 };
 
-// What is on its way over one link, so that who does not take it holds up nobody else. Bytes are copied in first, so
-// nothing refers to the program's memory.
+// For a worker that is about to end: UCX 1.13 aborts if its endpoints are still being connected then.
+void end_connection(const rpc::ucx::Worker &worker, Link &link);
+
+// What is on its way over one link, so that who does not take it holds up nobody else. Nothing refers to the program's
+// memory: its bytes are copied in first, or, if UCX would copy them once more, by the Filler into UCX's own buffer.
 class Outbox {
   public:
-    // Where the data of the next message goes: room for kMostPiece. Null: enough is under way; try after progress.
-    std::byte *room();
-    // Sends what has been put into room(). `head` is copied.
-    template <class Head> void send(Link &link, unsigned id, const Head &head, std::size_t bytes) {
-        static_assert(sizeof(Head) <= sizeof(Message::head));
-        std::memcpy(next_->head.data(), &head, sizeof head);
-        post(link, id, sizeof head, bytes);
+    explicit Outbox(Filler &filler) : filler_(filler) {}
+    Outbox(const Outbox &) = delete;
+    Outbox &operator=(const Outbox &) = delete;
+    // False: enough is under way; try after progress.
+    bool room() const { return idle_.size() + kMost > messages_.size(); }
+    // All need room(). `head` and `data` (an address) are copied.
+    template <class Head> void send(Link &link, unsigned id, const Head &head, std::span<const std::byte> data = {}) {
+        auto &message = next(head);
+        std::memcpy(message.data.get(), data.data(), data.size());
+        post(link, id, message, sizeof head, data.size());
+    }
+    template <class Head>
+    void send_piece(Link &link, unsigned id, const Head &head, const Ask &ask, std::size_t bytes) {
+        auto &message = next(head);
+        message.ask = ask;
+        message.bytes = bytes;
+        post_piece(link, id, message, sizeof head);
     }
 
   private:
@@ -92,14 +136,28 @@ class Outbox {
         Link *link = nullptr;
         ucp_ep_h endpoint = nullptr;
         std::array<std::byte, sizeof(Ask)> head{};
+        Ask ask{};
+        std::size_t bytes = 0;
         std::unique_ptr<std::byte[]> data;
     };
     static void on_sent(void *request, ucs_status_t status, void *message);
-    void post(Link &link, unsigned id, std::size_t head, std::size_t bytes);
+    static ucp_datatype_t filled_late();
+    Message &idle();
+    template <class Head> Message &next(const Head &head) {
+        static_assert(sizeof(Head) <= sizeof(Message::head));
+        auto &message = idle();
+        std::memcpy(message.head.data(), &head, sizeof head);
+        return message;
+    }
+    void fill(Message &message, std::byte *to);
+    void post_piece(Link &link, unsigned id, Message &message, std::size_t head);
+    void post(Link &link, unsigned id, Message &message, std::size_t head, std::size_t bytes);
+    void post(Link &link, unsigned id, Message &message, std::size_t head, ucp_datatype_t type, const void *data,
+              std::size_t count);
 
+    Filler &filler_;
     std::deque<Message> messages_;
     std::vector<Message *> idle_;
-    Message *next_ = nullptr; // what room() gave
 };
 
 } // namespace norma::rt

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <poll.h>
 #include <stdexcept>
 #include <unistd.h>
@@ -39,15 +40,16 @@ void copy(std::byte *to, const std::byte *from, std::size_t bytes) {
 } // namespace
 
 UcxOwner::UcxOwner(const OneSidedOptions &options)
-    : wait_(options.wait), spin_(options.spin), context_(options.transport), worker_(context_) {
-    address_ = worker_.address();
-    worker_.on_message(kAskId, &UcxOwner::on_ask, this);
+    : wait_(options.wait), spin_(options.spin), context_(options.transport, true), door_(context_),
+      address_(door_.address()) {
+    door_.on_message(kAskId, &UcxOwner::on_arrival, this);
+    waiting_.add(door_);
     thread_ = std::thread([this, who = options.owner_thread] { run(who); });
 }
 
 UcxOwner::~UcxOwner() {
     stop_ = true;
-    ucp_worker_signal(worker_.get());
+    ucp_worker_signal(door_.get());
     thread_.join();
 }
 
@@ -90,74 +92,105 @@ std::byte *UcxOwner::admitted(const Ask &ask, vm_prot_t needed, std::int32_t &st
     return nullptr;
 }
 
-ucs_status_t UcxOwner::on_ask(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
-                              const ucp_am_recv_param_t *param) {
-    // What is not sent by libnorma is dropped: data that is announced only, a head of another size.
-    if (head_bytes == sizeof(Ask) && (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) == 0) {
-        Ask ask;
-        std::memcpy(&ask, head, sizeof ask);
-        static_cast<UcxOwner *>(self)->serve(ask, {static_cast<const std::byte *>(data), bytes});
+namespace {
+
+// What is not sent by libnorma is dropped: data that is announced only, a head of another size.
+std::optional<Ask> ask_in(const void *head, std::size_t bytes, const ucp_am_recv_param_t &param) {
+    if (bytes != sizeof(Ask) || (param.recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0) {
+        return std::nullopt;
+    }
+    Ask ask;
+    std::memcpy(&ask, head, sizeof ask);
+    return ask;
+}
+
+} // namespace
+
+ucs_status_t UcxOwner::on_arrival(void *self, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
+                                  const ucp_am_recv_param_t *param) {
+    const auto ask = ask_in(head, head_bytes, *param);
+    if (ask && ask->kind == AccessKind::look && bytes != 0) {
+        const auto *address = static_cast<const std::byte *>(data);
+        static_cast<UcxOwner *>(self)->arrivals_.push_back({*ask, {address, address + bytes}});
     }
     return UCS_OK;
 }
 
-UcxOwner::Importer *UcxOwner::importer_of(const Ask &ask, std::span<const std::byte> address) {
-    if (const auto found = importers_.find(ask.importer); found != importers_.end()) {
-        return found->second.closed ? nullptr : &found->second;
+ucs_status_t UcxOwner::on_ask(void *from, const void *head, std::size_t head_bytes, void *data, std::size_t bytes,
+                              const ucp_am_recv_param_t *param) {
+    auto &importer = *static_cast<Importer *>(from);
+    if (const auto ask = ask_in(head, head_bytes, *param)) {
+        importer.owner.serve(importer, *ask, {static_cast<const std::byte *>(data), bytes});
     }
-    if (ask.kind != AccessKind::look || address.empty()) {
-        return nullptr;
-    }
-    auto &made = importers_[ask.importer];
-    try {
-        made.link.open(worker_, address);
-    } catch (const std::runtime_error &) { // it has gone already
-        made.closed = true;
-        return nullptr;
-    }
-    return &made;
+    return UCS_OK;
 }
 
-void UcxOwner::serve(const Ask &ask, std::span<const std::byte> data) {
-    auto *importer = importer_of(ask, data);
-    if (importer == nullptr) {
-        return;
+// Outside UCX's callbacks, because it makes workers.
+bool UcxOwner::let_in() {
+    const auto arrivals = std::exchange(arrivals_, {});
+    for (const auto &arrival : arrivals) {
+        try {
+            look(arrival);
+        } catch (const std::exception &) {
+            forget(importers_.find(arrival.ask.importer)); // it has gone already, or UCX has nothing left for it
+        }
     }
-    switch (ask.kind) {
-    case AccessKind::look: {
-        Answer found{.op = ask.op};
+    return !arrivals.empty();
+}
+
+UcxOwner::Importer &UcxOwner::importer_of(const Arrival &arrival) {
+    const auto [place, made] = importers_.try_emplace(arrival.ask.importer, context_, *this);
+    auto &importer = place->second;
+    if (made) {
+        importer.worker.on_message(kAskId, &UcxOwner::on_ask, &importer);
+        waiting_.add(importer.worker);
+        importer.link.open(importer.worker, arrival.address);
+    }
+    return importer;
+}
+
+void UcxOwner::look(const Arrival &arrival) {
+    Answer found{.op = arrival.ask.op};
+    {
         const std::lock_guard hold(memory_);
-        if (admitted(ask, VM_PROT_NONE, found.status) != nullptr) {
-            const auto &wanted = *exports_.find(ask.place, ask.secret);
+        if (admitted(arrival.ask, VM_PROT_NONE, found.status) != nullptr) {
+            const auto &wanted = *exports_.find(arrival.ask.place, arrival.ask.secret);
             found.value[0] = wanted.bytes;
             found.value[1] = static_cast<std::uint64_t>(wanted.access);
         }
-        answer(*importer, found);
-        return;
     }
+    answer(importer_of(arrival), found, true);
+}
+
+void UcxOwner::serve(Importer &importer, const Ask &ask, std::span<const std::byte> data) {
+    switch (ask.kind) {
+    case AccessKind::look: // at the door only
+        return;
     case AccessKind::get:
-        importer->readings.push_back({.ask = ask, .at = 0});
-        go_on(*importer);
+        importer.readings.push_back({.ask = ask, .at = 0});
+        go_on(importer);
         return;
     case AccessKind::put:
-        put(*importer, ask, data);
+        put(importer, ask, data);
         return;
     case AccessKind::fetch_add:
     case AccessKind::compare_swap:
-        change(*importer, ask);
+        change(importer, ask);
         return;
     }
 }
 
-void UcxOwner::answer(Importer &importer, const Answer &answer) {
-    importer.answers.push_back(answer);
+void UcxOwner::answer(Importer &importer, const Answer &answer, bool welcome) {
+    importer.answers.push_back({answer, welcome});
     go_on(importer);
 }
 
 bool UcxOwner::go_on(Importer &importer) {
     bool sent = false;
-    while (!importer.answers.empty() && importer.outbox.room() != nullptr) {
-        importer.outbox.send(importer.link, kAnswerId, importer.answers.front(), 0);
+    while (!importer.answers.empty() && importer.outbox.room()) {
+        const auto &[answer, welcome] = importer.answers.front();
+        importer.outbox.send(importer.link, kAnswerId, answer,
+                             welcome ? importer.worker.address() : std::vector<std::byte>{});
         importer.answers.pop_front();
         sent = true;
     }
@@ -178,6 +211,9 @@ bool UcxOwner::go_on() {
 
 // Parts of one put come in their order, so the answer to the last one says that all have been carried out.
 void UcxOwner::put(Importer &importer, const Ask &ask, std::span<const std::byte> data) {
+    if (status_of(data) != KERN_SUCCESS) {
+        return; // given up
+    }
     Answer done{.op = ask.op, .at = ask.at};
     const bool last = ask.at <= ask.bytes && data.size() >= ask.bytes - ask.at;
     {
@@ -214,44 +250,67 @@ void UcxOwner::change(Importer &importer, const Ask &asked) {
     answer(importer, done);
 }
 
+PieceStatus UcxOwner::fill(const Ask &ask, std::byte *to, std::size_t bytes) {
+    PieceStatus status = KERN_SUCCESS;
+    const std::lock_guard hold(memory_);
+    if (const auto *from = admitted(ask, needed_for(ask.kind), status); from != nullptr) {
+        copy(to, from + ask.at, bytes);
+    }
+    return status;
+}
+
 // Each part is admitted anew: the export may have ended since the last one.
 bool UcxOwner::go_on_reading(Importer &importer) {
     bool sent = false;
-    while (!importer.readings.empty()) {
+    while (!importer.readings.empty() && importer.outbox.room()) {
         auto &reading = importer.readings.front();
-        auto *room = importer.outbox.room();
-        if (room == nullptr) {
-            return sent;
-        }
-        const auto &ask = reading.ask;
-        Answer part{.op = ask.op, .at = reading.at};
-        std::size_t bytes = 0;
+        auto ask = reading.ask;
+        ask.at = reading.at;
+        Answer part{.op = ask.op, .at = ask.at};
         {
             const std::lock_guard hold(memory_);
-            if (const auto *from = admitted(ask, needed_for(ask.kind), part.status); from != nullptr) {
-                const auto most = std::clamp<std::size_t>(ask.piece, 1, kMostPiece);
-                bytes = std::min<std::size_t>(most, ask.bytes - reading.at);
-                copy(room, from + reading.at, bytes);
-            }
+            admitted(ask, needed_for(ask.kind), part.status);
         }
-        importer.outbox.send(importer.link, kAnswerId, part, bytes);
         sent = true;
+        if (part.status != KERN_SUCCESS) {
+            importer.outbox.send(importer.link, kAnswerId, part);
+            importer.readings.pop_front();
+            continue;
+        }
+        const auto most = std::clamp<std::size_t>(ask.piece, 1, kMostPiece);
+        const auto bytes = std::min<std::size_t>(most, ask.bytes - ask.at);
         reading.at += bytes;
-        if (part.status != KERN_SUCCESS || reading.at >= ask.bytes || importer.link.broken()) {
+        if (reading.at == ask.bytes || importer.link.broken()) {
             importer.readings.pop_front();
         }
+        importer.outbox.send_piece(importer.link, kAnswerId, part, ask, bytes);
     }
     return sent;
 }
 
-void UcxOwner::tidy() {
+bool UcxOwner::progress() {
+    bool happened = ucp_worker_progress(door_.get()) != 0;
+    happened = let_in() || happened;
     for (auto &[id, importer] : importers_) {
-        if (importer.link.broken() && !importer.closed) {
-            importer.readings.clear();
-            importer.answers.clear();
-            importer.closed = true;
-            importer.link.close();
+        happened = ucp_worker_progress(importer.worker.get()) != 0 || happened;
+    }
+    return go_on() || happened;
+}
+
+void UcxOwner::tidy() {
+    for (auto next = importers_.begin(); next != importers_.end();) {
+        const auto importer = next++;
+        if (importer->second.link.broken()) {
+            forget(importer);
         }
+    }
+}
+
+void UcxOwner::forget(std::map<std::uint64_t, Importer>::iterator importer) {
+    if (importer != importers_.end()) {
+        std::erase(busy_, &importer->second);
+        end_connection(importer->second.worker, importer->second.link);
+        importers_.erase(importer);
     }
 }
 
@@ -263,9 +322,7 @@ void UcxOwner::run(std::atomic<pid_t> *who) {
     auto last = Clock::now();
     constexpr unsigned kTurnsBetweenTidying = 1024;
     for (unsigned idle = 1; !stop_; ++idle) {
-        bool happened = ucp_worker_progress(worker_.get()) != 0;
-        happened = go_on() || happened;
-        if (happened) {
+        if (progress()) {
             last = Clock::now();
             continue;
         }
@@ -283,13 +340,17 @@ void UcxOwner::run(std::atomic<pid_t> *who) {
 }
 
 void UcxOwner::wait() {
-    if (ucp_worker_arm(worker_.get()) != UCS_OK) {
+    const auto armed = [](const rpc::ucx::Worker &worker) { return ucp_worker_arm(worker.get()) == UCS_OK; };
+    const auto quiet = [&](const auto &importer) { return armed(importer.second.worker); };
+    if (!armed(door_) || !std::all_of(importers_.begin(), importers_.end(), quiet)) {
         return; // something has come meanwhile
     }
     constexpr int kLookMs = 500;
-    pollfd ready{.fd = worker_.event_fd(), .events = POLLIN, .revents = 0};
+    pollfd ready{.fd = waiting_.get(), .events = POLLIN, .revents = 0};
     if (poll(&ready, 1, busy_.empty() ? -1 : kLookMs) == 0) {
-        look_for_dead(worker_);
+        for (const auto &[id, importer] : importers_) {
+            look_for_dead(importer.worker);
+        }
     }
 }
 

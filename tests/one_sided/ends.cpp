@@ -123,7 +123,12 @@ SYSTEM_CASE(importer_killed) {
     auto *state = shared<OwnerState>();
     auto owner = start_owner(1, state, kBytes, kBoth, [](OwnerState *s) { wait_for_turn(s, 1); });
     for (int round = 0; round < 3; ++round) {
-        auto importer = systest::spawn(0, [state] { access_until_refused(import(state->key), 1); });
+        auto importer = systest::spawn(0, [state, round] {
+            const auto region = import(state->key);
+            state->ready = 2 + round; // UCX 1.13 aborts a process whose peer dies while they connect
+            access_until_refused(region, 1);
+        });
+        CHECK_SOON(state->ready == 2 + round);
         std::this_thread::sleep_for(std::chrono::milliseconds(60));
         CHECK_KERN(KERN_SUCCESS, task_terminate(importer.port()));
         END_OF(importer.release());
