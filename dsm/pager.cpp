@@ -59,38 +59,58 @@ void Pager::fault(Space &space, const PageFault &fault) {
     ++(fault.write ? counters_.faults_write : counters_.faults_read);
     auto &object = *range->object;
     const auto page = range->first + (fault.address - range->start) / kPage;
-    const auto window = this->window(object, *range, page);
-    Event event;
-    event.type = Event::Type::fault;
-    event.page = page;
-    event.write = fault.write;
-    event.window = std::min(window, prefetch_);
+    const auto ahead = this->ahead(object, *range, page);
+    const auto window = ahead.first == page ? std::min(ahead.count, prefetch_) : 1;
     ++waiting_;
-    object.waiting.push_back({.space = &space, .page = page, .fault = fault, .window = event.window});
-    run(object, event, {});
+    object.waiting.push_back({.space = &space, .page = page, .fault = fault, .window = window});
+    ask(object, {page, window}, fault.write);
     // The rest of a long window comes in requests of its own, which overlap with each other and with the thread's work
-    // on the pages that are here already. To the core they are faults for which no thread happens to wait.
-    for (auto ahead = prefetch_; ahead < window; ahead += prefetch_) {
-        event.page = page + ahead;
-        event.window = std::min(window - ahead, prefetch_);
+    // on the pages that are here already.
+    const auto rest = std::max(ahead.first, page + window);
+    ask(object, {rest, static_cast<std::uint32_t>(ahead.first + ahead.count - rest)}, fault.write);
+}
+
+// To the core these are faults; whether a thread waits for the pages makes no difference to it.
+void Pager::ask(LocalObject &object, StreamDetector::Ahead pages, bool write) {
+    for (std::uint32_t asked = 0; asked < pages.count; asked += prefetch_) {
+        Event event;
+        event.type = Event::Type::fault;
+        event.page = pages.first + asked;
+        event.write = write;
+        event.window = std::min(pages.count - asked, prefetch_);
         run(object, event, {});
     }
 }
 
-// How many pages from `page` on to ask for.
-std::uint32_t Pager::window(LocalObject &object, const Space::Range &range, PageIndex page) const {
+// Which pages to ask for, now that `page` is needed.
+StreamDetector::Ahead Pager::ahead(LocalObject &object, const Space::Range &range, PageIndex page) const {
     const auto room = range.first + range.pages - page;
     const auto limit =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{prefetch_} * kBatchesAhead, room));
-    switch (range.advice) {
-    case Advice::random:
-        return 1;
-    case Advice::sequential:
-        return limit;
-    case Advice::none:
-        break;
+    if (range.advice == Advice::random) {
+        return {page, 1};
     }
-    return object.streams.window(page, limit);
+    return object.streams.ahead(
+        {.page = page, .under_way = object.core.pending(page), .sure = range.advice == Advice::sequential}, limit);
+}
+
+// A thread waits for pages that have come. It will go through them and on to the next ones, which are under way: so
+// what it would ask for then is asked for now, before the pages are put there and the thread gets its turn.
+void Pager::go_on(LocalObject &object, const Msg &msg) {
+    const auto next = msg.base + static_cast<unsigned>(std::bit_width(msg.mask));
+    if (next >= object.pages || !object.core.pending(next)) {
+        return;
+    }
+    for (const auto &waiting : object.waiting) {
+        const auto *range = waiting.space->find(waiting.fault.address);
+        if (waiting.page >= msg.base && waiting.page < next && range != nullptr && next - range->first < range->pages) {
+            const auto further = ahead(object, *range, next);
+            if (further.first != next) {
+                ask(object, further, waiting.fault.write);
+            }
+            return;
+        }
+    }
 }
 
 bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<const std::byte> payload) {
@@ -113,6 +133,9 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     }
     if (!object->shared) {
         share(*object);
+    }
+    if (msg.type == MsgType::data) {
+        go_on(*object, msg);
     }
     const auto rejected = object->core.rejected();
     run(*object, event, payload);

@@ -113,7 +113,9 @@ class Pager {
 
   private:
     LocalObject *find(const ObjectId &id) const;
-    std::uint32_t window(LocalObject &object, const Space::Range &range, PageIndex page) const;
+    void ask(LocalObject &object, StreamDetector::Ahead pages, bool write);
+    void go_on(LocalObject &object, const Msg &msg);
+    StreamDetector::Ahead ahead(LocalObject &object, const Space::Range &range, PageIndex page) const;
     bool refused(LocalObject &object, NodeId from, Msg &msg);
     void settle_wirings(LocalObject &object);
     bool settle(LocalObject &object, Wiring &wiring, WiringResult &result);

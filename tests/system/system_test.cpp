@@ -134,6 +134,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
         {.label = "MemoryBehavior", .words = {"memory_behavior"}, .nodes = 3},
         {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
+        {.label = "Streams", .words = {"streams"}, .nodes = 3},
+        {.label = "StreamsTcp", .words = {"streams"}, .nodes = 2, .transport = "tcp"},
         {.label = "MemoryLimit", .words = {"memory_limit"}, .env = {"NORMA_MEMORY=64M"}},
         {.label = "MemoryUser", .words = {"memory_protect"}, .as_user = true},
         {.label = "SyncBarrier", .words = {"sync_barrier"}, .nodes = 4, .env = kBlock},
