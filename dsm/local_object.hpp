@@ -2,6 +2,7 @@
 // What the pager keeps of one object; internal to it.
 #pragma once
 
+#include "dsm/guards.hpp"
 #include "dsm/pager.hpp"
 
 #include <algorithm>
@@ -48,6 +49,7 @@ struct LocalObject {
     std::vector<Space *> spaces; // each task that maps a part of it, once
     std::vector<Waiting> waiting;
     StreamDetector streams;
+    Guards guards;
     std::vector<Wiring> wirings; // at the home only
     // Visits the parts of [page, page + count) that `space` maps: (range, first page, number of pages).
     template <class Visit>

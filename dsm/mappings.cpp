@@ -20,6 +20,7 @@ void Pager::map(Space &space, std::uint64_t address, std::uint64_t pages, const 
     assert(object != nullptr && first + pages <= object->pages);
     const Space::Range range{.start = address, .pages = pages, .object = object, .first = first};
     space.ranges[address] = range;
+    object->guards.clear();
     if (std::find(object->spaces.begin(), object->spaces.end(), &space) == object->spaces.end()) {
         object->spaces.push_back(&space);
     }

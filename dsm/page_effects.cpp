@@ -14,6 +14,30 @@ alignas(kPage) constexpr std::array<std::byte, kBatch * kPage> kZeros{};
 
 } // namespace
 
+// Takes the right to write from every local mapping. To the core, `mask` are pages that could be written until now.
+void Pager::withdraw(LocalObject &object, PageIndex base, std::uint64_t mask) {
+    for (auto bits = mask; bits != 0; bits &= bits - 1) {
+        const auto bit = static_cast<unsigned>(std::countr_zero(bits));
+        if (object.guards.remove(base + bit)) {
+            mask &= ~(std::uint64_t{1} << bit);
+        }
+    }
+    const auto page = base + static_cast<unsigned>(std::countr_zero(mask));
+    if (!std::has_single_bit(mask) || !object.wirings.empty() || !object.guards.worthwhile(page)) {
+        protect(object, base, mask, nullptr);
+        return;
+    }
+    const auto first = page / Guards::kGroup * Guards::kGroup;
+    const auto count = std::min(Guards::kGroup, object.pages - first);
+    std::uint64_t guarded = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        guarded |= std::uint64_t{object.core.access(first + i) == Access::write} << i;
+    }
+    // Those that this node may only read are protected already, those that are not here do not mind.
+    protect(object, first, ~std::uint64_t{0} >> (Guards::kGroup - count), nullptr);
+    object.guards.add(page, guarded);
+}
+
 void Pager::protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except) {
     for (auto *space : object.spaces) {
         if (space == except) {
@@ -98,7 +122,9 @@ void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte
             covers(*space);
         }
     }
-    if (!writable) {
+    if (writable) {
+        object.guards.remove(page, count);
+    } else {
         const auto mask = count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
         protect(object, page, mask, through);
     }
@@ -150,10 +176,21 @@ void Pager::satisfy(LocalObject &object, const Waiting &waiting, bool writable) 
     if (!waiting.fault.write_protected) {
         zero_fill(object, waiting, writable);
     } else if (writable) {
-        check(userfault.unprotect(address, kPage), "UFFDIO_WRITEPROTECT");
+        const auto in_group = waiting.page % Guards::kGroup;
+        const auto mask = object.guards.miss(waiting.page) | std::uint64_t{1} << in_group;
+        unprotect(object, *waiting.space, waiting.page - in_group, mask);
     } else {
         check(userfault.wake(address, kPage), "UFFDIO_WAKE");
     }
+}
+
+void Pager::unprotect(LocalObject &object, Space &space, PageIndex base, std::uint64_t mask) {
+    for_each_run(mask, [&](unsigned first, unsigned count) {
+        LocalObject::parts(
+            space, &object, base + first, count, [&](const Space::Range &range, PageIndex page, std::uint64_t pages) {
+                check(space.userfault.unprotect(address_of(range, page), pages * kPage), "UFFDIO_WRITEPROTECT");
+            });
+    });
 }
 
 // The page may be read (or written) here. If its frame is there, the thread only has to be woken; if not, the content
@@ -170,6 +207,7 @@ void Pager::zero_fill(LocalObject &object, const Waiting &waiting, bool writable
         while (count < room && object.core.access(waiting.page + count) == Access::write) {
             ++count;
         }
+        object.guards.remove(waiting.page, count);
     } else {
         protect(object, waiting.page, 1, waiting.space);
     }

@@ -161,7 +161,7 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
     for (auto &effect : outbox_) {
         switch (effect.type) {
         case Effect::Type::protect:
-            protect(object, effect.base, effect.mask, nullptr);
+            withdraw(object, effect.base, effect.mask);
             break;
         case Effect::Type::stage:
             staged = read_frames(object, effect.base, effect.mask, zero);

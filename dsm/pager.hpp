@@ -122,11 +122,13 @@ class Pager {
     void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
     void share(LocalObject &object);
     void register_range(LocalObject &object, Space &space, const Space::Range &range);
+    void withdraw(LocalObject &object, PageIndex base, std::uint64_t mask);
     void protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except);
     void install(LocalObject &object, const Effect &effect, const Msg &msg, std::span<const std::byte> payload);
     void place(LocalObject &object, PageIndex page, std::span<const std::byte> bytes, bool writable);
     void resolve(LocalObject &object, const Effect &effect);
     void satisfy(LocalObject &object, const Waiting &waiting, bool writable);
+    void unprotect(LocalObject &object, Space &space, PageIndex base, std::uint64_t mask);
     void zero_fill(LocalObject &object, const Waiting &waiting, bool writable);
     void send(LocalObject &object, NodeId to, const Msg &msg, rpc::StagingPtr payload);
     rpc::StagingPtr read_frames(LocalObject &object, PageIndex base, std::uint64_t mask, std::uint64_t &zero);

@@ -21,6 +21,13 @@ void Pager::wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::
     auto *object = find(id);
     assert(object != nullptr && id.home == self_ && pages > 0 && first + pages <= object->pages);
     object->wirings.push_back({.first = first, .pages = pages, .settled = first, .done = std::move(done)});
+    // What is registered with the network is written without a fault, and must not raise one while it is registered.
+    for (auto group = first / Guards::kGroup * Guards::kGroup; group < first + pages; group += Guards::kGroup) {
+        const auto mask = object->guards.take(group);
+        for (auto *space : object->spaces) {
+            unprotect(*object, *space, group, mask);
+        }
+    }
     settle_wirings(*object);
 }
 

@@ -136,6 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
         {.label = "Streams", .words = {"streams"}, .nodes = 3},
         {.label = "StreamsTcp", .words = {"streams"}, .nodes = 2, .transport = "tcp"},
+        {.label = "Scattered", .words = {"scattered"}, .nodes = 3},
+        {.label = "ScatteredUser", .words = {"scattered"}, .as_user = true},
         {.label = "MemoryLimit", .words = {"memory_limit"}, .env = {"NORMA_MEMORY=64M"}},
         {.label = "MemoryUser", .words = {"memory_protect"}, .as_user = true},
         {.label = "SyncBarrier", .words = {"sync_barrier"}, .nodes = 4, .env = kBlock},
