@@ -307,6 +307,9 @@ int join_command(int argc, char **argv) {
     app.add_option("--join-timeout", line.join_timeout, "seconds to wait for a place in the job; default: 60")
         ->check(CLI::Range(1U, 86'400U));
     app.add_flag("-v,--verbose", line.verbose, "say which node this is");
+    app.footer(
+        "What tasks on this node write goes to this command's standard output and error, not to the launcher's;\n"
+        "their standard input is empty.");
     try {
         app.parse(argc, argv);
         return Joiner(place_for(line)).run();
