@@ -41,7 +41,8 @@ template <class T> class PageTable {
     template <class Visit> void for_each(Visit visit) const { walk(chunks_, visit); }
 
   private:
-    static constexpr std::uint64_t kChunk = 512;
+    // A page with no neighbour in use costs a whole chunk; a chunk costs 24 bytes of the list of chunks.
+    static constexpr std::uint64_t kChunk = 64;
 
     template <class Chunks, class Visit> static void walk(Chunks &chunks, Visit &visit) {
         for (std::size_t chunk = 0; chunk < chunks.size(); ++chunk) {
