@@ -2,6 +2,7 @@
 // get_lat, put_lat, get_bw, put_bw, atomic_lat: accesses of node 0's task to memory that a task on node 1 has wired and
 // exported. The floor is bare UCX doing the same between two processes bound as these are.
 #include <algorithm>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,22 @@ class Imported {
     norma_region_t region_ = 0;
 };
 
+// Whole pages, as the floor has: what lies across cache lines is copied more slowly.
+class Buffer {
+  public:
+    explicit Buffer(std::size_t bytes) : bytes_(bytes), data_(new (kPages) std::byte[bytes]()) {}
+    ~Buffer() { ::operator delete[](data_, kPages); }
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+    std::byte *data() { return data_; }
+    std::size_t size() const { return bytes_; }
+
+  private:
+    static constexpr std::align_val_t kPages{4096};
+    std::size_t bytes_;
+    std::byte *data_;
+};
+
 template <class Access> std::vector<double> measure(const TestInfo &test, Access access) {
     std::vector<double> samples;
     for (unsigned i = 0; i < test.warmup + test.iterations; ++i) {
@@ -89,7 +106,7 @@ double floor_us(const TestInfo &test, const Imported &imported, const char *oper
 
 template <class Access> Rows latency(const TestInfo &test, const char *operation, Access access) {
     const Imported imported(test.size);
-    std::vector<std::byte> buffer(test.size);
+    Buffer buffer(test.size);
     const auto samples = measure(test, [&] { access(imported.region(), buffer); });
     return {latency_row(std::string(test.name), test.size, samples, floor_us(test, imported, operation, 1, 1))};
 }
@@ -99,7 +116,7 @@ template <class Start> Rows bandwidth(const TestInfo &test, const char *operatio
     const Imported imported(test.size);
     const auto accesses =
         static_cast<unsigned>(std::clamp<std::size_t>(kSampleBytes / test.size, 2 * kWindow, kMostAccesses));
-    std::vector<std::byte> buffer(test.size);
+    Buffer buffer(test.size);
     const norma_piece_t piece{0, buffer.data(), test.size};
     auto samples = measure(test, [&] {
         norma_op_t under_way[kWindow] = {};
@@ -124,17 +141,17 @@ template <class Start> Rows bandwidth(const TestInfo &test, const char *operatio
 } // namespace
 
 Rows get_lat(const TestInfo &test) {
-    return latency(test, "get", [](norma_region_t region, std::vector<std::byte> &buffer) {
+    return latency(test, "get", [](norma_region_t region, Buffer &buffer) {
         check(norma_get(region, 0, buffer.data(), buffer.size()), "norma_get");
     });
 }
 Rows put_lat(const TestInfo &test) {
-    return latency(test, "put", [](norma_region_t region, std::vector<std::byte> &buffer) {
+    return latency(test, "put", [](norma_region_t region, Buffer &buffer) {
         check(norma_put(region, 0, buffer.data(), buffer.size()), "norma_put");
     });
 }
 Rows atomic_lat(const TestInfo &test) {
-    return latency(test, "add", [](norma_region_t region, std::vector<std::byte> &) {
+    return latency(test, "add", [](norma_region_t region, Buffer &) {
         std::uint64_t before = 0;
         check(norma_fetch_add(region, 0, 1, &before), "norma_fetch_add");
     });

@@ -95,7 +95,7 @@ PieceStatus UcxImporter::fill(const Ask &ask, std::byte *to, std::size_t bytes) 
     if (wanted == nullptr) {
         return KERN_OPERATION_TIMED_OUT; // its buffer may be gone
     }
-    std::memcpy(to, wanted->access.buffer + ask.at, bytes);
+    copy_across(to, wanted->access.buffer + ask.at, bytes);
     return KERN_SUCCESS;
 }
 
@@ -129,7 +129,7 @@ void UcxImporter::take(Owner &owner, const Answer &answer, std::span<const std::
             return; // not from an owner that keeps to the rules
         }
         if (!data.empty()) {
-            std::memcpy(access.buffer + answer.at, data.data(), data.size());
+            copy_across(access.buffer + answer.at, data.data(), data.size());
         }
         asked->received += data.size();
         if (asked->received < access.bytes) {

@@ -34,7 +34,7 @@ void copy(std::byte *to, const std::byte *from, std::size_t bytes) {
         __atomic_store_n(reinterpret_cast<std::uint64_t *>(to), word, __ATOMIC_RELEASE);
         return;
     }
-    std::memcpy(to, from, bytes);
+    copy_across(to, from, bytes);
 }
 
 } // namespace
