@@ -14,6 +14,7 @@
 
 #include <norma/error.hpp>
 #include <norma/memory.hpp>
+#include <norma/one_sided.hpp>
 #include <norma/sync.hpp>
 #include <norma/task.hpp>
 

@@ -243,6 +243,60 @@ SYSTEM_CASE(atomics) {
     return 0;
 }
 
+// The C++ types: they end what they made, and say what went wrong where.
+SYSTEM_CASE(types) {
+    struct Table {
+        norma_key_t key;
+        std::atomic<int> turn;
+    };
+    auto *table = shared<Table>();
+    table->turn = 0;
+    auto owner = systest::spawn(1, [table] {
+        norma::region memory(4096);
+        norma::exported_region exported(memory.view(), kBoth);
+        CHECK(exported.range().data() == memory.data());
+        norma::exported_region moved(std::move(exported));
+        table->key = moved.key();
+        table->turn = 1;
+        CHECK_SOON(table->turn == 2);
+        moved = {}; // the export ends
+        table->turn = 3;
+        CHECK_SOON(table->turn == 4);
+        std::error_code error;
+        const norma::exported_region beyond(norma::region_view(memory.data(), 1 << 30), kBoth, error);
+        CHECK(error == norma::errc::invalid_address);
+    });
+    CHECK_SOON(table->turn == 1);
+    norma::imported_region from(table->key);
+    const norma::imported_region region(std::move(from));
+    CHECK_EQ(0U, from.handle());
+    CHECK_EQ(4096U, region.size());
+    CHECK_EQ(kBoth, region.access());
+    std::vector<std::byte> bytes(8, std::byte{1}), back(8);
+    region.put(64, bytes);
+    region.get(64, back);
+    CHECK(back == bytes);
+    CHECK_EQ(0U, region.fetch_add(0, 5));
+    CHECK_EQ(5U, region.compare_swap(0, 5, 6));
+    CHECK_EQ(6U, region.compare_swap(0, 5, 7));
+    std::error_code error;
+    region.get(4090, back, error);
+    CHECK(error == norma::errc::invalid_address);
+    try {
+        region.get(4090, back);
+        CHECK(false);
+    } catch (const std::system_error &refused) {
+        CHECK(std::string(refused.what()).find("get of 8 bytes at 4090") != std::string::npos);
+    }
+    table->turn = 2;
+    CHECK_SOON(table->turn == 3);
+    region.get(0, back, error);
+    CHECK(error == norma::errc::invalid_capability);
+    table->turn = 4;
+    JOIN(owner);
+    return 0;
+}
+
 // Threads of one task, each with an area of its own, some of whom wait and some of whom only look.
 SYSTEM_CASE(threads) {
     constexpr std::size_t kThreads = 4, kArea = 256 * 1024;

@@ -54,6 +54,7 @@ std::vector<Run> runs() {
         add({.label = "vectored", .words = {"vectored"}});
         add({.label = "started", .words = {"started"}});
         add({.label = "atomics", .words = {"atomics", "200"}, .nodes = 3, .env = block});
+        add({.label = "types", .words = {"types"}});
         add({.label = "threads", .words = {"threads"}});
         add({.label = "threads_blocking", .words = {"threads"}, .env = block});
         add({.label = "wrong_key", .words = {"wrong_key"}});
