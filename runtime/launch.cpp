@@ -45,6 +45,9 @@ void put(Writer &writer, const Fatal &record) {
 void put(Writer &writer, const Connected &) {
     writer.put(LaunchMsg::connected);
 }
+void put(Writer &writer, const Suspect &suspect) {
+    writer.put(LaunchMsg::suspect).put(suspect.node).put_string(suspect.why);
+}
 void put(Writer &writer, const Hosting &) {
     writer.put(LaunchMsg::hosting);
 }
@@ -153,6 +156,10 @@ std::optional<Record> get_record(Reader &reader) {
         return Connected{};
     case LaunchMsg::hosting:
         return Hosting{};
+    case LaunchMsg::suspect: {
+        const auto node = reader.get<std::uint16_t>();
+        return Suspect{.node = node, .why = reader.get_string()};
+    }
     case LaunchMsg::join:
         return get_join(reader);
     case LaunchMsg::welcome:

@@ -26,6 +26,7 @@ enum class LaunchMsg : std::uint8_t {
     fatal,
     connected,
     hosting,
+    suspect,
     join = 32,
     welcome,
     refused,
@@ -58,6 +59,11 @@ struct Connected { // to every peer
 };
 struct Hosting { // the first task runs on this node from now on
     bool operator==(const Hosting &) const = default;
+};
+struct Suspect { // the connection to this node broke; answered by NodeDown once it is down for sure, if it is that one
+    std::uint16_t node = 0;
+    std::string why;
+    bool operator==(const Suspect &) const = default;
 };
 
 // ---- between a joiner and the launcher ----
@@ -114,8 +120,8 @@ struct Shutdown { // end every task and exit; sent to all nodes
     bool operator==(const Shutdown &) const = default;
 };
 
-using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Join, Welcome, Refused, Ended, JobKey, Start, Run,
-                            NodeDown, Shutdown>;
+using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Welcome, Refused, Ended, JobKey,
+                            Start, Run, NodeDown, Shutdown>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

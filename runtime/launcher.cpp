@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kFirstTaskLostLimit = 500ms; // after its node is gone, for another node to say that it has moved there
 constexpr auto kEndLimit = 3s;              // from the order to shut down until the node servers are killed
+constexpr auto kDyingLimit = 500ms;         // from the end of a node server's connections to its own
 constexpr auto kKillLimit = 5s;             // from the kill until the launcher gives up waiting
 
 std::string describe_signal(int signal) {
@@ -39,6 +40,7 @@ int LauncherJob::run() {
         handle_sockets();
         handle_signals();
         handle_deaths();
+        handle_disputes();
         handle_deadline();
         if (killed_ && !deadline_) {
             break;
@@ -55,6 +57,9 @@ void LauncherJob::wait_for_events() {
         }
     }
     auto wake = deadline_;
+    if (!disputes_.empty()) {
+        wake = std::min(wake.value_or(disputes_.front().at), disputes_.front().at);
+    }
     if (gate_) {
         gate_->add_to(fds);
         if (const auto other = gate_->deadline()) {
@@ -97,6 +102,18 @@ void LauncherJob::handle_deaths() {
         if (server != nullptr && server->ended()) {
             drain(index); // its last words; take_end() closes the socket
             node_ended(index, server->take_end());
+        }
+    }
+}
+
+void LauncherJob::handle_disputes() {
+    while (!disputes_.empty() && Clock::now() >= disputes_.front().at) {
+        const auto dispute = std::move(disputes_.front());
+        disputes_.erase(disputes_.begin());
+        if (phase_ != Phase::ending && nodes_[dispute.victim].alive() && nodes_[dispute.other].alive()) {
+            const auto [low, high] = std::minmax(dispute.victim, dispute.other);
+            say("nodes {} and {} have lost each other ({}): node {} is ended", low, high, dispute.why, dispute.victim);
+            nodes_[dispute.victim].server->kill();
         }
     }
 }
@@ -162,6 +179,10 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
             deadline_.reset(); // it left its old node before that one died
             return;
         }
+        if (const auto *suspect = std::get_if<launch::Suspect>(&*record);
+            suspect != nullptr && suspect->node < nodes_.size() && suspect->node != index) {
+            return suspected(index, *suspect);
+        }
         if (const auto *fatal = std::get_if<launch::Fatal>(&*record)) {
             say("node {}: {}", index, fatal->why);
             if (phase_ != Phase::gathering ||
@@ -175,6 +196,23 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
         const auto type = bytes.empty() ? 0U : std::to_integer<unsigned>(bytes[0]);
         say("node {} sent an unexpected message (type {}, {} bytes)", index, type, bytes.size());
         shut_down(1);
+    }
+}
+
+// As a rule one of the two is dying. If not, one must go before anybody is told that it is gone: who is dead to some
+// and alive to others would keep pages that have moved on. The first task's node stays; else the first to complain
+// does.
+void LauncherJob::suspected(std::size_t by, const launch::Suspect &suspect) {
+    const std::size_t other = suspect.node;
+    const bool known = std::ranges::any_of(disputes_, [&](const Dispute &dispute) {
+        return std::minmax(dispute.victim, dispute.other) == std::minmax(by, other);
+    });
+    if (!known && nodes_[by].alive() && nodes_[other].alive()) {
+        const auto victim = other == first_task_at_ ? by : other;
+        disputes_.push_back({.at = Clock::now() + kDyingLimit,
+                             .victim = victim,
+                             .other = victim == by ? other : by,
+                             .why = suspect.why});
     }
 }
 

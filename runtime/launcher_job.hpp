@@ -40,6 +40,13 @@ class LauncherJob {
         bool alive() const { return server != nullptr && server->alive(); }
     };
 
+    // Two nodes have lost each other. If both still live at this moment, the victim has to go.
+    struct Dispute {
+        Clock::time_point at;
+        std::size_t victim = 0, other = 0;
+        std::string why;
+    };
+
     // ---- launcher_start.cpp: until the program runs ----
     void open_gate();
     void start_node_servers();
@@ -55,10 +62,12 @@ class LauncherJob {
     void handle_signals();
     void handle_sockets();
     void handle_deaths();
+    void handle_disputes();
     void handle_deadline();
 
     void drain(std::size_t index);
     void handle_record(std::size_t index, std::span<const std::byte> bytes);
+    void suspected(std::size_t by, const launch::Suspect &suspect);
     void first_task_ended(int status, const std::string &note);
     void node_ended(std::size_t index, const NodeServer::End &end);
 
@@ -80,6 +89,7 @@ class LauncherJob {
     const std::uint64_t key_; // of the transport
     Signals signals_;
     std::vector<Node> nodes_;
+    std::vector<Dispute> disputes_; // in the order of their moments
     std::optional<Gate> gate_;
     Phase phase_ = Phase::gathering;
     std::size_t first_task_at_ = 0;

@@ -67,6 +67,7 @@ TEST(Golden, LaunchRecords) {
         {Fatal{.why = "no"}, "03 02000000 6e6f"},
         {Connected{}, "04"},
         {Hosting{}, "05"},
+        {Suspect{.node = 1, .why = "no"}, "06 0100 02000000 6e6f"},
         {Join{.wire = 0x102, .key = "k", .host = "h", .settings = {"A=1"}},
          "20 4e6f726d614a696e 0100 0201 15000000 01000000 6b 01000000 68 01000000 03000000 413d31"},
         {Welcome{.node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},

@@ -75,6 +75,11 @@ void start(const launch::Start &start) {
     if (!told_to("never-connect")) {
         send(launch::Connected{});
     }
+    for (unsigned other = 0; other < count; ++other) {
+        if (told_to(fmt::format("suspect-{}", other))) {
+            send(launch::Suspect{.node = static_cast<std::uint16_t>(other), .why = "a fake wire"});
+        }
+    }
     if (told_to("die-running")) {
         ::usleep(300'000);
         ::kill(::getpid(), SIGKILL);

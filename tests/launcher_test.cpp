@@ -110,6 +110,13 @@ class Launcher {
         return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     }
     const std::string &said() const { return said_; }
+    unsigned times_heard(const std::string &text) const {
+        unsigned times = 0;
+        for (auto at = said_.find(text); at != std::string::npos; at = said_.find(text, at + 1)) {
+            ++times;
+        }
+        return times;
+    }
     bool heard(const std::string &text) const { return said_.find(text) != std::string::npos; }
     std::chrono::milliseconds age() const {
         return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_);
@@ -208,6 +215,29 @@ TEST_F(LauncherTest, OtherNodesGoOnWithoutOneThatDied) {
                              "fake node 1: told that 2 is down: killed by signal 9"}) {
         EXPECT_TRUE(launcher.heard(told)) << launcher.said();
     }
+}
+
+TEST_F(LauncherTest, OfTwoNodesThatLostEachOtherOneIsEndedBeforeTheOthersAreTold) {
+    Launcher launcher(job(3, shell("sleep 1; exit 5")), "1:suspect-2,2:suspect-1");
+    EXPECT_EQ(launcher.exit_status(), 5);
+    for (const auto *said : {"norma: nodes 1 and 2 have lost each other (a fake wire): node ", " is ended\n",
+                             " is gone (killed by signal 9)\n", "fake node 0: told that "}) {
+        EXPECT_EQ(launcher.times_heard(said), 1U) << said << ":\n" << launcher.said();
+    }
+}
+
+TEST_F(LauncherTest, TheFirstTasksNodeStaysWhenAnotherHasLostIt) {
+    Launcher launcher(job(3, shell("sleep 1; exit 5")), "1:suspect-0");
+    EXPECT_EQ(launcher.exit_status(), 5);
+    EXPECT_TRUE(launcher.heard("norma: nodes 0 and 1 have lost each other (a fake wire): node 1 is ended\n"))
+        << launcher.said();
+    EXPECT_TRUE(launcher.heard("fake node 0: told that 1 is down: killed by signal 9")) << launcher.said();
+}
+
+TEST_F(LauncherTest, ASuspicionOfNobodyIsAnUnexpectedMessage) {
+    Launcher launcher(job(2, kSleeper), "1:suspect-1");
+    EXPECT_EQ(launcher.exit_status(), 1);
+    EXPECT_TRUE(launcher.heard("norma: node 1 sent an unexpected message (type 6, ")) << launcher.said();
 }
 
 // It ends between the look at it and the reading of SIGCHLD.

@@ -29,7 +29,7 @@ void Node::start(const rpc::Options &options) {
     transport = rpc::make_transport(
         options, {.message = [this](dsm::NodeId from, std::span<const std::byte> record,
                                     std::span<const std::byte> payload) { peer_message(from, record, payload); },
-                  .down = [this](dsm::NodeId peer, const std::string &why) { node_down(peer, why); },
+                  .down = [this](dsm::NodeId peer, const std::string &why) { suspect(peer, why); },
                   .dropped =
                       [this](const char *why) {
                           if (++dropped_ == 1) {

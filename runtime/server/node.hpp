@@ -64,7 +64,10 @@ class Node {
     void report_exit(int status, const std::string &note);
     // To the home of synchronisation objects that a task has used. `well`: of its own will, with exit code 0.
     void tell_of_end(dsm::NodeId home, TaskId task, bool well);
-    void report_hosting(); // the first task runs here now
+    void report_hosting();
+    // The connection to it broke; nothing goes to it or comes from it any more. But it may be alive: it is down only
+    // when the launcher says so.
+    void suspect(dsm::NodeId node, const std::string &why); // the first task runs here now
 
     // ---- node.cpp: the other nodes ----
     void start(const rpc::Options &options); // makes the transport

@@ -128,6 +128,13 @@ void Node::report_hosting() {
     to_launcher(launch::Hosting{});
 }
 
+void Node::suspect(dsm::NodeId node, const std::string &why) {
+    if (!router.is_down(node) && !shutting_down_) {
+        log_info("the connection to node {} broke: {}", node, why);
+        to_launcher(launch::Suspect{.node = node, .why = why});
+    }
+}
+
 void Node::shut_down() {
     shutting_down_ = true;
     for (auto &[id, task] : tasks) {

@@ -133,6 +133,7 @@ void launches() {
     const Input address(5, std::byte{0xa5});
     keep("launch", "ready", encode(Ready{.address = address}));
     keep("launch", "exited", encode(Exited{.status = 256, .note = "why"}));
+    keep("launch", "suspect", encode(Suspect{.node = 3, .why = "gone"}));
     keep("launch", "join",
          encode(Join{.wire = rpc::kWireVersion, .key = "key", .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
     keep("launch", "join-other", encode(Join{.version = 2, .wire = 2, .key = "anything", .host = {}, .settings = {}}));

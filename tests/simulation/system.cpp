@@ -163,6 +163,11 @@ void Node::report_exit(int status, const std::string &) {
     world().trace(self, "the first task has ended", static_cast<std::uint64_t>(status));
 }
 
+// News of a death comes from the simulated launcher anyway (World::spread_the_news).
+void Node::suspect(dsm::NodeId node, const std::string &) {
+    world().trace(self, "suspects", node);
+}
+
 void Node::report_hosting() {
     world().trace(self, "hosts the first task");
 }
