@@ -269,7 +269,7 @@ SYSTEM_CASE(types) {
     CHECK_SOON(table->turn == 1);
     norma::imported_region from(table->key);
     const norma::imported_region region(std::move(from));
-    CHECK_EQ(0U, from.handle());
+    CHECK_EQ(0U, from.handle()); // NOLINT(bugprone-use-after-move): it says what it is then
     CHECK_EQ(4096U, region.size());
     CHECK_EQ(kBoth, region.access());
     std::vector<std::byte> bytes(8, std::byte{1}), back(8);
