@@ -26,16 +26,26 @@ Frames::Frames(std::uint64_t pages) : fd_(memfd_create("norma-frames", MFD_CLOEX
     if (fd_ < 0) {
         fail("memfd_create");
     }
-    if (ftruncate(fd_, static_cast<off_t>(pages * kPage)) != 0) {
-        const int why = errno;
+    try {
+        grow(pages);
+    } catch (...) {
         ::close(fd_);
-        errno = why;
-        fail("ftruncate of a memory object");
+        throw;
     }
 }
 
 Frames::~Frames() {
     ::close(fd_);
+}
+
+void Frames::grow(std::uint64_t pages) {
+    if (pages <= pages_) {
+        return;
+    }
+    if (ftruncate(fd_, static_cast<off_t>(pages * kPage)) != 0) {
+        fail("ftruncate of a memory object");
+    }
+    pages_ = pages;
 }
 
 void Frames::read(std::uint64_t page, std::span<std::byte> into) const {

@@ -17,6 +17,8 @@ class Frames {
     Frames &operator=(const Frames &) = delete;
 
     int fd() const { return fd_; }
+    // Has room for at least so many pages. Throws std::system_error.
+    void grow(std::uint64_t pages);
     // Reads whole pages; a hole reads as zeros and stays a hole.
     void read(std::uint64_t page, std::span<std::byte> into) const;
     void write(std::uint64_t page, std::span<const std::byte> from);
@@ -27,6 +29,7 @@ class Frames {
 
   private:
     int fd_;
+    std::uint64_t pages_ = 0;
 };
 
 } // namespace norma::dsm

@@ -38,6 +38,18 @@ class Guards {
         }
     }
 
+    // None of these pages, of which there may be very many, is writable any more.
+    void clear(std::uint64_t first, std::uint64_t count) {
+        for (auto &[group, mask] : groups_) {
+            for (auto bits = mask; bits != 0; bits &= bits - 1) {
+                const auto bit = static_cast<unsigned>(std::countr_zero(bits));
+                if (group * kGroup + bit - first < count) {
+                    mask &= ~(std::uint64_t{1} << bit);
+                }
+            }
+        }
+    }
+
     // The pages of the group that were guarded; none is any more.
     std::uint64_t take(std::uint64_t page) {
         const auto group = groups_.extract(page / kGroup);

@@ -30,7 +30,8 @@ struct Wiring {
     std::uint64_t pages;
     PageIndex settled;                        // up to here they are
     std::function<void(WiringResult)> done{}; // null once called
-    bool covers(PageIndex page) const { return page >= first && page - first < pages; }
+    PageIndex end() const { return first + pages; }
+    bool covers(PageIndex page) const { return page >= first && page < end(); }
 };
 
 struct LocalObject {
@@ -39,9 +40,12 @@ struct LocalObject {
     LocalObject(const ObjectId &object, NodeId self, std::uint64_t page_count, std::uint64_t life)
         : id(object), pages(page_count), frames(page_count),
           core(object, self, static_cast<NodeId>(object.home), page_count, {.request = life << 32 | 1}) {}
+    // Where the stretch of a page begins.
+    PageIndex start_of_stretch(PageIndex page) const { return page / pages * pages; }
+
     ObjectId id;
-    std::uint64_t pages;
-    Frames frames;
+    std::uint64_t pages; // of each stretch
+    Frames frames;       // of all stretches, one behind the other
     State core;
     // Until another node asks for a page, the local mappings are plain memory that the kernel fills with zeros itself;
     // then they are registered with their tasks' userfaultfds, once and for ever.

@@ -17,7 +17,9 @@ const Space::Range *Space::find(std::uint64_t address) const {
 
 void Pager::map(Space &space, std::uint64_t address, std::uint64_t pages, const ObjectId &id, PageIndex first) {
     auto *object = find(id);
-    assert(object != nullptr && first + pages <= object->pages);
+    assert(object != nullptr && pages > 0 &&
+           object->start_of_stretch(first) == object->start_of_stretch(first + pages - 1));
+    object->frames.grow(object->start_of_stretch(first) + object->pages);
     const Space::Range range{.start = address, .pages = pages, .object = object, .first = first};
     space.ranges[address] = range;
     object->guards.clear();

@@ -27,14 +27,16 @@ void Pager::withdraw(LocalObject &object, PageIndex base, std::uint64_t mask) {
         protect(object, base, mask, nullptr);
         return;
     }
-    const auto first = page / Guards::kGroup * Guards::kGroup;
-    const auto count = std::min(Guards::kGroup, object.pages - first);
-    std::uint64_t guarded = 0;
-    for (std::uint64_t i = 0; i < count; ++i) {
-        guarded |= std::uint64_t{object.core.access(first + i) == Access::write} << i;
+    const auto group = page / Guards::kGroup * Guards::kGroup;
+    const auto stretch = object.start_of_stretch(page); // it may begin or end within the group
+    std::uint64_t members = 0, guarded = 0;
+    for (std::uint64_t i = 0; i < Guards::kGroup; ++i) {
+        const bool member = group + i - stretch < object.pages;
+        members |= std::uint64_t{member} << i;
+        guarded |= std::uint64_t{member && object.core.access(group + i) == Access::write} << i;
     }
     // Those that this node may only read are protected already, those that are not here do not mind.
-    protect(object, first, ~std::uint64_t{0} >> (Guards::kGroup - count), nullptr);
+    protect(object, group, members, nullptr);
     object.guards.add(page, guarded);
 }
 
@@ -72,7 +74,6 @@ rpc::StagingPtr Pager::read_frames(LocalObject &object, PageIndex base, std::uin
             used += kPage;
         }
     });
-    counters_.pages_out += static_cast<std::uint64_t>(std::popcount(mask));
     staging->size = used;
     if (used == 0) {
         return nullptr;

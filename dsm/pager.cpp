@@ -98,12 +98,12 @@ StreamDetector::Ahead Pager::ahead(LocalObject &object, const Space::Range &rang
 // what it would ask for then is asked for now, before the pages are put there and the thread gets its turn.
 void Pager::go_on(LocalObject &object, const Msg &msg) {
     const auto next = msg.base + static_cast<unsigned>(std::bit_width(msg.mask));
-    if (next >= object.pages || !object.core.pending(next)) {
-        return;
-    }
     for (const auto &waiting : object.waiting) {
         const auto *range = waiting.space->find(waiting.fault.address);
         if (waiting.page >= msg.base && waiting.page < next && range != nullptr && next - range->first < range->pages) {
+            if (!object.core.pending(next)) {
+                return;
+            }
             const auto further = ahead(object, *range, next);
             if (further.first != next) {
                 ask(object, further, waiting.fault.write);
@@ -140,7 +140,9 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     const auto rejected = object->core.rejected();
     run(*object, event, payload);
     settle_wirings(*object);
-    return object->core.rejected() == rejected;
+    const bool possible = object->core.rejected() == rejected;
+    announce_frozen();
+    return possible;
 }
 
 void Pager::node_down(NodeId node) {
@@ -151,6 +153,7 @@ void Pager::node_down(NodeId node) {
         run(*object, event, {});
         settle_wirings(*object);
     }
+    announce_frozen();
 }
 
 void Pager::run(LocalObject &object, const Event &event, std::span<const std::byte> payload) {
@@ -165,6 +168,7 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         case Effect::Type::stage:
             staged = read_frames(object, effect.base, effect.mask, zero);
+            counters_.pages_out += static_cast<std::uint64_t>(std::popcount(effect.mask));
             break;
         case Effect::Type::drop:
             for_each_run(effect.mask,
@@ -175,6 +179,19 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         case Effect::Type::resolve:
             resolve(object, effect);
+            break;
+        case Effect::Type::copy:
+            copy(object, effect);
+            break;
+        case Effect::Type::freeze:
+            protect_stretch(object, effect.base);
+            break;
+        case Effect::Type::forget:
+            object.guards.clear(effect.base, object.pages);
+            object.frames.drop(effect.base, object.pages);
+            break;
+        case Effect::Type::frozen:
+            frozen_.emplace_back(object.id, object.core.stretch_of(effect.base));
             break;
         case Effect::Type::send:
             if (effect.msg.type == MsgType::done) {

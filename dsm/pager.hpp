@@ -62,6 +62,8 @@ class Pager {
         std::function<rpc::StagingPtr()> stage;
         // A thread of the task waits for a page that is lost for good: make its access fail, then call wake().
         std::function<void(Space &, std::uint64_t address)> poison;
+        // Nobody writes in the stretch any more, on any node: whoever has frozen it may go on. May call the pager.
+        std::function<void(const ObjectId &, std::uint64_t stretch)> frozen;
     };
     Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks);
     ~Pager();
@@ -72,11 +74,11 @@ class Pager {
     void attach(const ObjectId &id, std::uint64_t pages);
     void destroy(const ObjectId &id); // no mapping may be left
     bool knows(const ObjectId &id) const { return objects_.contains(id); }
-    std::uint64_t pages(const ObjectId &id) const;
+    std::uint64_t pages(const ObjectId &id) const; // of each stretch
     int frames_fd(const ObjectId &id) const;
 
-    // The task has mapped [address, address + pages) onto the object's frames from page `first` on. Called before any
-    // thread of the task can touch the range.
+    // The task has mapped [address, address + pages) onto the object's frames from page `first` on, all of one stretch.
+    // Called before any thread of the task can touch the range.
     void map(Space &space, std::uint64_t address, std::uint64_t pages, const ObjectId &id, PageIndex first);
     // The range, or a part of what was mapped, is going away. Called before the task unmaps it.
     void unmap(Space &space, std::uint64_t address, std::uint64_t pages);
@@ -94,6 +96,15 @@ class Pager {
     // pages lost. `done` may be called at once; unless it says `wired`, the pages are not.
     void wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(WiringResult)> done);
     void unwire(const ObjectId &id, PageIndex first, std::uint64_t pages);
+
+    // Snapshots (docs/snapshots.md), of an object whose home is here. freeze() ends with the hook `frozen`, maybe
+    // before it returns. Freezes are counted: each is undone by one thaw(), also if it has not ended.
+    void freeze(const ObjectId &id, std::uint64_t stretch);
+    // A new stretch with the content that the frozen one has. Throws std::system_error if there is no room for it.
+    std::uint64_t snapshot(const ObjectId &id, std::uint64_t stretch);
+    void thaw(const ObjectId &id, std::uint64_t stretch);
+    // No task maps the stretch any more, on any node.
+    void end(const ObjectId &id, std::uint64_t stretch);
 
     void fault(Space &space, const PageFault &fault);
     // `payload` may be of any size. False: its sender cannot have sent it, because the payload does not fit the masks
@@ -120,6 +131,10 @@ class Pager {
     void settle_wirings(LocalObject &object);
     bool settle(LocalObject &object, Wiring &wiring, WiringResult &result);
     void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
+    void run_about(const ObjectId &id, std::uint64_t stretch, Event::Type type);
+    void announce_frozen();
+    void copy(LocalObject &object, const Effect &effect);
+    void protect_stretch(LocalObject &object, PageIndex base);
     void share(LocalObject &object);
     void register_range(LocalObject &object, Space &space, const Space::Range &range);
     void withdraw(LocalObject &object, PageIndex base, std::uint64_t mask);
@@ -141,7 +156,8 @@ class Pager {
     std::map<ObjectId, std::unique_ptr<LocalObject>> objects_;
     LocalObject *last_ = nullptr; // the object found last: most messages are about one object
     Outbox outbox_;
-    std::map<NodeId, std::vector<ObjectMsg>> notices_; // no empty lists
+    std::vector<std::pair<ObjectId, std::uint64_t>> frozen_; // stretches of which the hook has to be told
+    std::map<NodeId, std::vector<ObjectMsg>> notices_;       // no empty lists
     std::vector<ObjectMsg> sending_;
     PagerCounters counters_;
     std::size_t waiting_ = 0; // entries in the objects' lists of waiting threads

@@ -19,7 +19,8 @@ bool wired(const LocalObject &object, PageIndex page) {
 
 void Pager::wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(WiringResult)> done) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_ && pages > 0 && first + pages <= object->pages);
+    assert(object != nullptr && id.home == self_ && pages > 0);
+    assert(object->start_of_stretch(first) == object->start_of_stretch(first + pages - 1));
     object->wirings.push_back({.first = first, .pages = pages, .settled = first, .done = std::move(done)});
     // What is registered with the network is written without a fault, and must not raise one while it is registered.
     for (auto group = first / Guards::kGroup * Guards::kGroup; group < first + pages; group += Guards::kGroup) {
@@ -63,12 +64,14 @@ bool Pager::refused(LocalObject &object, NodeId from, Msg &msg) {
     return false;
 }
 
-// Called whenever something may have changed. `done` may wire and unwire.
+// Called whenever something may have changed. `done` may wire and unwire; it is called once, whatever becomes of the
+// pages later: a sweep takes the right to write from them, and then they are had anew.
 void Pager::settle_wirings(LocalObject &object) {
     for (std::size_t i = 0; i < object.wirings.size();) {
         auto &wiring = object.wirings[i];
         WiringResult result{};
-        if (wiring.done == nullptr || !settle(object, wiring, result)) {
+        const bool over = wiring.settled == wiring.end() && wiring.done == nullptr;
+        if (over || !settle(object, wiring, result) || wiring.done == nullptr) {
             ++i;
             continue;
         }
@@ -84,8 +87,7 @@ void Pager::settle_wirings(LocalObject &object) {
 // Asks for what is missing, a batch at a time; true: over. A page that is here and that no transaction concerns stays,
 // because no request for it is let in any more; what was let in before is waited for.
 bool Pager::settle(LocalObject &object, Wiring &wiring, WiringResult &result) {
-    const auto end = wiring.first + wiring.pages;
-    while (wiring.settled < end) {
+    while (wiring.settled < wiring.end()) {
         const auto page = wiring.settled;
         const auto &core = object.core;
         if (core.access(page) == Access::lost || core.lost(page)) {
@@ -99,7 +101,7 @@ bool Pager::settle(LocalObject &object, Wiring &wiring, WiringResult &result) {
         if (core.busy(page) || core.pending(page)) {
             return false;
         }
-        const auto batch = static_cast<std::uint32_t>(std::min<std::uint64_t>(prefetch_, end - page));
+        const auto batch = static_cast<std::uint32_t>(std::min<std::uint64_t>(prefetch_, wiring.end() - page));
         // To the core this is a fault for which no thread happens to wait.
         run(object, {.type = Event::Type::fault, .page = page, .write = true, .window = batch, .msg = {}}, {});
         if (core.access(page) != Access::write && !core.busy(page) && !core.pending(page)) {

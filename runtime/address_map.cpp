@@ -36,7 +36,7 @@ bool valid_geometry(const MapEntry &entry) {
 }
 
 bool continues(const MapEntry &left, const MapEntry &right) {
-    return left.end() == right.start && left.object == right.object && left.offset + left.size == right.offset &&
+    return left.end() == right.start && left.stretch == right.stretch && left.offset + left.size == right.offset &&
            left.protection == right.protection && left.max_protection == right.max_protection &&
            left.inheritance == right.inheritance && left.behavior == right.behavior;
 }
@@ -254,8 +254,8 @@ const MapEntry *AddressMap::lookup(std::uint64_t address) const {
     return entry != nullptr && entry->start <= address ? entry : nullptr;
 }
 
-bool AddressMap::maps(const dsm::ObjectId &object) const {
-    return std::ranges::any_of(entries_, [&](const MapEntry &entry) { return entry.object == object; });
+bool AddressMap::maps(const Stretch &stretch) const {
+    return std::ranges::any_of(entries_, [&](const MapEntry &entry) { return entry.stretch == stretch; });
 }
 
 std::optional<Range> AddressMap::round_outward(std::uint64_t address, std::uint64_t size) const {
@@ -314,11 +314,40 @@ void AddressMap::merge_around(Range range) {
 
 // ---- On the wire ----
 
+void put_stretch(rpc::Writer &writer, const Stretch &stretch) {
+    writer.put(stretch.object.home).put(stretch.object.incarnation).put(stretch.object.serial).put(stretch.number);
+}
+
+Stretch get_stretch(rpc::Reader &reader) {
+    Stretch stretch;
+    stretch.object.home = reader.get<std::uint32_t>();
+    stretch.object.incarnation = reader.get<std::uint32_t>();
+    stretch.object.serial = reader.get<std::uint64_t>();
+    stretch.number = reader.get<std::uint64_t>();
+    return stretch;
+}
+
+void put_stretches(rpc::Writer &writer, std::span<const Stretch> stretches) {
+    writer.put(static_cast<std::uint32_t>(stretches.size()));
+    for (const Stretch &stretch : stretches) {
+        put_stretch(writer, stretch);
+    }
+}
+
+std::vector<Stretch> get_stretches(rpc::Reader &reader) {
+    std::vector<Stretch> stretches(reader.get_count(kStretchBytes));
+    for (Stretch &stretch : stretches) {
+        stretch = get_stretch(reader);
+    }
+    return stretches;
+}
+
 void encode_entries(rpc::Writer &writer, std::span<const MapEntry> entries) {
     writer.put(static_cast<std::uint32_t>(entries.size()));
     for (const MapEntry &entry : entries) {
         writer.put(entry.start).put(entry.size);
-        writer.put(entry.object.home).put(entry.object.incarnation).put(entry.object.serial).put(entry.offset);
+        put_stretch(writer, entry.stretch);
+        writer.put(entry.offset);
         writer.put(static_cast<std::uint8_t>(entry.protection)).put(static_cast<std::uint8_t>(entry.max_protection));
         writer.put(static_cast<std::uint8_t>(entry.inheritance)).put(static_cast<std::uint8_t>(entry.behavior));
     }
@@ -330,9 +359,7 @@ MapEntry decode_entry(rpc::Reader &reader) {
     MapEntry entry;
     entry.start = reader.get<std::uint64_t>();
     entry.size = reader.get<std::uint64_t>();
-    entry.object.home = reader.get<std::uint32_t>();
-    entry.object.incarnation = reader.get<std::uint32_t>();
-    entry.object.serial = reader.get<std::uint64_t>();
+    entry.stretch = get_stretch(reader);
     entry.offset = reader.get<std::uint64_t>();
     entry.protection = reader.get<std::uint8_t>();
     entry.max_protection = reader.get<std::uint8_t>();

@@ -93,11 +93,19 @@ class SliceAllocator {
     std::map<std::uint64_t, std::uint64_t> gaps_; // start -> end; neither touching nor overlapping
 };
 
+// What a task maps, and what nodes count the users of: a memory object as it was allocated (0), or a snapshot
+// (docs/snapshots.md).
+struct Stretch {
+    dsm::ObjectId object;
+    std::uint64_t number = 0;
+    auto operator<=>(const Stretch &) const = default;
+};
+
 struct MapEntry {
     std::uint64_t start = 0;
     std::uint64_t size = 0;
-    dsm::ObjectId object;
-    std::uint64_t offset = 0; // into the object
+    Stretch stretch;
+    std::uint64_t offset = 0; // into the stretch
     vm_prot_t protection = VM_PROT_DEFAULT;
     vm_prot_t max_protection = VM_PROT_ALL;
     vm_inherit_t inheritance = VM_INHERIT_DEFAULT;
@@ -149,8 +157,8 @@ class AddressMap {
     const MapEntry *region(std::uint64_t address) const;
     std::span<const MapEntry> entries() const { return entries_; }
     bool empty() const { return entries_.empty(); }
-    // Whether any page of an object is (still) mapped.
-    bool maps(const dsm::ObjectId &object) const;
+    // Whether any page of a stretch is (still) mapped.
+    bool maps(const Stretch &stretch) const;
     // The pages that a range touches; none if it leaves the window.
     std::optional<Range> round_outward(std::uint64_t address, std::uint64_t size) const;
 
@@ -167,8 +175,14 @@ class AddressMap {
     std::vector<MapEntry> entries_;
 };
 
+inline constexpr std::size_t kStretchBytes = 24;
+void put_stretch(rpc::Writer &writer, const Stretch &stretch);
+Stretch get_stretch(rpc::Reader &reader);
+void put_stretches(rpc::Writer &writer, std::span<const Stretch> stretches);
+std::vector<Stretch> get_stretches(rpc::Reader &reader);
+
 // Entries on the wire, for cloning a map to another node. A map that does not fit one record goes in several.
-inline constexpr std::size_t kMapEntryBytes = 44;
+inline constexpr std::size_t kMapEntryBytes = 52;
 void encode_entries(rpc::Writer &writer, std::span<const MapEntry> entries);
 // Inserts what it reads. False if that is not a valid list of entries for this map, which is then unchanged; `reader`
 // stands behind the list if true.

@@ -60,15 +60,20 @@ enum class Op : std::uint32_t {
     region_find,   // 0 id of a task -> blob: how to reach it
     // tasks: `port` names a task
     barrier_expect, // 0 id: counts as having used it
+    task_create,    // 0 inherit -> port
+    task_create_on, // 0 inherit, 1 node -> port
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
-    attach,           // blob: object ids -> blob: pages of each
-    detach,           // blob: object ids
-    destroy,          // blob: object ids
+    attach,           // blob: stretch -> vals[0] pages of each stretch of the object
+    detach,           // blob: stretch
+    destroy,          // blob: any stretch of the object
     sync_task_died,   // 0 task, 1 it ended of its own will with exit code 0
     sync_thread_died, // 0 thread
     sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none)
+    freeze,           // 0 number, of the caller's choice; blob: stretches. Answered when nobody writes in any of them
+    snapshot,         // 0 number of a freeze, which ends -> blob: the numbers of the snapshots
+    thaw,             // 0 number of a freeze, also of one that has not been answered
 };
 
 inline constexpr std::size_t kOpArgs = 6;

@@ -122,7 +122,7 @@ class Model {
         for (std::uint64_t at = e.start; at < e.end(); at += kMapPage) {
             Page &p = pages.at((at - kBase) / kMapPage);
             ASSERT_FALSE(p.mapped);
-            p = {true, e.object.serial, e.offset_of(at), e.protection, e.max_protection, e.inheritance};
+            p = {true, e.stretch.object.serial, e.offset_of(at), e.protection, e.max_protection, e.inheritance};
         }
     }
     std::size_t runs() const {
@@ -141,7 +141,7 @@ class Model {
         MapEntry e;
         e.start = page(first_);
         e.size = bytes(count_);
-        e.object.serial = 1 + random_() % 2;
+        e.stretch.object.serial = 1 + random_() % 2;
         e.offset = bytes(first_ + random_() % 2);
         const bool overlap = any([](const Page &p) { return p.mapped; });
         ASSERT_EQ(map_.insert(e), overlap ? KERN_NO_SPACE : KERN_SUCCESS);

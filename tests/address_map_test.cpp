@@ -26,7 +26,7 @@ MapEntry entry(std::uint64_t first, std::uint64_t pages, std::uint64_t object = 
     MapEntry made;
     made.start = page(first);
     made.size = bytes(pages);
-    made.object = {1, 1, object};
+    made.stretch = {.object = {1, 1, object}, .number = 0};
     made.offset = bytes(offset_pages);
     return made;
 }
@@ -164,11 +164,11 @@ TEST_F(Map, RemoveSplitsAndReturnsThePieces) {
     EXPECT_EQ(all(), (std::vector{entry(4, 2), entry(8, 4, 1, 4), entry(20, 2, 2)}));
     EXPECT_EQ(remove(page(6), bytes(2)), KERN_SUCCESS) << "twice is fine";
     EXPECT_TRUE(removed_.empty());
-    EXPECT_TRUE(map_.maps({1, 1, 1}));
+    EXPECT_TRUE(map_.maps({.object = {1, 1, 1}, .number = 0}));
     EXPECT_EQ(remove(page(0), bytes(21)), KERN_SUCCESS);
     EXPECT_EQ(removed_, (std::vector{entry(4, 2), entry(8, 4, 1, 4), entry(20, 1, 2)}));
     EXPECT_EQ(all(), std::vector{entry(21, 1, 2, 1)});
-    EXPECT_FALSE(map_.maps({1, 1, 1}));
+    EXPECT_FALSE(map_.maps({.object = {1, 1, 1}, .number = 0}));
 }
 
 TEST_F(Map, RangesAreChecked) {
@@ -240,6 +240,18 @@ TEST_F(Map, LookupAndRegion) {
     EXPECT_EQ(map_.region(0)->start, page(4));
     EXPECT_EQ(map_.region(page(7))->start, page(4));
     EXPECT_EQ(map_.region(page(12)), nullptr);
+}
+
+// What lies next to each other in an object's file need not be the same memory.
+TEST_F(Map, StretchesOfAnObjectAreNotJoined) {
+    MapEntry snapshot = entry(12, 2, 1, 8);
+    snapshot.stretch.number = 1;
+    EXPECT_EQ(map_.insert(snapshot), KERN_SUCCESS);
+    EXPECT_EQ(map_.entries().size(), 2u);
+    EXPECT_TRUE(map_.maps(snapshot.stretch));
+    EXPECT_EQ(remove(page(12), bytes(2)), KERN_SUCCESS);
+    EXPECT_FALSE(map_.maps(snapshot.stretch));
+    EXPECT_TRUE(map_.maps({.object = {1, 1, 1}, .number = 0}));
 }
 
 TEST_F(Map, CopyIsAClone) {

@@ -42,9 +42,10 @@ struct Character {
     unsigned repeats;     // per cent
     std::uint32_t window; // largest
     unsigned deaths;      // how many nodes may die
+    unsigned snapshots;   // how many are made
 };
 
-Character draw(Random &random, bool deadly) {
+Character draw(Random &random, bool deadly, bool copying) {
     constexpr std::uint64_t kPages[] = {1, 1, 2, 3, 8, 64, 65, 130};
     constexpr std::uint32_t kWindows[] = {1, 2, 8, 64};
     Character result{};
@@ -59,13 +60,18 @@ Character draw(Random &random, bool deadly) {
     result.repeats = random.chance(50) ? 5 : 0;
     result.window = kWindows[random.below(std::size(kWindows))];
     result.deaths = deadly ? static_cast<unsigned>(1 + random.below(result.nodes - 1U)) : 0;
+    result.snapshots = copying ? static_cast<unsigned>(1 + random.below(25)) : 0;
+    if (copying) {
+        result.accesses *= 2;
+        result.pages = std::min<std::uint64_t>(result.pages, 8);
+    }
     return result;
 }
 
 class RandomRun {
   public:
-    RandomRun(std::uint64_t seed, bool deadly)
-        : random_(seed), is_(draw(random_, deadly)), world_(is_.nodes, is_.home, is_.pages) {}
+    RandomRun(std::uint64_t seed, bool deadly, bool copying)
+        : random_(seed), is_(draw(random_, deadly, copying)), world_(is_.nodes, is_.home, is_.pages) {}
 
     World &world() { return world_; }
 
@@ -73,12 +79,28 @@ class RandomRun {
         while (is_.accesses > 0 && world_.error().empty()) {
             if (is_.deaths > 0 && random_.below(60) == 0) {
                 kill_one();
+            } else if (is_.snapshots > 0 && random_.below(12) == 0) {
+                order();
             } else if (world_.quiet() || random_.chance(is_.eagerness)) {
                 touch();
             } else {
                 move();
             }
         }
+        for (std::uint64_t stretch = 0; stretch < world_.stretches(); ++stretch) {
+            while (world_.freezes(stretch) > 0 && home_lives()) {
+                world_.thaw(stretch);
+            }
+        }
+        calm_down();
+        if (world_.stretches() > 1 && world_.error().empty()) {
+            read_all();
+            calm_down();
+        }
+    }
+
+  private:
+    void calm_down() {
         for (unsigned moves = 0; !world_.quiet() && world_.error().empty(); ++moves) {
             ASSERT_LT(moves, 1000000U) << "messages without end";
             move();
@@ -86,7 +108,53 @@ class RandomRun {
         world_.check_quiet();
     }
 
-  private:
+    bool home_lives() const { return world_.alive(is_.home); }
+
+    std::uint64_t live_stretch() {
+        std::uint64_t stretch = random_.below(world_.stretches());
+        while (!world_.live(stretch)) {
+            stretch = (stretch + 1) % world_.stretches();
+        }
+        return stretch;
+    }
+
+    // What those who make and end tasks tell the home.
+    void order() {
+        if (!home_lives()) {
+            return;
+        }
+        const std::uint64_t stretch = live_stretch();
+        if (world_.frozen(stretch) && random_.chance(70)) {
+            --is_.snapshots;
+            world_.snapshot(stretch);
+        } else if (world_.freezes(stretch) > 0 && random_.chance(70)) {
+            world_.thaw(stretch);
+        } else if (world_.freezes(stretch) == 0 && random_.chance(40) && others_live(stretch)) {
+            world_.end(stretch);
+        } else {
+            world_.freeze(stretch);
+        }
+    }
+
+    bool others_live(std::uint64_t stretch) const {
+        for (std::uint64_t other = 0; other < world_.stretches(); ++other) {
+            if (other != stretch && world_.live(other)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    void read_all() {
+        for (NodeId node = 0; node < is_.nodes; ++node) {
+            for (PageIndex page = 0; page < world_.pages(); ++page) {
+                if (world_.alive(node) && world_.live(page / is_.pages)) {
+                    world_.access(node, page, false, 1);
+                }
+            }
+        }
+    }
+
     void touch() {
         const auto node = static_cast<NodeId>(random_.below(is_.nodes));
         --is_.accesses;
@@ -94,7 +162,8 @@ class RandomRun {
             return;
         }
         // Half of all accesses meet on the first pages, or nobody would ever be in anybody's way.
-        const PageIndex page = random_.below(random_.chance(50) ? std::min<std::uint64_t>(is_.pages, 3) : is_.pages);
+        const PageIndex page = live_stretch() * is_.pages +
+                               random_.below(random_.chance(50) ? std::min<std::uint64_t>(is_.pages, 3) : is_.pages);
         const auto window = static_cast<std::uint32_t>(1 + random_.below(is_.window));
         if (random_.chance(is_.evictions)) {
             world_.evict(node, page, window);
@@ -140,13 +209,13 @@ std::uint64_t number_from(const char *variable, std::uint64_t otherwise) {
     return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
-void run_seed(std::uint64_t seed, bool deadly, std::uint64_t &poisoned, std::uint64_t &late) {
-    RandomRun run(seed, deadly);
+void run_seed(std::uint64_t seed, bool deadly, bool copying, std::uint64_t &poisoned, std::uint64_t &late) {
+    RandomRun run(seed, deadly, copying);
     run.play();
     poisoned += run.world().poisoned();
     late += run.world().late();
     if (!run.world().error().empty()) {
-        RandomRun again(seed, deadly);
+        RandomRun again(seed, deadly, copying);
         std::vector<std::string> trace;
         again.world().trace_to(&trace);
         again.play();
@@ -159,26 +228,42 @@ void run_seed(std::uint64_t seed, bool deadly, std::uint64_t &poisoned, std::uin
     }
 }
 
-void run_seeds(bool deadly, std::uint64_t &poisoned, std::uint64_t &late) {
+void run_seeds(bool deadly, bool copying, std::uint64_t &poisoned, std::uint64_t &late) {
     const std::uint64_t single = number_from("CORE_SEED", 0);
     const std::uint64_t first = single != 0 ? single : 1;
     const std::uint64_t last = single != 0 ? single : number_from("CORE_SEEDS", 3000);
     for (std::uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
-        run_seed(seed, deadly, poisoned, late);
+        run_seed(seed, deadly, copying, poisoned, late);
     }
 }
 
 TEST(CoreRandom, EveryReadSeesTheLastWrite) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(false, poisoned, late);
+    run_seeds(false, false, poisoned, late);
     EXPECT_EQ(poisoned, 0U);
+}
+
+TEST(CoreRandom, ASnapshotIsOfOneInstant) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(false, true, poisoned, late);
+    EXPECT_EQ(poisoned, 0U);
+}
+
+TEST(CoreRandom, NodesDieAndSnapshotsStayTrue) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(true, true, poisoned, late);
+    if (number_from("CORE_SEED", 0) == 0) {
+        EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
+    }
 }
 
 TEST(CoreRandom, NodesDieAndTheOthersGoOn) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(true, poisoned, late);
+    run_seeds(true, false, poisoned, late);
     if (number_from("CORE_SEED", 0) == 0) {
         EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
         EXPECT_GT(late, 0U) << "no message was ever late: the deaths do not reach what they should";
@@ -187,8 +272,8 @@ TEST(CoreRandom, NodesDieAndTheOthersGoOn) {
 
 TEST(CoreRandom, SameSeedSameRun) {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        RandomRun first(seed, true);
-        RandomRun second(seed, true);
+        RandomRun first(seed, true, true);
+        RandomRun second(seed, true, true);
         first.play();
         second.play();
         EXPECT_EQ(first.world().canonical(), second.world().canonical()) << "seed " << seed;

@@ -12,7 +12,8 @@ namespace norma::dsm {
 using Lines = std::vector<std::string>;
 
 inline std::string to_text(const Effect &effect) {
-    constexpr const char *kTypes[] = {"protect", "stage", "drop", "install", "resolve"};
+    constexpr const char *kTypes[] = {"protect", "stage", "drop",   "install", "resolve",
+                                      "send",    "copy",  "freeze", "forget",  "frozen"};
     constexpr const char *kAccess[] = {"none", "read", "write", "lost"};
     if (effect.type == Effect::Type::send) {
         return "to " + std::to_string(effect.to) + ": " + describe(effect.msg);
@@ -23,6 +24,13 @@ inline std::string to_text(const Effect &effect) {
         if ((effect.mask >> i & 1) != 0) {
             pages += " " + std::to_string(effect.base + i);
         }
+    }
+    if (effect.type == Effect::Type::freeze || effect.type == Effect::Type::forget ||
+        effect.type == Effect::Type::frozen) {
+        pages = " stretch from " + std::to_string(effect.base);
+    }
+    if (effect.type == Effect::Type::copy) {
+        pages += " from " + std::to_string(effect.from);
     }
     return std::string(kTypes[static_cast<unsigned>(effect.type)]) + pages +
            (with_access ? std::string(" ") + kAccess[static_cast<unsigned>(effect.access)] : "");
@@ -45,6 +53,13 @@ inline Lines fault(State &state, PageIndex page, bool write, std::uint32_t windo
 inline Lines message(State &state, NodeId from, const Msg &msg) {
     Outbox out;
     step(state, {.type = Event::Type::message, .from = from, .msg = msg}, out);
+    return to_text(out);
+}
+
+// freeze, snapshot, thaw, end
+inline Lines order(State &state, Event::Type type, std::uint64_t stretch) {
+    Outbox out;
+    step(state, {.type = type, .stretch = stretch}, out);
     return to_text(out);
 }
 

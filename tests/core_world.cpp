@@ -33,7 +33,8 @@ std::string place(NodeId node, PageIndex page) {
     return "node " + std::to_string(node) + ", page " + std::to_string(page);
 }
 
-World::World(NodeId nodes, NodeId home, std::uint64_t pages) : home_(home), pages_(pages), latest_(pages, 0) {
+World::World(NodeId nodes, NodeId home, std::uint64_t pages)
+    : home_(home), pages_(pages), stretches_(1), latest_(pages, 0), newest_(pages, 0) {
     for (NodeId id = 0; id < nodes; ++id) {
         const Frame frame{.mapping = id == home ? Mapping::writable : Mapping::none, .version = 0};
         nodes_.push_back(
@@ -197,6 +198,14 @@ void World::carry_out(NodeId node, const Effect &effect, const Event &event,
         return each([&](PageIndex page) { resolve(node, page, effect.access); });
     case Effect::Type::send:
         return send(node, effect);
+    case Effect::Type::copy:
+        return each([&](PageIndex page) { copy(node, effect.from + (page - effect.base), page); });
+    case Effect::Type::freeze:
+        return freeze_mappings(node, effect.base);
+    case Effect::Type::forget:
+        return forget_frames(node, effect.base);
+    case Effect::Type::frozen:
+        return check_frozen(effect.base / pages_);
     }
 }
 
@@ -249,7 +258,7 @@ void World::resolve(NodeId node, PageIndex page, Access access) {
     Thread &thread = here.waiting[page];
     if (access == Access::lost) {
         poisoned_ += thread.reads || thread.writes ? 1 : 0;
-        if (!deaths_) {
+        if (!deaths_ && live(page / pages_)) {
             wrong("lost although nobody died: " + place(node, page));
         }
         thread = {};
@@ -302,7 +311,8 @@ void World::use(NodeId node, PageIndex page, bool write) {
               ": " + place(node, page));
     }
     if (write) {
-        change(node).frames[page].version = ++latest_[page];
+        latest_[page] = ++newest_[page % pages_];
+        change(node).frames[page].version = latest_[page];
     }
 }
 
@@ -347,13 +357,16 @@ std::vector<std::uint8_t> World::canonical() const {
         const auto state = node->state.canonical();
         put(state.size());
         bytes.insert(bytes.end(), state.begin(), state.end());
-        for (PageIndex page = 0; page < pages_; ++page) {
+        for (PageIndex page = 0; page < pages(); ++page) {
             put(node->frames[page].version << 2 | static_cast<unsigned>(node->frames[page].mapping));
             put((node->waiting[page].reads ? 1 : 0) + (node->waiting[page].writes ? 2 : 0));
         }
     }
     for (const std::uint32_t version : latest_) {
         put(version);
+    }
+    for (const Stretch &stretch : stretches_) {
+        put(stretch.freezes << 2 | (stretch.live ? 2U : 0U) | (stretch.frozen ? 1U : 0U));
     }
     // Messages have no order among them.
     std::vector<std::vector<std::uint8_t>> loose;

@@ -48,6 +48,11 @@ class World {
     void kill(NodeId node);
     // The others come to believe that a node has died which lives on. Who has been told is cut off from it.
     void suspect(NodeId node);
+    // At the home, which lives.
+    void freeze(std::uint64_t stretch);
+    std::uint64_t snapshot(std::uint64_t stretch); // which is frozen
+    void thaw(std::uint64_t stretch);
+    void end(std::uint64_t stretch);
     void lose(std::size_t packet); // only what is losable
     void notice(std::size_t notice);
     // Sent by a dead node, or between two that are cut off from each other. It may still arrive.
@@ -62,7 +67,11 @@ class World {
     const State &node(NodeId node) const { return nodes_[node]->state; }
     NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
     NodeId home() const { return home_; }
-    std::uint64_t pages() const { return pages_; }
+    std::uint64_t pages() const { return latest_.size(); } // of all stretches
+    std::uint64_t stretches() const { return stretches_.size(); }
+    bool live(std::uint64_t stretch) const { return stretches_[stretch].live; }
+    unsigned freezes(std::uint64_t stretch) const { return stretches_[stretch].freezes; }
+    bool frozen(std::uint64_t stretch) const { return stretches_[stretch].frozen; }
     bool alive(NodeId node) const { return nodes_[node]->alive; }
     bool suspected(NodeId node) const { return nodes_[node]->suspected; }
     const Frame &frame(NodeId node, PageIndex page) const { return nodes_[node]->frames[page]; }
@@ -93,6 +102,12 @@ class World {
         bool suspected = false;
     };
 
+    struct Stretch {
+        bool live = true;
+        unsigned freezes = 0;
+        bool frozen = false; // the home said so
+    };
+
     Node &change(NodeId node);
     bool cut_off(NodeId a, NodeId b) const;
     bool outcast(NodeId node) const;
@@ -107,6 +122,13 @@ class World {
     void resolve(NodeId node, PageIndex page, Access access);
     void send(NodeId node, const Effect &effect);
     void use(NodeId node, PageIndex page, bool write);
+    void order(Event::Type type, std::uint64_t stretch);
+    void copy(NodeId node, PageIndex from, PageIndex to);
+    void freeze_mappings(NodeId node, PageIndex base);
+    void forget_frames(NodeId node, PageIndex base);
+    void check_frozen(std::uint64_t stretch);
+    void check_line(PageIndex page);
+    void check_ended();
     void check_page(PageIndex page);
     void check_record(PageIndex page);
     void wrong(const std::string &what);
@@ -114,8 +136,10 @@ class World {
 
     std::vector<std::shared_ptr<Node>> nodes_; // shared by copies of a world until one of them changes the node
     NodeId home_;
-    std::uint64_t pages_;
+    std::uint64_t pages_; // of each stretch
+    std::vector<Stretch> stretches_;
     std::vector<std::uint32_t> latest_; // by page: the version of the last write in the job
+    std::vector<std::uint32_t> newest_; // by page of a stretch: the version of the last write to any stretch's
     std::vector<Packet> flying_;
     std::vector<DeathNotice> notices_;
     std::vector<std::uint32_t> staged_; // payload of the next send

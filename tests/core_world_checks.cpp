@@ -34,6 +34,7 @@ void World::check_page(PageIndex page) {
             wrong("an old copy can be read: " + place(id, page));
         }
     }
+    check_line(page);
     if (writers > 1 || (writers == 1 && readers > 0)) {
         wrong("page " + std::to_string(page) + " has " + std::to_string(writers) + " writers and " +
               std::to_string(readers) + " readers");
@@ -53,11 +54,14 @@ void World::check_quiet() {
             wrong("the home has transactions that never end");
         }
     }
-    for (PageIndex page = 0; page < pages_; ++page) {
+    for (PageIndex page = 0; page < pages(); ++page) {
         check_page(page);
-        if (alive(home_) && !suspected(home_)) {
+        if (alive(home_) && !suspected(home_) && live(page / pages_)) {
             check_record(page);
         }
+    }
+    if (alive(home_) && !suspected(home_)) {
+        check_ended();
     }
 }
 
@@ -65,7 +69,7 @@ void World::check_quiet() {
 void World::check_record(PageIndex page) {
     const State &home = node(home_);
     for (NodeId id = 0; id < size(); ++id) {
-        const bool named = !home.lost(page) && (home.owner(page) == id || home.sharers(page)[id]);
+        const bool named = home.settled(page) && !home.lost(page) && (home.owner(page) == id || home.sharers(page)[id]);
         const bool holds = alive(id) && !outcast(id) && frame(id, page).mapping != Mapping::none;
         if (named != holds) {
             wrong(std::string("the directory ") + (named ? "names one who does not hold it: " : "forgot a holder: ") +

@@ -152,8 +152,10 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::sync_request), 23U);
     EXPECT_EQ(static_cast<unsigned>(Op::stats), 26U);
     EXPECT_EQ(static_cast<unsigned>(Op::region_find), 30U);
+    EXPECT_EQ(static_cast<unsigned>(Op::task_create_on), 33U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
+    EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
     EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
     EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
@@ -187,17 +189,18 @@ TEST(Golden, TaskImage) {
     TaskImage image;
     image.program = {.path = "/p", .argv = {"p"}, .env = {}, .cwd = "/", .build_id = "ab"};
     image.first = true;
-    image.objects = {{.id = {.home = 1, .incarnation = 2, .serial = 3}, .pages = 4}};
+    image.stretches = {{.stretch = {.object = {.home = 1, .incarnation = 2, .serial = 3}, .number = 5}, .pages = 4}};
     MapEntry entry;
     entry.start = 0x200000000000;
     entry.size = 2 * kMapPage;
-    entry.object = image.objects[0].id;
+    entry.stretch = image.stretches[0].stretch;
     entry.offset = kMapPage;
     image.entries = {entry};
     EXPECT_EQ(hex(encode(image)),
               digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 01 00 01000000 "
-                        "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0010000000000000 03 07 "
-                        "01 00 01000000 01000000 02000000 0300000000000000 0400000000000000"));
+                        "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0500000000000000 "
+                        "0010000000000000 03 07 01 00 "
+                        "01000000 01000000 02000000 0300000000000000 0500000000000000 0400000000000000"));
 }
 
 TEST(Golden, AddressEnvelope) {

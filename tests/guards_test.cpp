@@ -33,6 +33,24 @@ TEST(Guards, AGuardedPageIsFoundOnce) {
     EXPECT_TRUE(guards.remove(67));
 }
 
+TEST(Guards, ASweepEndsThoseOfItsPagesAlone) {
+    Guards guards;
+    guards.add(0, ~std::uint64_t{0});
+    guards.add(64, ~std::uint64_t{0});
+    guards.add(128, ~std::uint64_t{0});
+    guards.clear(10, 100); // 10 .. 109
+    EXPECT_TRUE(guards.remove(9));
+    EXPECT_FALSE(guards.remove(10));
+    EXPECT_FALSE(guards.remove(64));
+    EXPECT_FALSE(guards.remove(109));
+    EXPECT_TRUE(guards.remove(110));
+    EXPECT_TRUE(guards.remove(128));
+    guards.clear(110, 1000);
+    EXPECT_EQ(guards.take(64), 0U);
+    EXPECT_EQ(guards.take(128), 0U);
+    EXPECT_EQ(guards.take(0), 0x1ffU); // 0 .. 8
+}
+
 TEST(Guards, AGroupThatHasBeenGuardedIsNotGuardedAgain) {
     Guards guards;
     reads_until_worthwhile(guards, 0);

@@ -60,7 +60,7 @@ TEST(CoherenceRecord, RefusesWhatNoNodeWrites) {
         return !decode_coherence(bytes_of(record));
     };
     EXPECT_TRUE(refused([](auto &record) { record.type = 0; }));
-    EXPECT_TRUE(refused([](auto &record) { record.type = 10; }));
+    EXPECT_TRUE(refused([](auto &record) { record.type = 13; }));
     EXPECT_TRUE(refused([](auto &record) { record.write = 2; }));
     EXPECT_TRUE(refused([](auto &record) { record.have = 2; }));
     EXPECT_TRUE(refused([](auto &record) { record.lost = 2; }));
@@ -120,11 +120,11 @@ TaskImage image_sample() {
     TaskImage image;
     image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};
     image.first = true;
-    image.objects = {{.id = {.home = 1, .incarnation = 1, .serial = 2}, .pages = 4}};
+    image.stretches = {{.stretch = {.object = {.home = 1, .incarnation = 1, .serial = 2}, .number = 3}, .pages = 4}};
     MapEntry entry;
     entry.start = kWindow.base;
     entry.size = 2 * kMapPage;
-    entry.object = image.objects[0].id;
+    entry.stretch = image.stretches[0].stretch;
     entry.offset = kMapPage;
     image.entries = {entry};
     return image;
@@ -143,13 +143,22 @@ TEST(Image, RoundTripAndEveryTruncation) {
     }
 }
 
-TEST(Image, RefusesRegionsOutsideTheirObject) {
+TEST(Image, RefusesRegionsOutsideTheirStretch) {
     auto beyond = image_sample();
     beyond.entries[0].offset = 3 * kMapPage;
     EXPECT_FALSE(decode_image(encode(beyond), kWindow));
     auto unknown = image_sample();
-    unknown.entries[0].object.serial = 3;
+    unknown.entries[0].stretch.object.serial = 3;
     EXPECT_FALSE(decode_image(encode(unknown), kWindow));
+    auto other = image_sample();
+    other.entries[0].stretch.number = 4;
+    EXPECT_FALSE(decode_image(encode(other), kWindow));
+    auto too_far = image_sample(); // in no file
+    too_far.entries[0].stretch.number = too_far.stretches[0].stretch.number = dsm::kEndOfPages / 4;
+    EXPECT_FALSE(decode_image(encode(too_far), kWindow));
+    --too_far.entries[0].stretch.number;
+    --too_far.stretches[0].stretch.number;
+    EXPECT_TRUE(decode_image(encode(too_far), kWindow));
     auto nameless = image_sample();
     nameless.program.path.clear();
     EXPECT_FALSE(decode_image(encode(nameless), kWindow));

@@ -19,10 +19,10 @@ bool overlap(const Msg &a, const Msg &b) {
 } // namespace
 
 void CacheSide::fault(PageIndex page, bool write, std::uint32_t window) {
-    const State::CachePage &now = s_.cache_.look(page);
-    const bool enough = now.access == Access::write || (now.access == Access::read && !write);
-    if (enough || now.access == Access::lost) {
-        emit(Effect::Type::resolve, page, 1, now.access);
+    const Access now = s_.access(page);
+    const bool enough = now == Access::write || (now == Access::read && !write);
+    if (enough || now == Access::lost) {
+        emit(Effect::Type::resolve, page, 1, now);
         return;
     }
     if (s_.down_[s_.home_]) {
@@ -55,7 +55,7 @@ void CacheSide::fetch(PageIndex page) {
 }
 
 void CacheSide::ask(PageIndex page, bool write, std::uint32_t window) {
-    const bool have = s_.cache_.look(page).access == Access::read;
+    const bool have = s_.access(page) == Access::read;
     NORMA_CHECK(write || !have);
     const std::uint32_t count = window_from(page, window);
     const std::uint64_t number = s_.next_request_++;
@@ -68,11 +68,10 @@ void CacheSide::ask(PageIndex page, bool write, std::uint32_t window) {
 
 // How many pages from `page` on can be asked for together: like the first, and not under way already.
 std::uint32_t CacheSide::window_from(PageIndex page, std::uint32_t window) const {
-    const Access access = s_.cache_.look(page).access;
+    const Access access = s_.access(page);
     std::uint32_t count = 1;
-    while (count < window && count < s_.pages_ - page) {
-        const State::CachePage &next = s_.cache_.look(page + count);
-        if (next.request != kNoSlot || next.access != access) {
+    while (count < window && count < s_.room(page)) {
+        if (s_.cache_.look(page + count).request != kNoSlot || s_.access(page + count) != access) {
             break;
         }
         ++count;
@@ -81,41 +80,47 @@ std::uint32_t CacheSide::window_from(PageIndex page, std::uint32_t window) const
 }
 
 // All pages of a request stop being pending together, so its base still leads to it for as long as it lives.
-std::uint32_t CacheSide::find_request(const Msg &msg) const {
-    const std::uint32_t slot = s_.cache_.look(msg.base).request;
+std::uint32_t CacheSide::find_request(std::uint64_t number, PageIndex base) const {
+    const std::uint32_t slot = s_.cache_.look(base).request;
     if (slot == kNoSlot) {
         return kNoSlot;
     }
     const State::Request &request = s_.requests_[slot];
-    return request.number == msg.request && request.base == msg.base ? slot : kNoSlot;
+    return request.number == number && request.base == base ? slot : kNoSlot;
 }
 
 void CacheSide::on_data(NodeId from, const Msg &msg) {
-    const std::uint32_t slot = find_request(msg);
+    if (s_.is_home() && msg.request == 0 && !msg.write) {
+        on_fetched(msg);
+        return;
+    }
+    const std::uint32_t slot = find_request(msg.request, msg.base);
     if (slot == kNoSlot) {
         // A failure notice or the home's death ended the request, and the home has been told what was not accepted.
         ++s_.late_;
         return;
     }
     const State::Request &request = s_.requests_[slot];
-    const bool fits = (msg.mask & ~low_bits(request.count)) == 0 && msg.write == request.write &&
+    // The home may be given less than it asked for (docs/snapshots.md, section 3).
+    const bool fits = (msg.mask & ~low_bits(request.count)) == 0 &&
+                      (msg.write == request.write || (s_.is_home() && request.write)) &&
                       having(msg.base, msg.mask, Access::none) == msg.mask;
     if (!fits) {
         ++s_.rejected_;
         return;
     }
-    const Access got = msg.write ? Access::write : Access::read;
+    const Access got = s_.limit(msg.base, msg.write ? Access::write : Access::read, msg.txn);
     const std::uint64_t accepted = in_time(msg);
     if (accepted != 0) {
         emit(Effect::Type::install, msg.base, accepted, got);
     }
-    set_access(msg.base, accepted, got);
     concern(msg.base, accepted, msg.txn);
+    set_access(msg.base, accepted, got);
     conclude(slot, from == s_.home_ ? 0 : msg.txn, accepted, got);
 }
 
 void CacheSide::on_grant(const Msg &msg) {
-    const std::uint32_t slot = find_request(msg);
+    const std::uint32_t slot = find_request(msg.request, msg.base);
     if (slot == kNoSlot) {
         ++s_.late_;
         return;
@@ -127,13 +132,74 @@ void CacheSide::on_grant(const Msg &msg) {
     }
     // Access to bytes that are not here would be access to zeros: such a page is left out and asked for with its data.
     const std::uint64_t accepted = having(msg.base, in_time(msg), Access::read);
-    set_access(msg.base, accepted, Access::write);
+    const Access got = s_.limit(msg.base, Access::write, msg.txn);
     concern(msg.base, accepted, msg.txn);
-    conclude(slot, 0, accepted, Access::write);
+    set_access(msg.base, accepted, got);
+    conclude(slot, 0, accepted, got);
+}
+
+// What the home's directory fetched. Nobody waits for it here: a thread that wants the page has a request of its own.
+void CacheSide::on_fetched(const Msg &data) {
+    const std::uint64_t accepted = having(data.base, in_time(data), Access::none);
+    if (accepted != 0) {
+        emit(Effect::Type::install, data.base, accepted, Access::read);
+    }
+    set_access(data.base, accepted, Access::read);
+    concern(data.base, accepted, data.txn);
+    send_home({.type = MsgType::done, .txn = data.txn, .base = data.base, .mask = accepted});
+    supply_deferred();
+}
+
+// The home asked itself for reading, and when the get had its turn the page was here.
+void CacheSide::on_here(std::uint64_t request, PageIndex base) {
+    const std::uint32_t slot = find_request(request, base);
+    if (slot != kNoSlot) {
+        conclude(slot, 0, having(base, low_bits(s_.requests_[slot].count), Access::read), Access::read);
+    }
+}
+
+void CacheSide::settle(PageIndex from, PageIndex base, std::uint64_t mask) {
+    out_.push_back({.type = Effect::Type::copy,
+                    .access = Access::read,
+                    .to = 0,
+                    .base = base,
+                    .mask = mask,
+                    .msg = {},
+                    .from = from});
+    set_access(base, mask, Access::read);
+}
+
+void CacheSide::on_freeze(const Msg &msg) {
+    freeze(s_.stretch_of(msg.base), msg.txn);
+    send_home({.type = MsgType::frozen, .txn = msg.txn, .base = msg.base});
+}
+
+void CacheSide::freeze(std::uint64_t stretch, std::uint64_t txn) {
+    std::uint64_t &floor = s_.floors_[stretch];
+    if (floor < txn) { // else it came twice, and pages may be writable again since
+        floor = txn;
+        emit(Effect::Type::freeze, stretch * s_.pages_, 0);
+    }
+}
+
+void CacheSide::forget(std::uint64_t stretch) {
+    for (std::uint32_t slot = 0; slot < s_.requests_.end(); ++slot) {
+        if (s_.requests_.in_use(slot) && s_.stretch_of(s_.requests_[slot].base) == stretch) {
+            s_.requests_.give_back(slot);
+        }
+    }
+    std::erase_if(s_.deferred_, [&](const Msg &forward) { return s_.stretch_of(forward.base) == stretch; });
+    s_.cache_.forget(stretch);
+    s_.floors_.erase(stretch);
+    emit(Effect::Type::forget, stretch * s_.pages_, 0);
 }
 
 void CacheSide::on_fail(const Msg &msg) {
-    const std::uint32_t slot = find_request(msg);
+    if (s_.is_home() && msg.request == 0 && msg.txn != 0) {
+        send_home({.type = MsgType::done, .txn = msg.txn, .base = msg.base}); // of a fetch
+        return;
+    }
+    const std::uint32_t slot = find_request(msg.request, msg.base);
     if (slot == kNoSlot) {
         // The data came after all; the done that is under way says so and must stay the only answer.
         ++s_.late_;
@@ -150,6 +216,8 @@ void CacheSide::on_fail(const Msg &msg) {
         }
         set_access(msg.base, msg.mask, Access::lost);
         emit(Effect::Type::resolve, msg.base, msg.mask, Access::lost);
+    }
+    if (msg.txn == 0) { // lost, or of a stretch that has ended
         for_each_bit(msg.mask, [&](std::uint32_t i) { s_.cache_.at(msg.base + i).want = 0; });
     }
     conclude(slot, msg.txn, 0, Access::none);
@@ -181,9 +249,16 @@ void CacheSide::conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t ac
 // Page by page: they were left out of the answer because something sets them apart.
 void CacheSide::ask_again(const State::Request &request) {
     for (std::uint32_t i = 0; i < request.count; ++i) {
-        const State::CachePage &page = s_.cache_.look(request.base + i);
-        if (page.want != 0 && page.request == kNoSlot) {
-            ask(request.base + i, (page.want & kWantWrite) != 0, 1);
+        const PageIndex index = request.base + i;
+        State::CachePage &page = s_.cache_.at(index);
+        if (page.want == 0 || page.request != kNoSlot) {
+            continue;
+        }
+        if (page.want == kWantRead && s_.access(index) == Access::read) { // settled at the home, or fetched, meanwhile
+            page.want = 0;
+            emit(Effect::Type::resolve, index, 1, Access::read);
+        } else {
+            ask(index, (page.want & kWantWrite) != 0, 1);
         }
     }
 }
@@ -309,8 +384,7 @@ std::uint64_t CacheSide::held(PageIndex base, std::uint64_t mask, std::uint64_t 
 
 std::uint64_t CacheSide::having(PageIndex base, std::uint64_t mask, Access access) const {
     std::uint64_t result = 0;
-    for_each_bit(mask,
-                 [&](std::uint32_t i) { result |= std::uint64_t{s_.cache_.look(base + i).access == access} << i; });
+    for_each_bit(mask, [&](std::uint32_t i) { result |= std::uint64_t{s_.access(base + i) == access} << i; });
     return result;
 }
 
@@ -326,6 +400,8 @@ std::uint64_t CacheSide::in_time(const Msg &answer) const {
 void CacheSide::concern(PageIndex base, std::uint64_t mask, std::uint64_t txn) {
     for_each_bit(mask, [&](std::uint32_t i) {
         State::CachePage &page = s_.cache_.at(base + i);
+        page.access =
+            s_.limit(base + i, page.access, page.epoch); // or the new epoch would bring back what a freeze took
         page.epoch = std::max(page.epoch, txn);
     });
 }
@@ -335,7 +411,7 @@ void CacheSide::set_access(PageIndex base, std::uint64_t mask, Access access) {
 }
 
 void CacheSide::emit(Effect::Type type, PageIndex base, std::uint64_t mask, Access access) {
-    out_.push_back({.type = type, .access = access, .to = 0, .base = base, .mask = mask, .msg = {}});
+    out_.push_back({.type = type, .access = access, .to = 0, .base = base, .mask = mask, .msg = {}, .from = 0});
 }
 
 } // namespace norma::dsm

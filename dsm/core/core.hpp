@@ -9,7 +9,10 @@
 #include <bitset>
 #include <compare>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace norma::dsm {
@@ -19,6 +22,7 @@ inline constexpr unsigned kMaxNodes = 256;
 inline constexpr unsigned kBatch = 64; // pages one message may cover
 using NodeSet = std::bitset<kMaxNodes>;
 using PageIndex = std::uint64_t;
+inline constexpr PageIndex kEndOfPages = PageIndex{1} << 51; // a file holds no more
 
 // Globally unique for ever: serials are never reused within one incarnation of a node server.
 struct ObjectId {
@@ -46,6 +50,9 @@ enum class MsgType : std::uint8_t {
     done,      // requester -> home, if neither is the supplier: over; mask = the pages accepted
     fail,      // home -> requester: the supplier died; pages that did not arrive are not coming
     release,   // holder -> home: I should like to be rid of these pages; until you take them they stay
+    freeze,    // home -> node: rights to write the stretch that begins at base, given under transactions below txn, end
+    frozen,    // node -> home: they have ended
+    forget,    // home -> node: the stretch that begins at base is over; drop what you hold of it
 };
 
 // One message about one object. Fields that a type does not use are 0.
@@ -65,7 +72,17 @@ struct Msg {
 };
 
 struct Event {
-    enum class Type : std::uint8_t { fault, evict, message, node_down } type{};
+    enum class Type : std::uint8_t {
+        fault,
+        evict,
+        message,
+        node_down,
+        // At the home only, all about `stretch` (docs/snapshots.md):
+        freeze,   // nobody may write in it until as many thaws; Effect::frozen says when that is so
+        snapshot, // of a frozen stretch: it becomes stretch State::next_stretch()
+        thaw,
+        end, // no task maps it any more, on any node
+    } type{};
     // fault: a local thread touched `page` and the mapping did not allow it. `window` (1 .. kBatch) is how many pages
     // from `page` on the caller would like to have; only the first is owed.
     PageIndex page = 0;
@@ -75,6 +92,8 @@ struct Event {
     // message, node_down
     NodeId from = 0;
     Msg msg{};
+    // freeze, snapshot, thaw, end
+    std::uint64_t stretch = 0;
 };
 
 struct Effect {
@@ -85,12 +104,17 @@ struct Effect {
         install, // the payload of the message being handled becomes the frames; writable or write-protected
         resolve, // local threads that wait for these pages: the access is now `access` (write also lifts protection)
         send,    // to `to`
+        copy,    // the frames of `from` + i become those of base + i, for each bit i of mask; write-protected
+        freeze,  // write-protect the pages() pages from base on in every local mapping
+        forget,  // discard the frames of the pages() pages from base on; no local mapping of them is left
+        frozen,  // the stretch that begins at base: whoever froze it may go on
     } type{};
     Access access{};        // install, resolve
     NodeId to = 0;          // send
     PageIndex base = 0;     // all but send
-    std::uint64_t mask = 0; // all but send
+    std::uint64_t mask = 0; // all but send, freeze, forget, frozen
     Msg msg{};              // send
+    PageIndex from = 0;     // copy
 };
 using Outbox = std::vector<Effect>; // reused by the caller; cleared by step()
 
@@ -109,17 +133,26 @@ class State {
     const ObjectId &object() const { return object_; }
     NodeId self() const { return self_; }
     NodeId home() const { return home_; }
-    std::uint64_t pages() const { return pages_; }
+    std::uint64_t pages() const { return pages_; } // of each stretch
+    std::uint64_t stretch_of(PageIndex page) const { return page / pages_; }
     bool is_home() const { return self_ == home_; }
     bool is_down(NodeId node) const { return down_[node]; }
 
     // Cache side.
-    Access access(PageIndex page) const { return cache_.look(page).access; }
-    // visit(page, number of pages) for the pages of [first, first + count) that are here for reading only.
+    Access access(PageIndex page) const {
+        const CachePage &entry = cache_.look(page);
+        return limit(page, entry.access, entry.epoch);
+    }
+    // visit(page, number of pages) for the pages of [first, first + count), all of one stretch, that are here for
+    // reading only; of a stretch that was frozen once, for all of them.
     template <class Visit> void for_each_readable_run(PageIndex first, std::uint64_t count, Visit visit) const {
+        if (floor(first) != 0) {
+            visit(first, count);
+            return;
+        }
         PageIndex start = 0;
         std::uint64_t length = 0;
-        cache_.for_each([&](PageIndex page, const CachePage &entry) {
+        cache_.for_each_of(stretch_of(first), [&](PageIndex page, const CachePage &entry) {
             if (page < first || page - first >= count || entry.access != Access::read) {
                 return;
             }
@@ -148,6 +181,14 @@ class State {
     bool busy(PageIndex page) const { return directory_.look(page).busy != kNoSlot; }
     std::size_t open_transactions() const { return transactions_.used(); }
     std::size_t queued_gets() const { return queue_.used(); }
+    bool settled(PageIndex page) const { return directory_.look(page).settled; }
+    // Stretches of which a snapshot can be made, or that one which can reads through to.
+    bool has_stretch(std::uint64_t stretch) const { return place_of(stretch) < line_.size(); }
+    // The number of the next snapshot's; none if there are no more.
+    std::optional<std::uint64_t> next_stretch() const {
+        return next_stretch_ < kEndOfPages / pages_ ? std::optional(next_stretch_) : std::nullopt;
+    }
+    std::vector<std::uint64_t> line() const;
 
     // Messages that their sender cannot have sent: malformed, or not its business. Ignored.
     std::uint64_t rejected() const { return rejected_; }
@@ -183,9 +224,10 @@ class State {
         std::uint32_t queue_last = kNoSlot;
         NodeId owner = 0;
         bool lost = false;
+        bool settled = true; // false: pending
     };
     struct Get {
-        std::uint64_t request = 0;
+        std::uint64_t request = 0; // 0: nobody asked; the home's directory wants a copy there
         PageIndex base = 0;
         std::uint32_t count = 0;
         std::uint32_t next = kNoSlot;
@@ -207,6 +249,40 @@ class State {
         Phase phase = Phase::invalidating;
         bool upgrade = false;
     };
+    // A stretch in the line (docs/snapshots.md).
+    struct Stretch {
+        std::uint64_t number = 0;
+        std::uint64_t freeze = 0;  // the transaction number of the last freeze
+        std::uint32_t freezes = 0; // that were not thawed yet
+        bool ended = false;        // no task maps it
+        std::uint64_t needed = 0;  // if it has ended: its pages that a pending page of a live stretch reads through to
+        NodeSet given;             // nodes that may hold pages of it
+        NodeSet writers;           // nodes that were given write access since the last freeze
+        NodeSet freezing;          // nodes whose `frozen` is out
+        std::map<std::pair<PageIndex, NodeId>, Get> held; // gets for writing that wait for the thaw
+        // A freeze that was thawed early goes on until all have answered: a right to write that is given later must not
+        // meet it.
+        bool holds_writes() const { return freezes > 0 || freezing.any(); }
+        bool frozen() const { return freezes > 0 && freezing.none(); }
+    };
+
+    // What a right to a page amounts to that was given under transaction `epoch`.
+    Access limit(PageIndex page, Access access, std::uint64_t epoch) const {
+        return access == Access::write && epoch < floor(page) ? Access::read : access;
+    }
+    std::uint64_t floor(PageIndex page) const {
+        if (floors_.empty()) {
+            return 0;
+        }
+        const auto found = floors_.find(stretch_of(page));
+        return found != floors_.end() ? found->second : 0;
+    }
+    // How many pages there are from `page` to the end of its stretch.
+    std::uint64_t room(PageIndex page) const { return pages_ - page % pages_; }
+    // At the home: whether the page is, or was, of a stretch.
+    bool existed(PageIndex page) const { return stretch_of(page) < next_stretch_; }
+    // Where in the line; its end if nowhere.
+    std::size_t place_of(std::uint64_t stretch) const;
 
     ObjectId object_;
     NodeId self_;
@@ -215,10 +291,13 @@ class State {
     NodeSet down_;
     std::uint64_t next_request_;
     std::uint64_t next_transaction_;
-    PageTable<CachePage> cache_;
+    StretchTable<CachePage> cache_;
+    std::map<std::uint64_t, std::uint64_t> floors_; // by stretch: rights given under earlier transactions are to read
     Slab<Request> requests_;
     std::vector<Msg> deferred_; // forwards of pages that are on their way here from the home, in order of arrival
-    PageTable<DirectoryPage> directory_;
+    StretchTable<DirectoryPage> directory_;
+    std::vector<Stretch> line_; // at the home; each reads through to the one before it
+    std::uint64_t next_stretch_ = 1;
     Slab<Transaction> transactions_;
     Slab<Get> queue_;
     std::vector<Msg> to_self_; // messages between the home's two sides; empty between steps

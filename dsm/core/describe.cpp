@@ -36,8 +36,8 @@ const char *name(Access access) {
 }
 
 const char *name(MsgType type) {
-    constexpr const char *kNames[] = {"?",    "get",   "forward", "inval", "inval_ack",
-                                      "data", "grant", "done",    "fail",  "release"};
+    constexpr const char *kNames[] = {"?",    "get",  "forward", "inval",  "inval_ack", "data",  "grant",
+                                      "done", "fail", "release", "freeze", "frozen",    "forget"};
     const auto index = static_cast<unsigned>(type);
     return index < std::size(kNames) ? kNames[index] : kNames[0];
 }
@@ -88,6 +88,7 @@ std::vector<std::uint8_t> State::canonical() const {
     }
     bytes.put(std::uint64_t{0}); // no transaction has number 0
     const auto put_get = [&](const Get &get) {
+        bytes.put(true);
         bytes.put(get.request);
         bytes.put(get.base);
         bytes.put(get.count);
@@ -114,8 +115,28 @@ std::vector<std::uint8_t> State::canonical() const {
         for (std::uint32_t slot = page.queue_first; slot != kNoSlot; slot = queue_[slot].next) {
             put_get(queue_[slot]);
         }
-        bytes.put(std::uint64_t{0}); // no request has number 0: the end of the queue
+        bytes.put(false); // the end of the queue
+        bytes.put(page.settled);
     });
+    for (const auto &[stretch, txn] : floors_) {
+        bytes.put(stretch);
+        bytes.put(txn);
+    }
+    bytes.put(next_stretch_);
+    for (const Stretch &stretch : line_) {
+        bytes.put(stretch.number);
+        bytes.put(stretch.freeze);
+        bytes.put(stretch.freezes);
+        bytes.put(stretch.ended);
+        bytes.put(stretch.needed);
+        bytes.put(stretch.given);
+        bytes.put(stretch.writers);
+        bytes.put(stretch.freezing);
+        for (const auto &[key, get] : stretch.held) {
+            put_get(get);
+        }
+        bytes.put(false);
+    }
     return bytes.take();
 }
 
@@ -137,11 +158,12 @@ std::string State::describe() const {
         text += "  deferred: " + norma::dsm::describe(forward) + "\n";
     }
     directory_.for_each([&](PageIndex index, const DirectoryPage &page) {
-        if (page.owner == home_ && page.sharers.none() && page.busy == kNoSlot && !page.lost) {
+        if (page.owner == home_ && page.sharers.none() && page.busy == kNoSlot && !page.lost &&
+            page.settled == (index < pages_)) {
             return;
         }
         text += "  record " + std::to_string(index) + ": owner " + std::to_string(page.owner) + ", sharers " +
-                list(page.sharers) + (page.lost ? ", lost" : "");
+                list(page.sharers) + (page.lost ? ", lost" : "") + (page.settled ? "" : ", pending");
         if (page.busy != kNoSlot) {
             const Transaction &transaction = transactions_[page.busy];
             text += ", transaction " + std::to_string(transaction.number) + " for " +
@@ -154,6 +176,16 @@ std::string State::describe() const {
         }
         text += "\n";
     });
+    for (const Stretch &stretch : line_) {
+        if (line_.size() == 1 && stretch.freeze == 0) {
+            break;
+        }
+        text += "  stretch " + std::to_string(stretch.number) + ": frozen " + std::to_string(stretch.freezes) +
+                " times, last at " + std::to_string(stretch.freeze) + ", waits for " + list(stretch.freezing) +
+                ", writers " + list(stretch.writers) + ", given " + list(stretch.given) + ", holds " +
+                std::to_string(stretch.held.size()) +
+                (stretch.ended ? ", ended, needed " + std::to_string(stretch.needed) : "") + "\n";
+    }
     return text;
 }
 

@@ -2,6 +2,8 @@
 // The directory side: who holds what, and the transactions that change it, one at a time for each page.
 #include "dsm/core/sides.hpp"
 
+#include <utility>
+
 namespace norma::dsm {
 
 void DirectorySide::on_get(NodeId from, const Msg &msg) {
@@ -30,28 +32,47 @@ void DirectorySide::on_release(NodeId from, const Msg &msg) {
 }
 
 void DirectorySide::accept(const Get &get) {
-    Page &page = s_.directory_.at(get.base);
-    if (page.busy == kNoSlot) {
+    const std::size_t place = s_.place_of(s_.stretch_of(get.base));
+    if (place == s_.line_.size() || s_.line_[place].ended) {
+        refuse(get, false); // nobody waits for it any more
+    } else if (s_.directory_.at(get.base).busy == kNoSlot) {
         start(get);
-    } else if (!queued(page, get)) {
-        enqueue(page, get);
-    } else if (!get.release) {
-        ++s_.rejected_; // a node has one request at a time for a page; this also bounds the queue
+    } else {
+        wait(get.base, get);
     }
 }
 
-void DirectorySide::start(const Get &get) {
+void DirectorySide::refuse(const Get &get, bool lost) {
+    if (!get.release) {
+        send_to(get.from, {.type = MsgType::fail,
+                           .request = get.request,
+                           .base = get.base,
+                           .mask = low_bits(lost ? 1 : get.count),
+                           .lost = lost});
+    }
+}
+
+void DirectorySide::start(Get get) {
     Page &page = s_.directory_.at(get.base);
     NORMA_CHECK(page.busy == kNoSlot);
     if (get.release) {
         start_removal(get);
         return;
     }
-    if (!get.have && holds(page, get.from)) {
+    if (!prepare(get) || (get.request == 0 && get.from == s_.self_)) {
+        return; // it waits, or all that was wanted was to settle the page
+    }
+    if (get.from == s_.self_) {
+        get.have = holds(page, s_.self_); // which may have become so since it was sent
+    } else if (!get.have && holds(page, get.from)) {
         forget(page, get.from); // it knows best what it holds; without this it would be granted nothing for ever
     }
     if (page.lost) {
-        send_to(get.from, {.type = MsgType::fail, .request = get.request, .base = get.base, .mask = 1, .lost = true});
+        refuse(get, true);
+        return;
+    }
+    if (get.have && !get.write) {
+        own_copy_.on_here(get.request, get.base);
         return;
     }
     Transaction opening{.number = s_.next_transaction_++,
@@ -97,6 +118,7 @@ void DirectorySide::begin(const Transaction &opening) {
     const Get &get = opening.get;
     const std::uint32_t slot = s_.transactions_.take(opening);
     Transaction &transaction = s_.transactions_[slot];
+    give(transaction);
     for_each_bit(transaction.mask, [&](std::uint32_t i) {
         Page &covered = s_.directory_.at(get.base + i);
         covered.busy = slot;
@@ -119,16 +141,20 @@ void DirectorySide::begin(const Transaction &opening) {
 std::uint64_t DirectorySide::extras(const Transaction &transaction) const {
     std::uint64_t mask = 0;
     for (std::uint32_t i = 1; i < transaction.get.count; ++i) {
-        mask |= std::uint64_t{fits(transaction, s_.directory_.look(transaction.get.base + i))} << i;
+        mask |= std::uint64_t{fits(transaction, transaction.get.base + i)} << i;
     }
     return mask;
 }
 
-bool DirectorySide::fits(const Transaction &transaction, const Page &page) const {
+bool DirectorySide::fits(const Transaction &transaction, PageIndex index) const {
+    const Page &page = s_.directory_.look(index);
     const Get &get = transaction.get;
     // Between the end of one transaction and the next the page is free, but not for those who did not wait.
     const bool free = page.busy == kNoSlot && page.queue_first == kNoSlot;
     if (!free || page.lost || holds(page, get.from) != transaction.upgrade) {
+        return false;
+    }
+    if (!page.settled || (get.write && has_reader(index))) {
         return false;
     }
     if (!transaction.upgrade && supplier_of(page, get.write) != transaction.supplier) {
@@ -298,7 +324,7 @@ void DirectorySide::release(std::uint32_t slot) {
     for_each_bit(transaction.mask, [&](std::uint32_t i) {
         Page &page = s_.directory_.at(transaction.get.base + i);
         page.busy = kNoSlot;
-        settle(page);
+        heal(page);
     });
     s_.transactions_.give_back(slot);
 }
@@ -307,15 +333,20 @@ void DirectorySide::serve_queues(PageIndex base, std::uint64_t mask) {
     for_each_bit(mask, [&](std::uint32_t i) {
         Page &page = s_.directory_.at(base + i);
         while (page.busy == kNoSlot && page.queue_first != kNoSlot) {
-            start(dequeue(page));
+            accept(dequeue(page));
         }
     });
 }
 
 bool DirectorySide::awaits(NodeId from, const Msg &data) const {
     const std::uint32_t slot = find_transaction(data);
-    return slot != kNoSlot && s_.transactions_[slot].get.from == s_.self_ && s_.transactions_[slot].supplier == from &&
-           s_.transactions_[slot].phase == State::Phase::answering;
+    if (slot == kNoSlot) {
+        return false;
+    }
+    const Transaction &transaction = s_.transactions_[slot];
+    return transaction.get.from == s_.self_ && transaction.get.request == data.request &&
+           (data.mask & ~transaction.mask) == 0 && transaction.supplier == from &&
+           transaction.phase == State::Phase::answering;
 }
 
 std::uint32_t DirectorySide::find_transaction(const Msg &msg) const {
@@ -325,6 +356,24 @@ std::uint32_t DirectorySide::find_transaction(const Msg &msg) const {
     }
     const Transaction &transaction = s_.transactions_[slot];
     return transaction.number == msg.txn && transaction.get.base == msg.base ? slot : kNoSlot;
+}
+
+void DirectorySide::wait(PageIndex at, const Get &get) {
+    Page &page = s_.directory_.at(at);
+    if (!queued(page, get)) {
+        enqueue(page, get);
+    } else if (!get.release) {
+        ++s_.rejected_; // a node has one request at a time for a page; this also bounds the queue
+    }
+}
+
+void DirectorySide::enqueue_first(Page &page, const Get &get) {
+    const std::uint32_t slot = s_.queue_.take(get);
+    s_.queue_[slot].next = page.queue_first;
+    page.queue_first = slot;
+    if (page.queue_last == kNoSlot) {
+        page.queue_last = slot;
+    }
 }
 
 void DirectorySide::enqueue(Page &page, const Get &get) {
@@ -339,10 +388,10 @@ void DirectorySide::enqueue(Page &page, const Get &get) {
 
 DirectorySide::Get DirectorySide::dequeue(Page &page) {
     const std::uint32_t slot = page.queue_first;
-    const Get get = s_.queue_[slot];
+    Get get = s_.queue_[slot];
     s_.queue_.give_back(slot);
-    page.queue_first = get.next;
-    if (get.next == kNoSlot) {
+    page.queue_first = std::exchange(get.next, kNoSlot); // it may have to wait elsewhere
+    if (page.queue_first == kNoSlot) {
         page.queue_last = kNoSlot;
     }
     return get;
@@ -350,7 +399,9 @@ DirectorySide::Get DirectorySide::dequeue(Page &page) {
 
 bool DirectorySide::queued(const Page &page, const Get &get) const {
     for (std::uint32_t slot = page.queue_first; slot != kNoSlot; slot = s_.queue_[slot].next) {
-        if (s_.queue_[slot].from == get.from && s_.queue_[slot].release == get.release) {
+        const Get &other = s_.queue_[slot];
+        if (other.from == get.from && other.base == get.base && other.release == get.release &&
+            (other.request == 0) == (get.request == 0)) {
             return true;
         }
     }

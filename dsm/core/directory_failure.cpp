@@ -11,9 +11,13 @@ void DirectorySide::on_node_down(NodeId node) {
         drop_queued(page, node);
         page.sharers.reset(node);
         if (page.busy == kNoSlot) {
-            settle(page);
+            heal(page);
         }
     });
+    for (Stretch &stretch : s_.line_) {
+        std::erase_if(stretch.held, [node](const auto &held) { return held.first.second == node; });
+        no_longer_freezing(stretch, node);
+    }
     for (std::uint32_t slot = 0; slot < s_.transactions_.end(); ++slot) {
         if (s_.transactions_.in_use(slot)) {
             review(slot, node); // no effect on a transaction that began since the loop did
@@ -57,7 +61,7 @@ void DirectorySide::restart(std::uint32_t slot) {
     const Get get = s_.transactions_[slot].get;
     const std::uint64_t mask = s_.transactions_[slot].mask;
     release(slot);
-    start(get);
+    accept(get);
     serve_queues(get.base, mask);
 }
 
@@ -77,7 +81,7 @@ void DirectorySide::forget(Page &page, NodeId node) const {
 }
 
 // Dead sharers are removed as they die, so only the owner can be dead.
-void DirectorySide::settle(Page &page) const {
+void DirectorySide::heal(Page &page) const {
     if (!page.lost && s_.down_[page.owner]) {
         forget(page, page.owner);
     }

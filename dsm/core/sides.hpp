@@ -48,7 +48,15 @@ class CacheSide {
     void on_forward(const Msg &msg);
     void on_inval(const Msg &msg);
     void on_fail(const Msg &msg);
+    void on_freeze(const Msg &msg);
     void on_home_down();
+    void forget(std::uint64_t stretch);
+
+    // For the home's directory only.
+    void on_here(std::uint64_t request, PageIndex base);
+    // The home's copies of `from` + i become its copies of base + i.
+    void settle(PageIndex from, PageIndex base, std::uint64_t mask);
+    void freeze(std::uint64_t stretch, std::uint64_t txn);
 
     // Sends the pages of a forward that are held here, gives them up if they are wanted for writing, and returns them.
     std::uint64_t supply(const Msg &forward);
@@ -56,9 +64,10 @@ class CacheSide {
     void drop(PageIndex base, std::uint64_t mask, std::uint64_t txn);
 
   private:
+    void on_fetched(const Msg &data);
     void ask(PageIndex page, bool write, std::uint32_t window);
     std::uint32_t window_from(PageIndex page, std::uint32_t window) const;
-    std::uint32_t find_request(const Msg &msg) const;
+    std::uint32_t find_request(std::uint64_t number, PageIndex base) const;
     void conclude(std::uint32_t slot, std::uint64_t txn, std::uint64_t accepted, Access got);
     void ask_again(const State::Request &request);
     bool on_its_way(const Msg &forward) const;
@@ -85,7 +94,15 @@ class DirectorySide {
     void on_release(NodeId from, const Msg &msg);
     void on_inval_ack(NodeId from, const Msg &msg);
     void on_done(NodeId from, const Msg &msg);
+    void on_frozen(NodeId from, const Msg &msg);
     void on_node_down(NodeId node);
+    // What whoever uses the object at its home does with whole stretches (docs/snapshots.md).
+    void freeze(std::uint64_t stretch);
+    void snapshot(std::uint64_t stretch);
+    void thaw(std::uint64_t stretch);
+    void end(std::uint64_t stretch);
+    // After everything else in a step: ended stretches that nobody needs leave the line.
+    void discard_unneeded();
     // Whether a transaction of the home's own waits for this data message.
     bool awaits(NodeId from, const Msg &data) const;
 
@@ -93,13 +110,15 @@ class DirectorySide {
     using Page = State::DirectoryPage;
     using Get = State::Get;
     using Transaction = State::Transaction;
+    using Stretch = State::Stretch;
 
     void accept(const Get &get);
-    void start(const Get &get);
+    void refuse(const Get &get, bool lost);
+    void start(Get get);
     void start_removal(const Get &get);
     void begin(const Transaction &opening);
     std::uint64_t extras(const Transaction &transaction) const;
-    bool fits(const Transaction &transaction, const Page &page) const;
+    bool fits(const Transaction &transaction, PageIndex index) const;
     void advance(std::uint32_t slot);
     void remove(std::uint32_t slot);
     void grant(std::uint32_t slot);
@@ -114,7 +133,30 @@ class DirectorySide {
     void serve_queues(PageIndex base, std::uint64_t mask);
     void review(std::uint32_t slot, NodeId node);
 
+    // directory_stretches.cpp
+    bool prepare(Get &get);
+    bool settle(const Get &get, std::size_t place);
+    bool preserve(Get &get, std::size_t place);
+    void copy(PageIndex from, PageIndex to);
+    void settled(PageIndex from, PageIndex to);
+    void fetch(PageIndex base, std::uint32_t count);
+    PageIndex source_of(PageIndex page, std::size_t place) const;
+    std::optional<PageIndex> reader_of(PageIndex page, std::size_t place) const;
+    bool has_reader(PageIndex page) const;
+    void give(const Transaction &opening);
+    void hold(const Get &get, std::size_t place);
+    void announce(const Stretch &stretch);
+    void let_write(Stretch &stretch);
+    void no_longer_freezing(Stretch &stretch, NodeId node);
+    void no_longer_needed(PageIndex page, std::size_t place);
+    void count_needed(std::size_t place);
+    void empty_one();
+    bool quiet(const Stretch &stretch) const;
+    void discard(std::size_t place);
+
+    void wait(PageIndex at, const Get &get);
     void enqueue(Page &page, const Get &get);
+    void enqueue_first(Page &page, const Get &get);
     Get dequeue(Page &page);
     bool queued(const Page &page, const Get &get) const;
     void drop_queued(Page &page, NodeId from);
@@ -123,7 +165,7 @@ class DirectorySide {
     NodeId supplier_of(const Page &page, bool write) const;
     bool holds(const Page &page, NodeId node) const { return page.owner == node || page.sharers[node]; }
     void forget(Page &page, NodeId node) const;
-    void settle(Page &page) const;
+    void heal(Page &page) const;
     void lose(Page &page) const;
     void drop_own_copy(const Transaction &transaction);
     std::uint32_t find_transaction(const Msg &msg) const;

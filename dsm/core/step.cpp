@@ -12,15 +12,29 @@ State::State(ObjectId object, NodeId self, NodeId home, std::uint64_t pages, Fir
       next_transaction_(first.transaction),
       cache_(
           pages,
-          CachePage{.epoch = 0, .request = kNoSlot, .access = self == home ? Access::write : Access::none, .want = 0}),
-      directory_(pages, DirectoryPage{.sharers = {},
-                                      .busy = kNoSlot,
-                                      .queue_first = kNoSlot,
-                                      .queue_last = kNoSlot,
-                                      .owner = home,
-                                      .lost = false}) {
+          CachePage{.epoch = 0, .request = kNoSlot, .access = self == home ? Access::write : Access::none, .want = 0},
+          CachePage{.epoch = 0, .request = kNoSlot, .access = Access::none, .want = 0}),
+      directory_(pages,
+                 DirectoryPage{.sharers = {},
+                               .busy = kNoSlot,
+                               .queue_first = kNoSlot,
+                               .queue_last = kNoSlot,
+                               .owner = home,
+                               .lost = false,
+                               .settled = true},
+                 DirectoryPage{.sharers = {},
+                               .busy = kNoSlot,
+                               .queue_first = kNoSlot,
+                               .queue_last = kNoSlot,
+                               .owner = home,
+                               .lost = false,
+                               .settled = false}) {
     NORMA_CHECK(self < kMaxNodes && home < kMaxNodes);
     NORMA_CHECK(first.transaction != 0 && first.request != 0);
+    NORMA_CHECK(pages > 0 && pages <= kEndOfPages);
+    if (is_home()) {
+        line_.emplace_back();
+    }
 }
 
 void send(std::vector<Msg> &to_self, NodeId self, NodeId to, const Msg &msg, Outbox &out) {
@@ -38,19 +52,25 @@ class Inbox {
     void take(const Event &event) {
         switch (event.type) {
         case Event::Type::fault:
-            NORMA_CHECK(event.page < s_.pages_);
+            NORMA_CHECK(event.page < kEndOfPages);
             cache_.fault(event.page, event.write, std::clamp(event.window, 1U, kBatch));
             break;
         case Event::Type::evict:
-            NORMA_CHECK(event.page < s_.pages_);
+            NORMA_CHECK(event.page < kEndOfPages);
             cache_.evict(event.page, static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-                                         event.window, 1, std::min<std::uint64_t>(kBatch, s_.pages_ - event.page))));
+                                         event.window, 1, std::min<std::uint64_t>(kBatch, s_.room(event.page)))));
             break;
         case Event::Type::message:
             take_message(event.from, event.msg);
             break;
         case Event::Type::node_down:
             take_death(event.from);
+            break;
+        case Event::Type::freeze:
+        case Event::Type::snapshot:
+        case Event::Type::thaw:
+        case Event::Type::end:
+            take_order(event);
             break;
         }
         // What one side says to the other can make it answer; the list is short and never grows between steps.
@@ -59,6 +79,7 @@ class Inbox {
             dispatch(s_.self_, msg);
         }
         s_.to_self_.clear();
+        directory_.discard_unneeded();
     }
 
   private:
@@ -71,6 +92,20 @@ class Inbox {
             ++s_.late_;
         } else {
             dispatch(from, msg);
+        }
+    }
+
+    void take_order(const Event &event) {
+        NORMA_CHECK(s_.is_home() && s_.has_stretch(event.stretch));
+        switch (event.type) {
+        case Event::Type::freeze:
+            return directory_.freeze(event.stretch);
+        case Event::Type::snapshot:
+            return directory_.snapshot(event.stretch);
+        case Event::Type::thaw:
+            return directory_.thaw(event.stretch);
+        default:
+            return directory_.end(event.stretch);
         }
     }
 
@@ -112,22 +147,28 @@ class Inbox {
             return cache_.on_grant(msg);
         case MsgType::fail:
             return cache_.on_fail(msg);
+        case MsgType::freeze:
+            return cache_.on_freeze(msg);
+        case MsgType::frozen:
+            return directory_.on_frozen(from, msg);
+        case MsgType::forget:
+            return cache_.forget(s_.stretch_of(msg.base));
         }
     }
 
     // Could a node that follows the protocol have sent this to me?
     bool plausible(NodeId from, const Msg &msg) const {
-        if (from >= kMaxNodes || from == s_.self_ || msg.base >= s_.pages_ || !mask_inside(msg)) {
+        if (from >= kMaxNodes || from == s_.self_ || msg.base >= kEndOfPages || !mask_inside(msg)) {
             return false;
         }
         const bool to_home = s_.is_home();
         const bool from_home = from == s_.home_;
         switch (msg.type) {
         case MsgType::get:
-            return to_home && msg.count >= 1 && msg.count <= std::min<std::uint64_t>(kBatch, s_.pages_ - msg.base) &&
-                   (msg.write || !msg.have);
+            return to_home && msg.count >= 1 && msg.count <= std::min<std::uint64_t>(kBatch, s_.room(msg.base)) &&
+                   (msg.write || !msg.have) && s_.existed(msg.base);
         case MsgType::release:
-            return to_home && msg.mask != 0;
+            return to_home && msg.mask != 0 && s_.existed(msg.base);
         case MsgType::inval_ack:
             return to_home && msg.txn != 0 && msg.mask != 0;
         case MsgType::done:
@@ -141,12 +182,18 @@ class Inbox {
             return msg.txn != 0;
         case MsgType::fail:
             return from_home && msg.mask != 0;
+        case MsgType::freeze:
+            return from_home && msg.txn != 0 && msg.base % s_.pages_ == 0;
+        case MsgType::frozen:
+            return to_home && msg.txn != 0 && msg.base % s_.pages_ == 0;
+        case MsgType::forget:
+            return from_home && msg.base % s_.pages_ == 0;
         }
         return false;
     }
 
     bool mask_inside(const Msg &msg) const {
-        const std::uint64_t room = s_.pages_ - msg.base;
+        const std::uint64_t room = s_.room(msg.base);
         return room >= kBatch || msg.mask >> room == 0;
     }
 

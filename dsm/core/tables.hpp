@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 namespace norma::dsm {
@@ -55,6 +56,61 @@ template <class T> class PageTable {
     std::uint64_t pages_;
     T blank_;
     std::vector<std::vector<T>> chunks_;
+};
+
+// One T per page of each stretch: stretch v is the pages v * pages .. v * pages + pages - 1. Pages of stretch 0 read as
+// one blank where nothing is known of them, those of the others as another.
+template <class T> class StretchTable {
+  public:
+    StretchTable(std::uint64_t pages, T first, T other)
+        : pages_(pages), other_(other), first_(pages, first), nowhere_(pages, other) {}
+
+    const T &look(std::uint64_t page) const {
+        if (page < pages_) {
+            return first_.look(page);
+        }
+        const auto found = others_.find(page / pages_);
+        return (found != others_.end() ? found->second : nowhere_).look(page % pages_);
+    }
+    T &at(std::uint64_t page) {
+        if (page < pages_) {
+            return first_.at(page);
+        }
+        return others_.try_emplace(page / pages_, pages_, other_).first->second.at(page % pages_);
+    }
+    template <class Visit> void for_each(Visit visit) { walk(*this, visit); }
+    template <class Visit> void for_each(Visit visit) const { walk(*this, visit); }
+    // visit(page, const T&) for every page of the stretch that is in a chunk that exists.
+    template <class Visit> void for_each_of(std::uint64_t stretch, Visit visit) const {
+        if (stretch == 0) {
+            first_.for_each(visit);
+        } else if (const auto found = others_.find(stretch); found != others_.end()) {
+            found->second.for_each([&](std::uint64_t page, const T &item) { visit(stretch * pages_ + page, item); });
+        }
+    }
+    // The pages of the stretch read as those of which nothing is known, and not as the first stretch.
+    void forget(std::uint64_t stretch) {
+        if (stretch == 0) {
+            first_ = nowhere_;
+        } else {
+            others_.erase(stretch);
+        }
+    }
+
+  private:
+    template <class Table, class Visit> static void walk(Table &table, Visit &visit) {
+        table.first_.for_each(visit);
+        for (auto &other : table.others_) {
+            const std::uint64_t base = other.first * table.pages_;
+            other.second.for_each([&](std::uint64_t page, auto &item) { visit(base + page, item); });
+        }
+    }
+
+    std::uint64_t pages_;
+    T other_;
+    PageTable<T> first_;
+    PageTable<T> nowhere_; // stays empty
+    std::map<std::uint64_t, PageTable<T>> others_;
 };
 
 // Numbered slots. take() may move the items: hold slot numbers across it, not references.

@@ -86,20 +86,18 @@ class task {
         return std::exchange(port_, TASK_NULL);
     }
 
-    /// A new task on `node` that shares all memory of this one. It has no thread yet: see start and run.
-    task clone_to(int node, std::error_code &error) const noexcept {
-        task child;
-        // Callables travel through a page that both tasks have, so it must be there before the clone is made.
-        if (port_ == mach_task_self()) {
-            child.mailbox_ = region(kMailboxBytes, error);
-            if (error) {
-                return {};
-            }
-        }
-        error = make_error_code(norma_task_clone(port_, TRUE, node, &child.port_));
-        child.owned_ = !error;
-        return error ? task() : std::move(child);
+    /// A new task on `node` that has of this one's memory what region::inherit says: the same memory, a copy (if
+    /// nothing was said), or nothing. It has no thread yet: see start and run.
+    task create_on(int node, std::error_code &error) const noexcept { return make(&norma_task_create, node, error); }
+    task create_on(int node) const {
+        std::error_code error;
+        task child = create_on(node, error);
+        detail::check_node(error, "norma::task::create_on", node);
+        return child;
     }
+
+    /// A new task on `node` that shares all memory of this one. It has no thread yet: see start and run.
+    task clone_to(int node, std::error_code &error) const noexcept { return make(&norma_task_clone, node, error); }
     task clone_to(int node) const {
         std::error_code error;
         task child = clone_to(node, error);
@@ -133,7 +131,7 @@ class task {
     }
 
     /// Starts a thread that calls a copy of `callable`, which must be trivially copyable (a lambda that captures
-    /// values and pointers to coherent memory) and is handed over in coherent memory. Needs a task that was cloned
+    /// values and pointers to coherent memory) and is handed over in coherent memory. Needs a task that was made
     /// from the calling one, else not_supported; all callables of one task take up to 4096 bytes together.
     template <class F>
     requires std::is_invocable_v<F &> thread start(F callable, std::error_code &error) {
@@ -220,6 +218,24 @@ class task {
   private:
     static constexpr std::size_t kMailboxBytes = 4096;
 
+    using maker = kern_return_t (*)(task_t, boolean_t, int, task_t *);
+    task make(maker make_child, int node, std::error_code &error) const noexcept {
+        task child;
+        // Callables travel through a page that both tasks have, so it must be there, and shared, before the child is.
+        if (port_ == mach_task_self()) {
+            child.mailbox_ = region(kMailboxBytes, error);
+            if (!error) {
+                child.mailbox_.inherit(inheritance::share, error);
+            }
+            if (error) {
+                return {};
+            }
+        }
+        error = make_error_code(make_child(port_, TRUE, node, &child.port_));
+        child.owned_ = !error;
+        return error ? task() : std::move(child);
+    }
+
     // Both run in the other task; an exception that escapes ends that task, as with std::thread.
     template <class F> static void call(void *place) noexcept {
         F callable = *static_cast<F *>(place);
@@ -254,6 +270,14 @@ class task {
     region mailbox_;
     std::size_t mailbox_used_ = 0;
 };
+
+/// A new task on `node` that has of the calling one's memory what region::inherit says.
+inline task create_on(int node) {
+    return task::self().create_on(node);
+}
+inline task create_on(int node, std::error_code &error) noexcept {
+    return task::self().create_on(node, error);
+}
 
 /// A new task on `node` that shares all memory of the calling one.
 inline task clone_to(int node) {

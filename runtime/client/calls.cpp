@@ -90,6 +90,18 @@ kern_return_t norma_port_location_hint(task_t task, mach_port_t port, int *node)
     return answer.status;
 }
 
+kern_return_t task_create(task_t parent, ledger_port_array_t ledgers, int ledger_count, boolean_t inherit,
+                          task_t *child) noexcept {
+    if (ledgers != nullptr || ledger_count != 0) {
+        return KERN_INVALID_LEDGER;
+    }
+    return port_call(Op::task_create, parent, {inherit ? 1U : 0U}, child);
+}
+
+kern_return_t norma_task_create(task_t parent, boolean_t inherit, int node, task_t *child) noexcept {
+    return port_call(Op::task_create_on, parent, {inherit ? 1U : 0U, static_cast<std::uint64_t>(node)}, child);
+}
+
 kern_return_t norma_task_clone(task_t parent, boolean_t inherit, int node, task_t *child) noexcept {
     return port_call(Op::task_clone, parent, {inherit ? 1U : 0U, static_cast<std::uint64_t>(node)}, child);
 }

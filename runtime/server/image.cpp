@@ -32,9 +32,10 @@ std::vector<std::byte> encode(const TaskImage &image) {
     writer.put_string(image.program.cwd).put_string(image.program.build_id);
     writer.put(static_cast<std::uint8_t>(image.first)).put(static_cast<std::uint8_t>(image.teleported));
     encode_entries(writer, image.entries);
-    writer.put(static_cast<std::uint32_t>(image.objects.size()));
-    for (const auto &object : image.objects) {
-        writer.put(object.id.home).put(object.id.incarnation).put(object.id.serial).put(object.pages);
+    writer.put(static_cast<std::uint32_t>(image.stretches.size()));
+    for (const auto &shared : image.stretches) {
+        put_stretch(writer, shared.stretch);
+        writer.put(shared.pages);
     }
     return writer.bytes();
 }
@@ -54,23 +55,22 @@ std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Wi
         return std::nullopt;
     }
     image.entries.assign(map.entries().begin(), map.entries().end());
-    const auto objects = reader.get_count(24);
-    for (std::uint32_t i = 0; i < objects; ++i) {
-        SharedObject object;
-        object.id.home = reader.get<std::uint32_t>();
-        object.id.incarnation = reader.get<std::uint32_t>();
-        object.id.serial = reader.get<std::uint64_t>();
-        object.pages = reader.get<std::uint64_t>();
-        if (object.id.home >= dsm::kMaxNodes) {
+    const auto stretches = reader.get_count(kStretchBytes + sizeof(std::uint64_t));
+    for (std::uint32_t i = 0; i < stretches; ++i) {
+        SharedStretch shared;
+        shared.stretch = get_stretch(reader);
+        shared.pages = reader.get<std::uint64_t>();
+        if (shared.stretch.object.home >= dsm::kMaxNodes || shared.pages == 0 || shared.pages > dsm::kEndOfPages ||
+            shared.stretch.number >= dsm::kEndOfPages / shared.pages) {
             return std::nullopt;
         }
-        image.objects.push_back(object);
+        image.stretches.push_back(shared);
     }
-    // Every entry must lie inside an object that the image names.
+    // Every entry must lie inside a stretch that the image names.
     const bool sound = std::all_of(image.entries.begin(), image.entries.end(), [&](const MapEntry &entry) {
-        return std::any_of(image.objects.begin(), image.objects.end(), [&](const SharedObject &object) {
-            return object.id == entry.object && object.pages <= (std::uint64_t{1} << 51) &&
-                   entry.offset <= object.pages * kMapPage && entry.size <= object.pages * kMapPage - entry.offset;
+        return std::any_of(image.stretches.begin(), image.stretches.end(), [&](const SharedStretch &shared) {
+            return shared.stretch == entry.stretch && entry.offset <= shared.pages * kMapPage &&
+                   entry.size <= shared.pages * kMapPage - entry.offset;
         });
     });
     if (!reader.done() || !sound || image.program.path.empty()) {

@@ -20,8 +20,8 @@ struct Program {
     std::string build_id; // of the main program; empty until a task has told
 };
 
-struct SharedObject {
-    dsm::ObjectId id;
+struct SharedStretch {
+    Stretch stretch;
     std::uint64_t pages = 0;
 };
 
@@ -30,7 +30,7 @@ struct TaskImage {
     bool first = false;      // the job ends with this task
     bool teleported = false; // it replaces its parent
     std::vector<MapEntry> entries;
-    std::vector<SharedObject> objects; // each object of the entries, once
+    std::vector<SharedStretch> stretches; // each stretch of the entries, once
 };
 
 std::vector<std::byte> encode(const TaskImage &image);

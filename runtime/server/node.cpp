@@ -19,7 +19,9 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
             {.send = [this](dsm::NodeId to, std::span<const dsm::ObjectMsg> messages,
                             rpc::StagingPtr payload) { send_pages(to, messages, std::move(payload)); },
              .stage = [this] { return transport->stage(); },
-             .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); }}),
+             .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); },
+             .frozen = [this](const dsm::ObjectId &id,
+                              std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())) {}
 
@@ -165,18 +167,8 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
             kill_task(*task, [] {}); // nobody is left who could let it go on
         }
     }
-    std::vector<dsm::ObjectId> perhaps_unused; // mapped there, or kept here only until that node says destroy
-    for (auto &[id, object] : objects) {
-        if (object.mappers[node] || (id.home == node && object.users == 0)) {
-            object.mappers.reset(node);
-            perhaps_unused.push_back(id);
-        }
-        object.holders.reset(node);
-    }
-    for (const auto &id : perhaps_unused) {
-        use(id); // releasing it again destroys the object if nobody uses it any more
-        release(id);
-    }
+    thaw_all_of(node);
+    forget_uses_of(node);
 }
 
 void Node::wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done) {

@@ -24,13 +24,26 @@ namespace norma::rt {
 
 class Probe;
 
-// Who uses an object. `users` counts, on this node, the tasks that map any of it and the operations that hold it for
-// the moment. At the home `mappers` are the other nodes with users, `holders` those that may have frames. The object
-// lives until the home has no users and no mappers.
-struct ObjectUse {
+// Who uses a stretch. `users` counts, on this node, the tasks that map any of it and the operations that hold it for
+// the moment. At the home `mappers` are the other nodes with users; there the stretch ends when it has neither.
+struct StretchUse {
     std::uint32_t users = 0;
-    dsm::NodeSet mappers, holders;
+    dsm::NodeSet mappers;
+};
+
+// Who uses an object; it lives until the home has no stretch that is in use.
+struct ObjectUse {
+    std::map<std::uint64_t, StretchUse> stretches; // those in use, by number
+    dsm::NodeSet holders;                          // at the home: the other nodes that may have frames
     Range addresses; // at the home: the range of the node's slice that goes back when the object dies
+};
+
+// Stretches of this node's objects that a node wants snapshots of, all of the same moment.
+struct Freeze {
+    std::vector<Stretch> stretches; // frozen, or about to be; each has a use
+    std::vector<Stretch> awaited;   // those not frozen yet
+    Done done;                      // until none is awaited
+    std::uint64_t timer = 0;
 };
 
 class Node {
@@ -52,7 +65,8 @@ class Node {
     Window window;
     SliceAllocator addresses;
     std::map<dsm::ObjectId, ObjectUse> objects;
-    std::uint64_t memory_limit = 0, memory_used = 0; // bytes of objects with their home here
+    std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze> freezes; // by who wants it, and its number there
+    std::uint64_t memory_limit = 0, memory_used = 0; // bytes of the stretches in use of objects with their home here
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
@@ -75,13 +89,26 @@ class Node {
     void node_down(dsm::NodeId node, const std::string &why);
 
     // ---- objects.cpp: who uses what ----
-    void use(const dsm::ObjectId &id);     // known here
-    void release(const dsm::ObjectId &id); // and destroys what nobody uses
+    void use(const Stretch &stretch);     // of an object known here
+    void release(const Stretch &stretch); // and ends what nobody uses
+    bool in_use(const Stretch &stretch) const;
+    std::vector<SharedStretch> stretches_of(std::span<const MapEntry> entries) const; // each once
     void serve_attach(const Request &request, const Done &done);
     void serve_detach(const Request &request, const Done &done);
     void serve_destroy(const Request &request, const Done &done);
-    // Attaches to objects of other homes; the caller has a use of each afterwards if the status is success, else none.
-    void attach_all(std::vector<SharedObject> wanted, std::function<void(std::int32_t status)> done);
+    // Attaches to stretches of other homes; the caller has a use of each afterwards if the status is success, else
+    // none.
+    void attach_all(std::vector<SharedStretch> wanted, std::function<void(std::int32_t status)> done);
+
+    // ---- snapshots.cpp: copies of memory, at its home ----
+    void serve_freeze(const Request &request, Done done);
+    void serve_snapshot(const Request &request, const Done &done);
+    void serve_thaw(const Request &request, const Done &done);
+
+    // ---- inherit.cpp: copies of memory, for a child ----
+    // Of an image with all its parent's memory, that which the inheritance attributes leave to a child. It is held
+    // until `done` returns.
+    void inherit(TaskImage image, std::function<void(std::int32_t status, TaskImage image)> done);
 
     // ---- process.cpp: tasks as processes ----
     // KERN_SUCCESS through on_ready once the library in the new process has said hello.
@@ -99,6 +126,7 @@ class Node {
 
     // ---- helpers of the operations ----
     Task *running(const Right &right); // null: not a task of this node that runs
+    dsm::PageIndex page_of(const MapEntry &entry, std::uint64_t address) const; // of the entry's object
     // Maps, through the service thread, what the task's address map says of `entry`, and tells the pager.
     void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
@@ -131,10 +159,16 @@ class Node {
     void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);
 
-    void attach(const dsm::ObjectId &id, std::function<void(std::int32_t status)> done);
+    void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
+    void end_of(const Stretch &stretch);
+    void frozen(const Stretch &stretch);
+    void thaw(std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze>::iterator freeze);
+    void thaw_all_of(dsm::NodeId node);
+    void forget_uses_of(dsm::NodeId node);
 
     TaskId next_task_ = 0;
-    std::map<dsm::ObjectId, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
+    std::uint64_t next_freeze_ = 1;
+    std::map<Stretch, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
     std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation
     int signal_fd_ = -1;
     std::uint64_t dropped_ = 0; // messages by the transport, whatever its reason

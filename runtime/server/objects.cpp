@@ -1,35 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who uses which memory object, across nodes, and when one dies. The home counts nodes, each node counts its own users.
-// A clone holds its parent's objects until the child's node has attached to them, so a count never passes through 0.
+// Who uses which stretch of which memory object, across nodes, when a stretch ends and when an object dies. The home
+// counts nodes, each node counts its own users. A clone holds its parent's memory until the child's node has attached
+// to it, so a count never passes through 0.
 #include "runtime/server/node.hpp"
 
 #include "rpc/wire.hpp"
 
 #include <cassert>
+#include <optional>
+#include <set>
 
 namespace norma::rt {
 
 namespace {
 
-void put_id(rpc::Writer &writer, const dsm::ObjectId &id) {
-    writer.put(id.home).put(id.incarnation).put(id.serial);
-}
-
-dsm::ObjectId get_id(rpc::Reader &reader) {
-    dsm::ObjectId id;
-    id.home = reader.get<std::uint32_t>();
-    id.incarnation = reader.get<std::uint32_t>();
-    id.serial = reader.get<std::uint64_t>();
-    return id;
-}
-
-Request about_object(Op op, const dsm::ObjectId &id) {
+Request about_stretch(Op op, const Stretch &stretch) {
     rpc::Writer writer;
-    put_id(writer, id);
+    put_stretch(writer, stretch);
     Request request;
     request.op = op;
     request.blob = writer.bytes();
     return request;
+}
+
+// The stretch of a request; no value: that is not what it holds.
+std::optional<Stretch> stretch_of(const Request &request) {
+    rpc::Reader reader(request.blob);
+    const auto stretch = get_stretch(reader);
+    return reader.done() ? std::optional(stretch) : std::nullopt;
 }
 
 dsm::NodeId home_of(const dsm::ObjectId &id) {
@@ -38,90 +36,142 @@ dsm::NodeId home_of(const dsm::ObjectId &id) {
 
 } // namespace
 
-void Node::use(const dsm::ObjectId &id) {
-    ++objects[id].users;
+void Node::use(const Stretch &stretch) {
+    ++objects[stretch.object].stretches[stretch.number].users;
 }
 
-void Node::release(const dsm::ObjectId &id) {
+bool Node::in_use(const Stretch &stretch) const {
+    const auto object = objects.find(stretch.object);
+    return object != objects.end() && object->second.stretches.contains(stretch.number);
+}
+
+std::vector<SharedStretch> Node::stretches_of(std::span<const MapEntry> entries) const {
+    std::set<Stretch> listed;
+    std::vector<SharedStretch> stretches;
+    for (const auto &entry : entries) {
+        if (listed.insert(entry.stretch).second) {
+            stretches.push_back({.stretch = entry.stretch, .pages = pager.pages(entry.stretch.object)});
+        }
+    }
+    return stretches;
+}
+
+void Node::release(const Stretch &stretch) {
+    auto &use = objects.at(stretch.object).stretches.at(stretch.number);
+    assert(use.users > 0);
+    if (--use.users == 0 && use.mappers.none()) {
+        end_of(stretch);
+    }
+}
+
+// Nobody uses it here and, if this is the home, anywhere.
+void Node::end_of(const Stretch &stretch) {
+    const auto &id = stretch.object;
     auto &object = objects.at(id);
-    assert(object.users > 0);
-    if (--object.users > 0) {
+    object.stretches.erase(stretch.number);
+    const auto home = home_of(id);
+    if (home != self && !router.is_down(home)) {
+        router.tell(home, about_stretch(Op::detach, stretch)); // frames stay until the home says destroy
         return;
     }
-    if (home_of(id) != self && !router.is_down(home_of(id))) {
-        router.tell(home_of(id), about_object(Op::detach, id)); // frames stay until the home says destroy
-        return;
+    if (home == self) {
+        memory_used -= pager.pages(id) * kMapPage;
     }
-    if (object.mappers.any()) {
+    if (!object.stretches.empty()) {
+        if (home == self) {
+            pager.end(id, stretch.number);
+        }
         return;
     }
     for (dsm::NodeId node = 0; node < count; ++node) {
         if (object.holders[node]) {
-            router.tell(node, about_object(Op::destroy, id));
+            router.tell(node, about_stretch(Op::destroy, stretch));
         }
     }
     if (object.addresses.size > 0) {
         addresses.release(object.addresses);
-        memory_used -= pager.pages(id) * kMapPage;
     }
     pager.destroy(id);
     objects.erase(id);
 }
 
+// Of a node that is down.
+void Node::forget_uses_of(dsm::NodeId node) {
+    std::vector<Stretch> perhaps_unused;
+    std::vector<dsm::ObjectId> unused; // kept here only until that node says destroy
+    for (auto &[id, object] : objects) {
+        for (auto &[number, use] : object.stretches) {
+            if (use.mappers[node]) {
+                use.mappers.reset(node);
+                perhaps_unused.push_back({.object = id, .number = number});
+            }
+        }
+        if (id.home == node && object.stretches.empty()) {
+            unused.push_back(id);
+        }
+        object.holders.reset(node);
+    }
+    for (const auto &stretch : perhaps_unused) {
+        use(stretch); // releasing it again ends it if nobody uses it any more
+        release(stretch);
+    }
+    for (const auto &id : unused) {
+        pager.destroy(id);
+        objects.erase(id);
+    }
+}
+
 void Node::serve_attach(const Request &request, const Done &done) {
-    rpc::Reader reader(request.blob);
-    const auto id = get_id(reader);
-    if (!reader.done() || !pager.knows(id) || home_of(id) != self) {
+    const auto stretch = stretch_of(request);
+    if (!stretch || home_of(stretch->object) != self || !in_use(*stretch)) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
-    objects[id].mappers.set(request.caller.node);
-    objects[id].holders.set(request.caller.node);
+    auto &object = objects.at(stretch->object);
+    object.stretches.at(stretch->number).mappers.set(request.caller.node);
+    object.holders.set(request.caller.node);
     Reply reply;
-    reply.vals[0] = pager.pages(id);
+    reply.vals[0] = pager.pages(stretch->object);
     done(reply);
 }
 
 void Node::serve_detach(const Request &request, const Done &done) {
-    rpc::Reader reader(request.blob);
-    const auto id = get_id(reader);
-    const auto found = objects.find(id);
-    if (!reader.done() || found == objects.end() || home_of(id) != self) {
+    const auto stretch = stretch_of(request);
+    if (!stretch || home_of(stretch->object) != self || !in_use(*stretch)) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
-    found->second.mappers.reset(request.caller.node);
-    use(id); // releasing it again destroys the object if this was the last
-    release(id);
+    objects.at(stretch->object).stretches.at(stretch->number).mappers.reset(request.caller.node);
+    use(*stretch); // releasing it again ends it if this was the last
+    release(*stretch);
     done(status_reply(KERN_SUCCESS));
 }
 
 void Node::serve_destroy(const Request &request, const Done &done) {
-    rpc::Reader reader(request.blob);
-    const auto id = get_id(reader);
-    const auto found = objects.find(id);
-    if (!reader.done() || home_of(id) != request.caller.node || found == objects.end() || found->second.users > 0) {
+    const auto stretch = stretch_of(request);
+    const auto found = stretch ? objects.find(stretch->object) : objects.end();
+    if (found == objects.end() || home_of(found->first) != request.caller.node || !found->second.stretches.empty()) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
-    pager.destroy(id);
+    pager.destroy(found->first);
     objects.erase(found);
     done(status_reply(KERN_SUCCESS));
 }
 
-// To the home a node maps an object or does not. So there is one request at a time: a second one would be undone by the
+// To the home a node maps a stretch or does not. So there is one request at a time: a second one would be undone by the
 // detach that follows the end of whoever sent the first.
-void Node::attach(const dsm::ObjectId &id, std::function<void(std::int32_t)> done) {
-    auto &waiting = attaching_[id];
+void Node::attach(const Stretch &stretch, std::function<void(std::int32_t)> done) {
+    auto &waiting = attaching_[stretch];
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) {
         return;
     }
-    router.call(home_of(id), about_object(Op::attach, id), [this, id](const Reply &reply) {
-        const auto waited = std::move(attaching_.extract(id).mapped());
+    router.call(home_of(stretch.object), about_stretch(Op::attach, stretch), [this, stretch](const Reply &reply) {
+        const auto waited = std::move(attaching_.extract(stretch).mapped());
         if (reply.status == KERN_SUCCESS) {
-            pager.attach(id, reply.vals[0]);
-            objects[id].users += static_cast<std::uint32_t>(waited.size());
+            pager.attach(stretch.object, reply.vals[0]);
+            objects[stretch.object].stretches[stretch.number].users += static_cast<std::uint32_t>(waited.size());
         }
         for (const auto &attached : waited) {
             attached(reply.status);
@@ -129,9 +179,9 @@ void Node::attach(const dsm::ObjectId &id, std::function<void(std::int32_t)> don
     });
 }
 
-void Node::attach_all(std::vector<SharedObject> wanted, std::function<void(std::int32_t)> done) {
+void Node::attach_all(std::vector<SharedStretch> wanted, std::function<void(std::int32_t)> done) {
     struct Progress {
-        std::vector<SharedObject> attached;
+        std::vector<Stretch> attached;
         std::size_t open = 1; // one more than the requests under way, until all have been made
         std::int32_t status = KERN_SUCCESS;
         std::function<void(std::int32_t)> done;
@@ -144,27 +194,32 @@ void Node::attach_all(std::vector<SharedObject> wanted, std::function<void(std::
             return;
         }
         if (progress->status != KERN_SUCCESS) {
-            for (const auto &object : progress->attached) {
-                release(object.id);
+            for (const auto &stretch : progress->attached) {
+                release(stretch);
             }
         }
         progress->done(progress->status);
     };
-    for (const auto &object : wanted) {
-        const auto known = objects.find(object.id);
-        if (home_of(object.id) == self || (known != objects.end() && known->second.users > 0)) {
-            if (!pager.knows(object.id)) {
-                progress->status = KERN_INVALID_VALUE;
-                continue;
-            }
-            use(object.id);
-            progress->attached.push_back(object);
+    const auto take = [this, progress](const SharedStretch &shared) {
+        progress->attached.push_back(shared.stretch);
+        if (pager.pages(shared.stretch.object) != shared.pages) {
+            progress->status = KERN_INVALID_VALUE;
+        }
+    };
+    for (const auto &shared : wanted) {
+        if (in_use(shared.stretch)) {
+            use(shared.stretch);
+            take(shared);
+            continue;
+        }
+        if (home_of(shared.stretch.object) == self) {
+            progress->status = KERN_INVALID_VALUE;
             continue;
         }
         ++progress->open;
-        attach(object.id, [progress, object, settle](std::int32_t status) {
+        attach(shared.stretch, [shared, take, settle](std::int32_t status) {
             if (status == KERN_SUCCESS) {
-                progress->attached.push_back(object);
+                take(shared);
             }
             settle(status);
         });

@@ -18,6 +18,8 @@ struct Operation {
 const Operation *find_operation(Op op); // null: no such operation
 
 // ops_task.cpp
+void op_task_create(Node &, const Request &, Done);
+void op_task_create_on(Node &, const Request &, Done);
 void op_task_clone(Node &, const Request &, Done);
 void op_task_teleport(Node &, const Request &, Done);
 void op_spawn(Node &, const Request &, Done);

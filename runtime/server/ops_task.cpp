@@ -29,20 +29,14 @@ TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     image.program = parent.program;
     if (inherit) {
         image.entries.assign(parent.map.entries().begin(), parent.map.entries().end());
-        for (const auto &entry : image.entries) {
-            const bool listed = std::any_of(image.objects.begin(), image.objects.end(),
-                                            [&](const SharedObject &object) { return object.id == entry.object; });
-            if (!listed) {
-                image.objects.push_back({.id = entry.object, .pages = node.pager.pages(entry.object)});
-            }
-        }
+        image.stretches = node.stretches_of(image.entries);
     }
     return image;
 }
 
-void release_all(Node &node, const std::vector<SharedObject> &objects) {
-    for (const auto &object : objects) {
-        node.release(object.id);
+void release_all(Node &node, const std::vector<SharedStretch> &stretches) {
+    for (const auto &shared : stretches) {
+        node.release(shared.stretch);
     }
 }
 
@@ -61,20 +55,20 @@ void abandon(Node &node, const Right &child) {
     node.router.tell(node_of(child.task), std::move(request));
 }
 
-// Makes the child on `where`. The parent's node holds every object of the image until the child's node has its own
-// hold, so that none can die on the way even if the parent does. A child that comes when its parent has given up
+// Makes the child on `where`. The parent's node holds all memory of the image until the child's node has its own hold,
+// so that none can end on the way even if the parent does. A child that comes when its parent has given up
 // waiting is ended.
 void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
     Request request;
     request.op = Op::spawn;
     request.blob = encode(image);
-    for (const auto &object : image.objects) {
-        node.use(object.id);
+    for (const auto &shared : image.stretches) {
+        node.use(shared.stretch);
     }
     node.router.call_to_the_end(
         where, std::move(request),
-        [&node, where, objects = std::move(image.objects), done = std::move(done)](Reply reply) {
-            release_all(node, objects);
+        [&node, where, held = std::move(image.stretches), done = std::move(done)](Reply reply) {
+            release_all(node, held);
             const bool sound = reply.status != KERN_SUCCESS || child_of(reply, where) != nullptr;
             done(sound ? std::move(reply) : status_reply(KERN_FAILURE));
         },
@@ -180,6 +174,41 @@ void op_task_clone(Node &node, const Request &request, Done done) {
                std::move(done));
 }
 
+namespace {
+
+// As task_create has it: what the child gets of the memory is a matter of its inheritance attributes.
+void create(Node &node, const Task &parent, bool inherit, dsm::NodeId where, Done done) {
+    node.inherit(image_of(node, parent, inherit),
+                 [&node, where, done = std::move(done)](std::int32_t status, TaskImage image) {
+                     if (status == KERN_SUCCESS) {
+                         make_child(node, std::move(image), where, done);
+                     } else {
+                         done(status_reply(status));
+                     }
+                 });
+}
+
+} // namespace
+
+void op_task_create(Node &node, const Request &request, Done done) {
+    const auto *parent = node.running(request.target);
+    if (parent == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    create(node, *parent, request.args[0] != 0, node.self, std::move(done));
+}
+
+void op_task_create_on(Node &node, const Request &request, Done done) {
+    const auto *parent = node.running(request.target);
+    const auto status = parent == nullptr ? KERN_INVALID_TASK : check_node(node, request.args[1]);
+    if (status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    create(node, *parent, request.args[0] != 0, static_cast<dsm::NodeId>(request.args[1]), std::move(done));
+}
+
 void op_task_teleport(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
     if (parent == nullptr || parent->moving) {
@@ -228,13 +257,13 @@ void op_spawn(Node &node, const Request &request, Done done) {
     }
     const auto shared = std::make_shared<const TaskImage>(std::move(*image));
     const auto source = request.caller.node;
-    node.attach_all(shared->objects, [&node, shared, source, done](std::int32_t status) {
+    node.attach_all(shared->stretches, [&node, shared, source, done](std::int32_t status) {
         if (status != KERN_SUCCESS) {
             done(status_reply(status));
             return;
         }
         if (node.router.is_down(source)) {
-            release_all(node, shared->objects);
+            release_all(node, shared->stretches);
             done(status_reply(KERN_NODE_DOWN));
             return;
         }
@@ -252,13 +281,13 @@ void op_spawn(Node &node, const Request &request, Done done) {
             if (shared->teleported) { // it takes over what its parent has at any of them
                 task.sync_homes.set();
             }
-            // From here on the task's record holds the objects, and gives them back when it ends.
+            // From here on the task's record holds the memory, and gives it back when it ends.
             for (const auto &entry : shared->entries) {
                 task.map.insert(entry);
             }
         } catch (const std::system_error &error) {
             log_error("a task of {} cannot be made: {}", shared->program.path, error.what());
-            release_all(node, shared->objects);
+            release_all(node, shared->stretches);
             done(status_reply(KERN_RESOURCE_SHORTAGE));
         }
     });

@@ -69,7 +69,7 @@ std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t by
         addresses.reserve(range); // for good: another object may have a part of it as its own
     }
     try {
-        entry.object = pager.create(*size / kMapPage);
+        entry.stretch.object = pager.create(*size / kMapPage);
     } catch (const std::system_error &error) {
         log_error("a memory object of {} bytes cannot be made: {}", *size, error.what());
         addresses.release(range);
@@ -77,29 +77,34 @@ std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t by
     }
     entry.start = address = range.start;
     entry.size = *size;
-    objects[entry.object].addresses = anywhere ? range : Range{};
+    objects[entry.stretch.object].addresses = anywhere ? range : Range{};
     memory_used += *size;
-    use(entry.object);
+    use(entry.stretch);
     return task.map.insert(entry);
 }
 
 void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)> done) {
     const auto id = task.id;
     command(
-        task, Command::map, {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), entry.offset},
+        task, Command::map,
+        {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), page_of(entry, entry.start) * kMapPage},
         [this, id, entry, done = std::move(done)](const Ack &ack) {
             const auto found = tasks.find(id);
             if (ack.error == 0 && found != tasks.end() && found->second->state == Task::State::running) {
                 auto &space = *found->second->space;
-                pager.map(space, entry.start, entry.size / kMapPage, entry.object, entry.offset / kMapPage);
+                pager.map(space, entry.start, entry.size / kMapPage, entry.stretch.object, page_of(entry, entry.start));
                 pager.advise(space, entry.start, entry.size / kMapPage, advice_of(entry.behavior));
             }
             done(ack.error);
         },
-        pager.frames_fd(entry.object));
+        pager.frames_fd(entry.stretch.object));
 }
 
-// The pieces are out of the address map already. Their objects go back once the process has unmapped them.
+dsm::PageIndex Node::page_of(const MapEntry &entry, std::uint64_t address) const {
+    return entry.stretch.number * pager.pages(entry.stretch.object) + entry.offset_of(address) / kMapPage;
+}
+
+// The pieces are out of the address map already. Their memory goes back once the process has unmapped them.
 void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done) {
     if (pieces.empty()) {
         done();
@@ -108,10 +113,10 @@ void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<
     const auto id = task.id;
     auto open = std::make_shared<std::size_t>(pieces.size());
     auto finished = std::make_shared<std::function<void()>>(std::move(done));
-    std::set<dsm::ObjectId> gone;
+    std::set<Stretch> gone;
     for (const auto &piece : pieces) {
-        if (!task.map.maps(piece.object)) {
-            gone.insert(piece.object);
+        if (!task.map.maps(piece.stretch)) {
+            gone.insert(piece.stretch);
         }
     }
     for (const auto &piece : pieces) {
@@ -126,8 +131,8 @@ void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<
                         found->second->space->userfault.wake(piece.start, piece.size);
                     }
                     if (--*open == 0) {
-                        for (const auto &object : gone) {
-                            release(object);
+                        for (const auto &stretch : gone) {
+                            release(stretch);
                         }
                         (*finished)();
                     }
@@ -284,7 +289,7 @@ void op_vm_region(Node &node, const Request &request, Done done) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_NO_SPACE));
         return;
     }
-    const auto &use = node.objects.at(entry->object);
+    const auto &use = node.objects.at(entry->stretch.object).stretches.at(entry->stretch.number);
     RegionInfo info{};
     info.address = entry->start;
     info.bytes = entry->size;
@@ -293,9 +298,11 @@ void op_vm_region(Node &node, const Request &request, Done done) {
     info.max_protection = static_cast<std::uint32_t>(entry->max_protection);
     info.inheritance = entry->inheritance;
     info.behavior = static_cast<std::uint32_t>(entry->behavior);
-    // Only the home knows of the other nodes; an object of another home came here by being shared.
     info.wired = wired_whole(*task, *entry);
-    info.shared = use.users > 1 || use.mappers.any() || entry->object.home != node.self;
+    // Only the home knows of the other nodes. An object of another home came here by being shared; a snapshot, as a
+    // rule, by being made for a task here.
+    info.shared =
+        use.users > 1 || use.mappers.any() || (entry->stretch.object.home != node.self && entry->stretch.number == 0);
     Reply reply;
     const auto bytes = std::as_bytes(std::span(&info, 1));
     reply.blob.assign(bytes.begin(), bytes.end());

@@ -36,13 +36,13 @@ std::int32_t pieces_of(const Node &node, const Task &task, Range range, vm_prot_
         if ((access & ~entry.protection) != 0) {
             return KERN_PROTECTION_FAILURE;
         }
-        if (entry.object.home != node.self) {
+        if (entry.stretch.object.home != node.self) {
             return KERN_INVALID_HOST;
         }
         pieces.push_back({.start = from,
                           .size = to - from,
-                          .object = entry.object,
-                          .first = entry.offset_of(from) / kMapPage,
+                          .stretch = entry.stretch,
+                          .first = node.page_of(entry, from),
                           .access = access});
     }
     return KERN_SUCCESS;
@@ -61,13 +61,13 @@ struct Wiring {
 
 void undo(Wiring &wiring) {
     for (const auto &piece : wiring.wired) {
-        wiring.node.pager.unwire(piece.object, piece.first, piece.size / kMapPage);
+        wiring.node.pager.unwire(piece.stretch.object, piece.first, piece.size / kMapPage);
     }
 }
 
 void finish(Wiring &wiring, std::int32_t status) {
     for (const auto &piece : wiring.pieces) {
-        wiring.node.release(piece.object);
+        wiring.node.release(piece.stretch);
     }
     wiring.done(status_reply(status));
 }
@@ -94,7 +94,7 @@ void locked(Wiring &wiring, const std::vector<WiredPiece> &before, int error) {
             part.start = from;
             part.size = to - from;
             part.first += (from - piece.start) / kMapPage;
-            node.pager.wire(part.object, part.first, part.size / kMapPage, [](dsm::WiringResult) {});
+            node.pager.wire(part.stretch.object, part.first, part.size / kMapPage, [](dsm::WiringResult) {});
             found->second->wired[part.start] = part;
         }
     }
@@ -190,7 +190,7 @@ std::vector<WiredPiece> Node::take_wiring(Task &task, Range range) {
                 rest.start = from;
                 rest.size = to - from;
                 rest.first += (from - piece.start) / kMapPage;
-                pager.wire(rest.object, rest.first, rest.size / kMapPage, [](dsm::WiringResult) {});
+                pager.wire(rest.stretch.object, rest.first, rest.size / kMapPage, [](dsm::WiringResult) {});
                 task.wired[from] = rest;
             }
         };
@@ -203,7 +203,7 @@ std::vector<WiredPiece> Node::take_wiring(Task &task, Range range) {
 
 void Node::unwire(const std::vector<WiredPiece> &pieces) {
     for (const auto &piece : pieces) {
-        pager.unwire(piece.object, piece.first, piece.size / kMapPage);
+        pager.unwire(piece.stretch.object, piece.first, piece.size / kMapPage);
     }
 }
 
@@ -239,12 +239,12 @@ void op_vm_wire(Node &node, const Request &request, Done done) {
         return;
     }
     for (const auto &piece : wiring->pieces) {
-        node.use(piece.object);
+        node.use(piece.stretch);
     }
     wiring->open = wiring->pieces.size();
     const auto pieces = wiring->pieces;
     for (const auto &piece : pieces) {
-        node.pager.wire(piece.object, piece.first, piece.size / kMapPage,
+        node.pager.wire(piece.stretch.object, piece.first, piece.size / kMapPage,
                         [wiring, piece](dsm::WiringResult result) { settled(wiring, piece, result); });
     }
 }

@@ -225,13 +225,8 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         close_if_open(channel);
     }
     unwire(take_wiring(*task, window.range()));
-    std::vector<MapEntry> pieces(task->map.entries().begin(), task->map.entries().end());
-    std::set<dsm::ObjectId> used;
-    for (const auto &entry : pieces) {
-        used.insert(entry.object);
-    }
-    for (const auto &id : used) {
-        release(id);
+    for (const auto &shared : stretches_of(task->map.entries())) {
+        release(shared.stretch);
     }
     // An end that was asked for is no failure.
     ended[task->id] = {.status = task->terminated ? 0 : status,

@@ -68,7 +68,19 @@ void serve_destroy(Node &node, const Request &request, Done done) {
     node.serve_destroy(request, done);
 }
 
+void serve_freeze(Node &node, const Request &request, Done done) {
+    node.serve_freeze(request, std::move(done));
+}
+void serve_snapshot(Node &node, const Request &request, Done done) {
+    node.serve_snapshot(request, done);
+}
+void serve_thaw(Node &node, const Request &request, Done done) {
+    node.serve_thaw(request, done);
+}
+
 constexpr std::array kOperations{
+    Operation{Op::task_create, Kind::task, op_task_create, false},
+    Operation{Op::task_create_on, Kind::task, op_task_create_on, false},
     Operation{Op::task_clone, Kind::task, op_task_clone, false},
     Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
     Operation{Op::task_terminate, Kind::task, op_task_terminate, false},
@@ -104,6 +116,9 @@ constexpr std::array kOperations{
     Operation{Op::attach, Kind::none, serve_attach, false},
     Operation{Op::detach, Kind::none, serve_detach, false},
     Operation{Op::destroy, Kind::none, serve_destroy, false},
+    Operation{Op::freeze, Kind::none, serve_freeze, false},
+    Operation{Op::snapshot, Kind::none, serve_snapshot, false},
+    Operation{Op::thaw, Kind::none, serve_thaw, false},
     Operation{Op::sync_task_died, Kind::none, serve_sync_task_died, false},
     Operation{Op::sync_thread_died, Kind::none, serve_sync_thread_died, false},
     Operation{Op::sync_task_moved, Kind::none, serve_sync_task_moved, false},

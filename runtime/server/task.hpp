@@ -23,8 +23,8 @@ namespace norma::rt {
 // Pages that a task has wired: never across a boundary of the address map's entries.
 struct WiredPiece {
     std::uint64_t start = 0, size = 0;
-    dsm::ObjectId object;
-    std::uint64_t first = 0; // page of the object
+    Stretch stretch;
+    dsm::PageIndex first = 0; // page of the object
     vm_prot_t access = VM_PROT_NONE;
     std::uint64_t end() const { return start + size; }
 };

@@ -73,7 +73,7 @@ void image(Bytes input) {
     }
     const auto back = decode_image(encode(*got), kWindow);
     FUZZ_CHECK(back && back->entries == got->entries && back->program.argv == got->program.argv &&
-               back->objects.size() == got->objects.size());
+               back->stretches.size() == got->stretches.size());
 }
 
 void launch(Bytes input) {

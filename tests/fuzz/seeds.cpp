@@ -116,12 +116,12 @@ void peers() {
 
     rt::TaskImage image;
     image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};
-    image.objects = {{.id = {.home = 1, .incarnation = 1, .serial = 2}, .pages = 4}};
+    image.stretches = {{.stretch = {.object = {.home = 1, .incarnation = 1, .serial = 2}, .number = 3}, .pages = 4}};
     keep("image", "no-memory", rt::encode(image));
     rt::MapEntry entry;
     entry.start = 0x200000000000;
     entry.size = 2 * rt::kMapPage;
-    entry.object = image.objects[0].id;
+    entry.stretch = image.stretches[0].stretch;
     entry.offset = rt::kMapPage;
     image.entries = {entry};
     image.first = true;

@@ -59,7 +59,7 @@ MapEntry some_entry(Choices &choices) {
     MapEntry entry;
     entry.start = some_address(choices);
     entry.size = some_size(choices);
-    entry.object = {.home = choices.below(2), .incarnation = 1, .serial = choices.below(3)};
+    entry.stretch = {.object = {.home = choices.below(2), .incarnation = 1, .serial = choices.below(3)}, .number = 0};
     entry.offset = some_size(choices);
     entry.protection = choices.below(9);
     entry.max_protection = choices.below(9);

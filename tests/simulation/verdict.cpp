@@ -102,12 +102,17 @@ void World::judge_empty(const rt::Node &node) {
     };
     expect_none(node.tasks.size(), "tasks");
     for (const auto &[id, object] : node.objects) {
-        fail(fmt::format("node {} keeps object {}.{} with {} users, {} nodes that map it and {} that may have frames",
-                         node.self, id.home, id.serial, object.users, object.mappers.count(), object.holders.count()));
+        auto what = fmt::format("node {} keeps object {}.{}, of which {} nodes may have frames", node.self, id.home,
+                                id.serial, object.holders.count());
+        for (const auto &[number, use] : object.stretches) {
+            what += fmt::format("; stretch {}: {} users, {} nodes that map it", number, use.users, use.mappers.count());
+        }
+        fail(what);
     }
     std::uint64_t cores = 0;
     node.pager.for_each_core([&](const dsm::State &) { ++cores; });
     expect_none(cores, "objects in its pager");
+    expect_none(node.freezes.size(), "freezes of its memory");
     expect_none(node.memory_used, "bytes of memory in use");
     expect_none(node.window.slice_bytes() - node.addresses.free_bytes(), "bytes of addresses that nobody maps");
     expect_none(node.router.open_calls(), "calls that were never answered");

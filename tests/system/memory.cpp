@@ -286,6 +286,10 @@ SYSTEM_CASE(memory_limit) {
         byte_at(piece) = 1;
         CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), piece, kPiece));
     }
+    for (int round = 0; round < 20; ++round) { // also if the caller has chosen the address
+        CHECK_EQ(KERN_SUCCESS, allocate_at(kWindow + kWindowSize - kPiece, kPiece));
+        CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), kWindow + kWindowSize - kPiece, kPiece));
+    }
     CHECK_EQ(pieces.size(), take_all().size());
     // A task elsewhere has that node's memory, and the whole of it.
     task_t child = TASK_NULL;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Snapshots, at the home of the memory (docs/snapshots.md). A node that wants some says which stretches, waits until
+// nobody writes in any of them, and then asks for the snapshots, which ends the freeze, or gives up. So whatever is
+// made of them, on all their homes, is of one moment.
+#include "runtime/server/node.hpp"
+
+#include "norma/mach.h"
+#include "rpc/wire.hpp"
+#include "runtime/log.hpp"
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+
+namespace norma::rt {
+
+namespace {
+
+std::vector<Stretch> wanted_by(const Request &request) {
+    rpc::Reader reader(request.blob);
+    auto stretches = get_stretches(reader);
+    if (!reader.done()) {
+        stretches.clear();
+    }
+    return stretches;
+}
+
+// What a node may ask to be frozen: it maps it, so it stays in use until the request has been dealt with.
+bool may_freeze(const Node &node, dsm::NodeId asker, const Stretch &stretch) {
+    if (stretch.object.home != node.self || !node.in_use(stretch)) {
+        return false;
+    }
+    const auto &use = node.objects.at(stretch.object).stretches.at(stretch.number);
+    return asker == node.self || use.mappers[asker];
+}
+
+} // namespace
+
+void Node::serve_freeze(const Request &request, Done done) {
+    const std::pair key(request.caller.node, request.args[0]);
+    const auto wanted = wanted_by(request);
+    const bool sound = !wanted.empty() && std::set(wanted.begin(), wanted.end()).size() == wanted.size() &&
+                       !freezes.contains(key) && std::all_of(wanted.begin(), wanted.end(), [&](const Stretch &stretch) {
+                           return may_freeze(*this, request.caller.node, stretch);
+                       });
+    if (!sound) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    auto &freeze = freezes[key];
+    freeze.stretches = freeze.awaited = wanted;
+    freeze.done = std::move(done);
+    freeze.timer = loop.at(Clock::now() + config.call_timeout, [this, key] {
+        const auto found = freezes.find(key);
+        const auto answer = std::exchange(found->second.done, nullptr);
+        thaw(found);
+        answer(status_reply(KERN_OPERATION_TIMED_OUT));
+    });
+    for (const auto &stretch : wanted) {
+        use(stretch);
+    }
+    for (const auto &stretch : wanted) { // the last may be frozen at once, and all be over when this returns
+        pager.freeze(stretch.object, stretch.number);
+    }
+}
+
+// One may be frozen for several who want it.
+void Node::frozen(const Stretch &stretch) {
+    std::vector<Done> ready;
+    for (auto &[key, freeze] : freezes) {
+        std::erase(freeze.awaited, stretch);
+        if (freeze.awaited.empty() && freeze.done) {
+            loop.cancel(std::exchange(freeze.timer, 0));
+            ready.push_back(std::exchange(freeze.done, nullptr));
+        }
+    }
+    for (const auto &done : ready) {
+        done(status_reply(KERN_SUCCESS));
+    }
+}
+
+void Node::thaw(std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze>::iterator freeze) {
+    loop.cancel(freeze->second.timer);
+    const auto stretches = std::move(freeze->second.stretches);
+    freezes.erase(freeze);
+    for (const auto &stretch : stretches) {
+        pager.thaw(stretch.object, stretch.number);
+        release(stretch);
+    }
+}
+
+void Node::serve_thaw(const Request &request, const Done &done) {
+    const auto found = freezes.find({request.caller.node, request.args[0]});
+    if (found == freezes.end()) { // it was never frozen, or no longer is
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    const auto answer = std::exchange(found->second.done, nullptr);
+    thaw(found);
+    if (answer) {
+        answer(status_reply(KERN_ABORTED));
+    }
+    done(status_reply(KERN_SUCCESS));
+}
+
+// Ends the freeze in any case. The node that asks maps the snapshots from now on, all of them or none.
+void Node::serve_snapshot(const Request &request, const Done &done) {
+    const auto asker = request.caller.node;
+    const auto found = freezes.find({asker, request.args[0]});
+    if (found == freezes.end() || !found->second.awaited.empty()) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    std::uint64_t bytes = 0;
+    for (const auto &stretch : found->second.stretches) {
+        bytes += pager.pages(stretch.object) * kMapPage;
+    }
+    std::vector<Stretch> made;
+    const bool room = bytes <= memory_limit - std::min(memory_used, memory_limit);
+    bool complete = room;
+    try {
+        for (std::size_t i = 0; room && i < found->second.stretches.size(); ++i) {
+            const auto &stretch = found->second.stretches[i];
+            made.push_back({.object = stretch.object, .number = pager.snapshot(stretch.object, stretch.number)});
+            memory_used += pager.pages(stretch.object) * kMapPage;
+            use(made.back());
+        }
+    } catch (const std::system_error &error) {
+        log_error("a snapshot of {} bytes cannot be made: {}", bytes, error.what());
+        complete = false;
+    }
+    thaw(found);
+    rpc::Writer writer;
+    for (const auto &stretch : made) {
+        writer.put(stretch.number);
+        if (complete && asker != self) {
+            objects.at(stretch.object).stretches.at(stretch.number).mappers.set(asker);
+        }
+    }
+    auto reply = status_reply(complete ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE);
+    if (complete) {
+        reply.blob = writer.bytes();
+    }
+    if (!complete || asker != self) { // the use of an asker here is its own
+        for (const auto &stretch : made) {
+            release(stretch);
+        }
+    }
+    done(reply);
+}
+
+// Nobody is left who could go on with what that node had frozen.
+void Node::thaw_all_of(dsm::NodeId node) {
+    for (auto next = freezes.lower_bound({node, 0}); next != freezes.end() && next->first.first == node;) {
+        thaw(next++);
+    }
+}
+
+} // namespace norma::rt
