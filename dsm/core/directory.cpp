@@ -62,8 +62,9 @@ void DirectorySide::start(Get get) {
     if (!prepare(get) || (get.request == 0 && get.from == s_.self_)) {
         return; // it waits, or all that was wanted was to settle the page
     }
-    if (get.from == s_.self_) {
-        get.have = holds(page, s_.self_); // which may have become so since it was sent
+    const bool here = get.from == s_.self_ && holds(page, s_.self_); // perhaps only since the get was made
+    if (here) {
+        get.have = true;
     } else if (!get.have && holds(page, get.from)) {
         forget(page, get.from); // it knows best what it holds; without this it would be granted nothing for ever
     }
@@ -71,7 +72,7 @@ void DirectorySide::start(Get get) {
         refuse(get, true);
         return;
     }
-    if (get.have && !get.write) {
+    if (here && !get.write) {
         own_copy_.on_here(get.request, get.base);
         return;
     }

@@ -128,18 +128,18 @@ bool DirectorySide::settle(const Get &get, std::size_t place) {
     if (!page.settled) {
         const PageIndex source = source_of(get.base, place);
         Page &from = s_.directory_.at(source);
-        if (from.busy != kNoSlot) {
-            wait(source, get);
-            return false;
-        }
         if (from.lost) {
             lose(page);
             settled(source, get.base);
             return true;
         }
         if (!holds(from, s_.self_)) {
-            enqueue_first(from, get);
-            fetch(source, get.count);
+            if (from.busy != kNoSlot) {
+                wait(source, get);
+            } else {
+                enqueue_first(from, get);
+                fetch(source, get.count);
+            }
             return false;
         }
     }
@@ -149,7 +149,7 @@ bool DirectorySide::settle(const Get &get, std::size_t place) {
         }
         const PageIndex source = source_of(get.base + i, place);
         const Page &from = s_.directory_.look(source);
-        if (from.busy == kNoSlot && !from.lost && holds(from, s_.self_)) {
+        if (!from.lost && holds(from, s_.self_)) { // also if it is busy: whom it is given to may not write it
             copy(source, get.base + i);
         }
     }
@@ -162,6 +162,7 @@ bool DirectorySide::preserve(Get &get, std::size_t place) {
     if (!holds(page, s_.self_) && reader_of(get.base, place)) {
         if (get.from == s_.self_) {
             get.write = false; // it will have a copy then, and asks again
+            get.have = false;
             return true;
         }
         enqueue_first(page, get);
@@ -170,7 +171,7 @@ bool DirectorySide::preserve(Get &get, std::size_t place) {
     }
     for (std::uint32_t i = 0; i < get.count; ++i) {
         const Page &from = s_.directory_.look(get.base + i);
-        if (!from.settled || from.busy != kNoSlot || from.lost || !holds(from, s_.self_)) {
+        if (!from.settled || from.lost || !holds(from, s_.self_)) {
             continue;
         }
         if (const auto reader = reader_of(get.base + i, place)) {

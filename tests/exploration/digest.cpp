@@ -335,6 +335,18 @@ class Reader {
     std::array<Ranks, kMostPages> ranks_;
 };
 
+Digest unfolded(const Position &position) {
+    Hasher hasher;
+    hasher.put(Word().add(position.deaths, 8).add(position.suspicions, 8).bits());
+    for (const std::uint8_t next : position.next) {
+        hasher.put(next);
+    }
+    for (const std::uint8_t byte : position.world.canonical()) {
+        hasher.put(byte);
+    }
+    return hasher.digest();
+}
+
 bool keeps_programs(const Job &job, const Renumbering &way) {
     const auto program = [&job](NodeId node) {
         std::vector<std::vector<Touch>> result;
@@ -371,6 +383,9 @@ std::vector<Renumbering> renumberings(const Job &job, bool fold_nodes) {
 }
 
 Digest digest_of(const Job &job, const Position &position, const std::vector<Renumbering> &ways) {
+    if (job.stretches > 1) {
+        return unfolded(position);
+    }
     const Reader reader(job, position);
     Digest least = reader.read(ways.front());
     for (std::size_t i = 1; i < ways.size(); ++i) {

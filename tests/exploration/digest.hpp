@@ -14,6 +14,9 @@
 // * Messages on their way have no order. Slots of the core have none either, but for those of transactions while
 // somebody
 //   may still die: the home goes through them in order then.
+//
+// Jobs with snapshots are not folded: their numbers are compared across the pages of all stretches. There, positions
+// are the same if all that the cores keep is, and what is on its way.
 #pragma once
 
 #include "tests/exploration/job.hpp"

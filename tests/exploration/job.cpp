@@ -20,7 +20,7 @@ bool worthwhile(const World &world, NodeId node, const Touch &touch) {
         return mapping == Mapping::none && !world.waits(node, touch.page, false);
     case Touch::Kind::write:
         return !world.waits(node, touch.page, true);
-    case Touch::Kind::evict:
+    default:
         break;
     }
     // One wish at a time to be rid of a page, or there would be no end of states.
@@ -30,14 +30,22 @@ bool worthwhile(const World &world, NodeId node, const Touch &touch) {
            });
 }
 
+// The stretch is there, and frozen if it has to be.
+bool possible(const Job &job, const World &world, const Touch &touch) {
+    const std::uint64_t stretch = is_order(touch.kind) ? touch.page : touch.page / job.pages;
+    return stretch < world.stretches() && world.live(stretch) &&
+           (touch.kind != Touch::Kind::snapshot || world.frozen(stretch)) &&
+           (touch.kind != Touch::Kind::end || world.freezes(stretch) == 0);
+}
+
 // The thread's last touch has been answered.
 bool ready(const Job &job, const Position &position, std::size_t thread) {
     const auto &[node, touches] = job.threads[thread];
     const std::size_t next = position.next[thread];
-    if (!position.world.alive(node) || next >= touches.size()) {
+    if (!position.world.alive(node) || next >= touches.size() || !possible(job, position.world, touches[next])) {
         return false;
     }
-    if (next == 0 || touches[next - 1].kind == Touch::Kind::evict) {
+    if (next == 0 || touches[next - 1].kind == Touch::Kind::evict || is_order(touches[next - 1].kind)) {
         return true;
     }
     const Touch &last = touches[next - 1];
@@ -45,17 +53,28 @@ bool ready(const Job &job, const Position &position, std::size_t thread) {
 }
 
 void use(World &world, NodeId node, const Touch &touch) {
-    if (touch.kind == Touch::Kind::evict) {
-        world.evict(node, touch.page, touch.window);
-    } else {
-        world.access(node, touch.page, touch.kind == Touch::Kind::write, touch.window);
+    switch (touch.kind) {
+    case Touch::Kind::read:
+    case Touch::Kind::write:
+        return world.access(node, touch.page, touch.kind == Touch::Kind::write, touch.window);
+    case Touch::Kind::evict:
+        return world.evict(node, touch.page, touch.window);
+    case Touch::Kind::freeze:
+        return world.freeze(touch.page);
+    case Touch::Kind::snapshot:
+        world.snapshot(touch.page);
+        return;
+    case Touch::Kind::thaw:
+        return world.thaw(touch.page);
+    case Touch::Kind::end:
+        return world.end(touch.page);
     }
 }
 
 std::string to_text(const Touch &touch) {
-    constexpr const char *kNames[] = {"read", "write", "evict"};
-    return std::string(kNames[static_cast<unsigned>(touch.kind)]) + " page " + std::to_string(touch.page) +
-           (touch.window > 1 ? " window " + std::to_string(touch.window) : "");
+    constexpr const char *kNames[] = {"read", "write", "evict", "freeze", "snapshot", "thaw", "end"};
+    return std::string(kNames[static_cast<unsigned>(touch.kind)]) + (is_order(touch.kind) ? " stretch " : " page ") +
+           std::to_string(touch.page) + (touch.window > 1 ? " window " + std::to_string(touch.window) : "");
 }
 
 template <class Add> void list_touches(const Job &job, const Position &position, Add add) {

@@ -14,11 +14,16 @@
 namespace norma::exploration {
 
 struct Touch {
-    enum class Kind : std::uint8_t { read, write, evict } kind{};
+    // Of the last four `page` is the number of a stretch, and the node is the home.
+    enum class Kind : std::uint8_t { read, write, evict, freeze, snapshot, thaw, end } kind{};
     dsm::PageIndex page = 0;
     std::uint32_t window = 1;
     bool operator==(const Touch &) const = default;
 };
+
+inline bool is_order(Touch::Kind kind) {
+    return kind >= Touch::Kind::freeze;
+}
 
 // A thread's touches, one after the other; a fault is waited for.
 struct Thread {
@@ -32,7 +37,8 @@ inline constexpr dsm::NodeId kHome = 0;
 struct Job {
     std::string name;
     dsm::NodeId nodes = 2;
-    std::uint64_t pages = 1;
+    std::uint64_t pages = 1;     // of each stretch
+    std::uint64_t stretches = 1; // one and the program's snapshots
     std::string program = "any";
     unsigned deaths = 0;     // at most so many, of any node, at any moment
     unsigned suspicions = 0; // nodes of which the others are told that they died, and which live on
@@ -44,8 +50,9 @@ struct Job {
 
 // Fills in threads or anything. A program is "any", and then every node does anything at any time and for ever, or of
 // that only what the letters say, as in "any rw"; or it is threads separated by ';', each "node: touches", each of
-// which is r, w or e (read, write, evict), a page, and perhaps '/' and a window: "1: r0 w0/2; 2: w1 e1". Throws
-// std::invalid_argument, which says what is wrong.
+// which is r, w or e (read, write, evict), a page, and perhaps '/' and a window: "1: r0 w0/2; 2: w1 e1". At the home
+// also f, s, t and x (freeze, snapshot, thaw, end) and a stretch: "0: f0 s0 t0 w0; 1: r1" reads, of objects of one
+// page, the copy. What needs a stretch waits until it is there. Throws std::invalid_argument, which says what is wrong.
 Job read_job(Job job);
 
 struct Choice {

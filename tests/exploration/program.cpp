@@ -2,6 +2,7 @@
 // Programs as text.
 #include "tests/exploration/job.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 #include <string_view>
@@ -38,19 +39,23 @@ std::uint64_t number(std::string_view text, std::uint64_t least, std::uint64_t l
 }
 
 Touch::Kind kind_of(char letter, std::string_view text) {
-    constexpr std::string_view kLetters = "rwe";
+    constexpr std::string_view kLetters = "rwefstx";
     const std::size_t kind = kLetters.find(letter);
     if (kind == std::string_view::npos) {
         throw std::invalid_argument("'" + std::string(1, letter) + "' in '" + std::string(text) +
-                                    "' is not one of r, w, e: read, write, evict");
+                                    "' is not one of r, w, e, f, s, t, x: read, write, evict, freeze, snapshot, thaw, "
+                                    "end");
     }
     return static_cast<Touch::Kind>(kind);
 }
 
 Touch read_touch(const Job &job, std::string_view text) {
     const std::size_t slash = text.find('/');
-    Touch touch{.kind = kind_of(text.front(), text),
-                .page = number(text.substr(1, slash - 1), 0, job.pages, "the page in '" + std::string(text) + "',"),
+    const Touch::Kind kind = kind_of(text.front(), text);
+    const std::string what = is_order(kind) ? "the stretch in '" : "the page in '";
+    Touch touch{.kind = kind,
+                .page = number(text.substr(1, slash - 1), 0, job.stretches * (is_order(kind) ? 1 : job.pages),
+                               what + std::string(text) + "',"),
                 .window = 1};
     if (slash != std::string_view::npos) {
         touch.window = static_cast<std::uint32_t>(
@@ -68,6 +73,13 @@ Thread read_thread(const Job &job, std::string_view text) {
                   .touches = {}};
     split(text.substr(colon + 1), ' ',
           [&](std::string_view touch) { thread.touches.push_back(read_touch(job, touch)); });
+    for (const Touch &touch : thread.touches) {
+        if (is_order(touch.kind) && thread.node != kHome) {
+            throw std::invalid_argument("the thread '" + std::string(text) +
+                                        "' freezes, copies, thaws or ends a stretch " +
+                                        "and is not at the home, node " + std::to_string(kHome));
+        }
+    }
     return thread;
 }
 
@@ -76,6 +88,9 @@ std::vector<Touch> everything(std::uint64_t pages, std::string_view letters) {
     std::vector<Touch> result;
     for (const char letter : letters) {
         const Touch::Kind kind = kind_of(letter, letters);
+        if (is_order(kind)) {
+            throw std::invalid_argument("'" + std::string(1, letter) + "' cannot be done by anybody at any time");
+        }
         for (dsm::PageIndex page = 0; page < pages; ++page) {
             result.push_back({.kind = kind, .page = page, .window = 1});
             if (page + 1 < pages) {
@@ -104,6 +119,7 @@ Job read_job(Job job) {
         job.anything = everything(job.pages, letters.empty() ? "rwe" : letters);
         return job;
     }
+    job.stretches += static_cast<std::uint64_t>(std::count(job.program.begin(), job.program.end(), 's'));
     split(job.program, ';', [&](std::string_view thread) { job.threads.push_back(read_thread(job, thread)); });
     if (job.threads.empty() || job.threads.size() > kMostThreads) {
         throw std::invalid_argument("the program '" + job.program + "' has " + std::to_string(job.threads.size()) +

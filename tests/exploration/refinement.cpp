@@ -12,6 +12,9 @@ namespace norma::exploration {
 namespace {
 
 const Model *model_for(const Job &job) {
+    if (job.stretches > 1) {
+        return nullptr; // that model has no snapshots
+    }
     for (const Model *model :
          {&norma_model_2x1, &norma_model_3x1, &norma_model_4x1, &norma_model_2x2, &norma_model_3x2}) {
         if (model->nodes == job.nodes && model->pages == job.pages) {

@@ -73,6 +73,18 @@ std::string align(const std::vector<Row> &rows) {
     return text;
 }
 
+// The cells of a table have no room for stretches.
+std::string list_of(const Job &job, const std::vector<Choice> &way) {
+    Position position = start_of(job);
+    std::string text;
+    for (const Choice &choice : way) {
+        const Description what = describe(job, position, choice);
+        text += what.event + " " + what.node + " " + what.details + "\n";
+        take(job, position, choice);
+    }
+    return text + position.world.describe();
+}
+
 } // namespace
 
 std::string legend() {
@@ -140,6 +152,9 @@ std::string picture_of(const Position &position) {
 }
 
 std::string trace_of(const Job &job, const std::vector<Choice> &way) {
+    if (job.stretches > 1) {
+        return list_of(job, way);
+    }
     Position position = start_of(job);
     std::vector<Row> rows{header_of(job), row_of(job, 0, {"start", "", ""}, position.world)};
     for (const Choice &choice : way) {
