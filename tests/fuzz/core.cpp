@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Any events in any order into one node's core: threads that touch pages, messages that nobody may have sent, deaths.
+// Any events in any order into one node's core: threads that touch pages, messages that nobody may have sent, deaths,
+// snapshots of what is frozen.
 // No assertion may break, what is rejected changes nothing, what is kept is bounded by the size of the object, and the
 // effects can always be carried out: an executor that knows the mappings checks each of them.
 #include "tests/fuzz/targets.hpp"
 
 #include "dsm/core/core.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdio>
@@ -20,6 +22,7 @@ namespace {
 
 constexpr NodeId kHome = 0;
 constexpr std::uint64_t kFirstTransaction = 1000;
+constexpr std::uint64_t kStretches = 4;
 constexpr unsigned kNodes = 5; // those that take part; a few messages claim to be from others
 
 class Executor {
@@ -27,7 +30,9 @@ class Executor {
     Executor(NodeId self, std::uint64_t pages)
         : state_({.home = kHome, .incarnation = 1, .serial = 7}, self, kHome, pages,
                  {.transaction = kFirstTransaction, .request = 1}),
-          frames_(pages, self == kHome ? Access::write : Access::none) {}
+          frames_(pages * kStretches, Access::none), stretches_(1) {
+        std::fill_n(frames_.begin(), pages, self == kHome ? Access::write : Access::none);
+    }
 
     void run(const Event &event) {
         const State before = state_;
@@ -46,14 +51,43 @@ class Executor {
         check_bounds();
     }
 
+    // At the home: what its caller may say of the stretch at this moment, of what is wanted.
+    void order(Event::Type wanted, std::uint64_t stretch) {
+        if (!state_.is_home() || stretch >= stretches_.size() || stretches_[stretch].ended) {
+            return;
+        }
+        Stretch &about = stretches_[stretch];
+        if (wanted == Event::Type::freeze) {
+            ++about.freezes;
+        } else if (wanted == Event::Type::snapshot && about.frozen && stretches_.size() < kStretches) {
+            FUZZ_CHECK(state_.next_stretch() == stretches_.size());
+            stretches_.emplace_back();
+        } else if (wanted == Event::Type::thaw && about.freezes > 0) {
+            about.frozen = --about.freezes > 0 && about.frozen;
+        } else if (wanted == Event::Type::end && about.freezes == 0) {
+            about.ended = true;
+        } else {
+            return;
+        }
+        Event event;
+        event.type = wanted;
+        event.stretch = stretch;
+        run(event);
+    }
+
   private:
+    struct Stretch {
+        unsigned freezes = 0;
+        bool frozen = false, ended = false;
+    };
+
     // FUZZ_TRACE=1 tells what happens, for whoever looks into an input.
     static bool traced() {
         static const bool wanted = std::getenv("FUZZ_TRACE") != nullptr;
         return wanted;
     }
     void trace(const Event &event) const {
-        constexpr std::array kTypes{"fault", "evict", "message", "node down"};
+        constexpr std::array kTypes{"fault", "evict", "message", "node down", "freeze", "snapshot", "thaw", "end"};
         std::fprintf(stderr, "%s%s from %u, page %llu write %d window %u; %s\n", state_.describe().c_str(),
                      kTypes.at(static_cast<std::size_t>(event.type)), event.from,
                      static_cast<unsigned long long>(event.page), event.write ? 1 : 0, event.window,
@@ -64,6 +98,10 @@ class Executor {
         if (effect.type == Effect::Type::send) {
             return send(effect);
         }
+        if (effect.type == Effect::Type::freeze || effect.type == Effect::Type::forget ||
+            effect.type == Effect::Type::frozen) {
+            return carry_out_of_stretch(effect);
+        }
         FUZZ_CHECK(effect.mask != 0 && effect.base < frames_.size());
         FUZZ_CHECK(static_cast<std::uint64_t>(std::bit_width(effect.mask)) <= frames_.size() - effect.base);
         if (effect.type == Effect::Type::install) {
@@ -72,12 +110,28 @@ class Executor {
         }
         for (unsigned i = 0; i < kBatch; ++i) {
             if ((effect.mask >> i & 1) != 0) {
+                FUZZ_CHECK(effect.type != Effect::Type::copy || frames_.at(effect.from + i) == Access::read);
                 change(frames_[effect.base + i], effect);
             }
         }
         if (effect.type == Effect::Type::stage) {
             FUZZ_CHECK(staged_ == 0);
             staged_ = effect.mask;
+        }
+    }
+
+    void carry_out_of_stretch(const Effect &effect) {
+        FUZZ_CHECK(effect.base % state_.pages() == 0);
+        if (effect.type == Effect::Type::frozen) {
+            stretches_.at(effect.base / state_.pages()).frozen = true;
+            return;
+        }
+        for (PageIndex page = effect.base; page < effect.base + state_.pages() && page < frames_.size(); ++page) {
+            if (effect.type == Effect::Type::forget) {
+                frames_[page] = Access::none;
+            } else if (frames_[page] == Access::write) {
+                frames_[page] = Access::read;
+            }
         }
     }
 
@@ -103,14 +157,18 @@ class Executor {
             FUZZ_CHECK(effect.access == Access::lost || here);
             frame = effect.access == Access::write ? Access::write : frame;
             break;
-        case Effect::Type::send:
+        case Effect::Type::copy:
+            FUZZ_CHECK(!here);
+            frame = Access::read;
+            break;
+        default:
             break;
         }
     }
 
     void send(const Effect &effect) {
         FUZZ_CHECK(effect.to != state_.self() && effect.to < kMaxNodes);
-        FUZZ_CHECK(effect.msg.base < frames_.size());
+        FUZZ_CHECK(effect.msg.base < frames_.size() || effect.msg.type == MsgType::frozen);
         if (effect.msg.type == MsgType::data) {
             FUZZ_CHECK(effect.msg.mask == staged_);
             staged_ = 0;
@@ -118,7 +176,7 @@ class Executor {
     }
 
     void check_bounds() const {
-        const auto pages = state_.pages();
+        const PageIndex pages = frames_.size();
         FUZZ_CHECK(state_.pending_requests() <= pages);
         FUZZ_CHECK(state_.open_transactions() <= pages);
         FUZZ_CHECK(state_.queued_gets() <= pages * kMaxNodes);
@@ -132,7 +190,8 @@ class Executor {
     }
 
     State state_;
-    std::vector<Access> frames_; // what is mapped
+    std::vector<Access> frames_;     // what is mapped
+    std::vector<Stretch> stretches_; // at the home
     Outbox out_;
     std::uint64_t staged_ = 0;
 };
@@ -145,7 +204,7 @@ std::uint64_t some_number(Choices &choices, std::uint64_t first) {
 
 Msg some_message(Choices &choices, std::uint64_t pages) {
     Msg msg;
-    msg.type = static_cast<MsgType>(choices.below(11));
+    msg.type = static_cast<MsgType>(choices.below(14));
     const auto flags = choices.byte();
     msg.write = (flags & 1) != 0;
     msg.have = (flags & 2) != 0;
@@ -154,18 +213,17 @@ Msg some_message(Choices &choices, std::uint64_t pages) {
     msg.count = 1 + choices.below(4);
     msg.txn = some_number(choices, kFirstTransaction - 1);
     msg.request = some_number(choices, 0);
-    msg.base = choices.byte() < 0xf0 ? choices.below(static_cast<unsigned>(pages)) : choices.number();
+    msg.base = choices.byte() < 0xf0 ? choices.below(static_cast<unsigned>(pages * kStretches)) : choices.number();
     const auto mask = choices.byte();
     msg.mask = mask < 0xf0 ? mask & 15 : choices.number();
     return msg;
 }
 
-Event some_event(Choices &choices, NodeId self, std::uint64_t pages) {
+Event some_event(Choices &choices, unsigned what, NodeId self, std::uint64_t pages) {
     Event event;
-    const auto what = choices.byte();
     if (what < 80) {
         event.type = what < 70 ? Event::Type::fault : Event::Type::evict;
-        event.page = choices.below(static_cast<unsigned>(pages));
+        event.page = choices.below(static_cast<unsigned>(pages * kStretches));
         event.write = choices.flag();
         event.window = choices.below(6);
     } else if (what < 250) {
@@ -188,7 +246,15 @@ void core(Bytes input) {
     const std::uint64_t pages = choices.flag() ? 70 : 1 + choices.below(4);
     Executor executor(self, pages);
     while (choices.any_left()) {
-        executor.run(some_event(choices, self, pages));
+        const auto what = choices.byte();
+        if (what >= 253) {
+            constexpr std::array kOrders{Event::Type::freeze, Event::Type::snapshot, Event::Type::thaw,
+                                         Event::Type::end};
+            const auto order = kOrders.at(choices.below(kOrders.size()));
+            executor.order(order, choices.below(kStretches));
+        } else {
+            executor.run(some_event(choices, what, self, pages));
+        }
     }
 }
 
