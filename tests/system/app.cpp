@@ -3,6 +3,7 @@
 #include "tests/system/app.hpp"
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -68,6 +69,23 @@ int end_of(const char *file, int line, task_t task) {
 void join(const char *file, int line, norma::task &child, int status) {
     const auto port = child.release();
     check_equal(file, line, "the status of the child", status << 8, end_of(file, line, port));
+}
+
+// It is the parent of every task there.
+void kill_node(int node) {
+    auto killer = norma::clone_to(node);
+    const auto begin = std::chrono::steady_clock::now();
+    std::error_code error; // the answer may come too late
+    killer.run(
+        [] {
+            ::kill(::getppid(), SIGKILL);
+            ::pause();
+        },
+        error);
+    CHECK(!error || error == norma::errc::node_down);
+    int status = 0;
+    CHECK_KERN(KERN_NODE_DOWN, norma_task_wait(killer.release(), 5000, &status));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
 }
 
 vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, vm_address_t address) {

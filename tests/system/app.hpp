@@ -63,6 +63,9 @@ void join(const char *file, int line, norma::task &child, int status = 0);
 /// How the task with this port ended, as wait(2) has it.
 int end_of(const char *file, int line, task_t task);
 
+/// Kills the server of `node`, and waits until the caller's node knows.
+void kill_node(int node);
+
 vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, vm_address_t address);
 
 } // namespace systest

@@ -23,6 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using systest::address_of;
+using systest::kill_node;
 using systest::shared;
 using systest::shared_bytes;
 using systest::spawn;
@@ -92,23 +93,6 @@ std::uint64_t pages_in() {
     const auto *found = std::strstr(text, " pages_in=");
     CHECK(found != nullptr);
     return std::strtoull(found + std::strlen(" pages_in="), nullptr, 10);
-}
-
-// Kills the server of `node`: it is the parent of every task there.
-void kill_node(int node) {
-    auto killer = norma::clone_to(node);
-    const auto begin = Clock::now();
-    std::error_code error; // the answer may come too late
-    killer.run(
-        [] {
-            ::kill(::getppid(), SIGKILL);
-            ::pause();
-        },
-        error);
-    CHECK(!error || error == norma::errc::node_down);
-    int status = 0;
-    CHECK_KERN(KERN_NODE_DOWN, norma_task_wait(killer.release(), 5000, &status));
-    CHECK(Clock::now() - begin < std::chrono::seconds(2));
 }
 
 } // namespace

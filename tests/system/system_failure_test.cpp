@@ -69,6 +69,17 @@ TEST_P(DeathOfNode, BeforeABarrier) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_before_barrier", "node"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, WhileChildrenAreMade) {
+    for (const auto *who : {"asker", "writer", "home", "child"}) {
+        SCOPED_TRACE(who);
+        const auto end =
+            run_case({.nodes = 3, .transport = GetParam(), .env = {"NORMA_WAIT=block", "NORMA_MEMORY=256M"}},
+                     {"create_and_death", who});
+        expect_end(end, 0, kNodeOneGone);
+        EXPECT_EQ(end.out, "went on\n");
+    }
+}
+
 TEST_P(DeathOfNode, EndsTheJobIfTheFirstTaskWasThere) {
     Job job({.nodes = 3, .transport = GetParam()}, {SYSTEM_APP, "death_of_first"});
     ASSERT_TRUE(job.wait_for_output("here\n"));
