@@ -23,7 +23,8 @@ expect() {
 }
 
 every_test="am_lat am_bw bibw am_rate fault_local fault_read fault_write fault_upgrade fault_fanout_1 page_pingpong
-    false_sharing stream_read stream_write barrier lock clone clone_run teleport teleport_run get_lat put_lat get_bw
+    false_sharing stream_read stream_write barrier lock clone clone_run teleport teleport_run snapshot
+    cow_write get_lat put_lat get_bw
     put_bw atomic_lat numa_same_core"
 for transport in tcp shm; do
     json=$work/$transport.json

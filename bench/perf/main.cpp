@@ -48,6 +48,8 @@ constexpr std::array kEntries = {
     Entry{"lock", norma::bench::lock},
     Entry{"clone", norma::bench::clone},
     Entry{"teleport", teleport},
+    Entry{"snapshot", norma::bench::snapshot},
+    Entry{"cow_write", norma::bench::cow_write},
     Entry{"get_lat", get_lat},
     Entry{"put_lat", put_lat},
     Entry{"get_bw", get_bw},

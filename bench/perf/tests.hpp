@@ -30,6 +30,8 @@ Rows barrier(const TestInfo &test);
 Rows lock(const TestInfo &test);
 Rows clone(const TestInfo &test);
 Rows teleport(const TestInfo &test);
+Rows snapshot(const TestInfo &test);
+Rows cow_write(const TestInfo &test);
 Rows get_lat(const TestInfo &test);
 Rows put_lat(const TestInfo &test);
 Rows get_bw(const TestInfo &test);
