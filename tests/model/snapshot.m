@@ -921,7 +921,7 @@ end;
 
 procedure OnFrozen(m: Message);
 begin
-  if m.txn = freeze[m.page] then -- guard freeze_number: if true then
+  if m.txn = freeze[m.page] then
     freezing[m.page][m.from] := false;
   end;
 end;
