@@ -36,7 +36,7 @@ enum class Op : std::uint32_t {
     vm_inherit,    // 0 address, 1 bytes, 2 inheritance
     vm_region,     // 0 address -> blob: RegionInfo
     // threads: `port` names a thread
-    thread_set_entry, // 0 entry, 1 argument, 2 stack bytes
+    thread_set_state, // 0 flavor; blob: the state
     thread_suspend,
     thread_resume,
     thread_terminate,
@@ -62,6 +62,8 @@ enum class Op : std::uint32_t {
     barrier_expect, // 0 id: counts as having used it
     task_create,    // 0 inherit -> port
     task_create_on, // 0 inherit, 1 node -> port
+    // threads: `port` names a thread
+    thread_get_state, // 0 flavor -> blob: the state
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -101,7 +103,7 @@ enum class Command : std::uint32_t {
     unmap,        // 0 address, 1 bytes: becomes a part of the reserved window again
     protect,      // 0 address, 1 bytes, 2 protection
     poison,       // 0 address of a page: accesses to it raise SIGBUS from now on
-    thread_start, // 0 entry, 1 argument, 2 stack address, 3 stack bytes -> kernel thread id
+    thread_start, // 0 entry (0: it waits for registers), 1 argument, 2 stack address, 3 stack bytes -> kernel thread id
     thread_resume_context, // 0 context, 1 canary -> kernel thread id
     suspend_all,           // returns when all threads have stopped
     resume_all,
@@ -112,7 +114,10 @@ enum class Command : std::uint32_t {
     run_main,     // the first task: main() may start. 0 stack address, 1 stack bytes
     wire,         // 0 address, 1 bytes: the pages stay in memory from now on
     unwire,       // 0 address, 1 bytes: exports of any of it end, then it need not stay
+    get_state,    // 0 kernel thread id, 1 flavor -> blob: the state
+    set_state,    // 0 kernel thread id, 1 flavor; blob: the state
 };
+inline constexpr std::size_t kMaxCommandBlob = 1024;
 
 struct CommandHead {
     std::uint32_t command;

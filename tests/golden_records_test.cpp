@@ -153,6 +153,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::stats), 26U);
     EXPECT_EQ(static_cast<unsigned>(Op::region_find), 30U);
     EXPECT_EQ(static_cast<unsigned>(Op::task_create_on), 33U);
+    EXPECT_EQ(static_cast<unsigned>(Op::barrier_expect), 31U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);

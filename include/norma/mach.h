@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <norma/mach_flavors.h>
+
 #ifdef __cplusplus
 extern "C" {
 #define NORMA_MACH_NOEXCEPT noexcept
@@ -120,7 +122,7 @@ typedef struct vm_region_basic_info {
 typedef vm_region_basic_info_data_t *vm_region_basic_info_t;
 #define VM_REGION_BASIC_INFO_COUNT ((mach_msg_type_number_t)(sizeof(vm_region_basic_info_data_t) / sizeof(int)))
 
-/* Thread state. NORMA_THREAD_ENTRY is norma's own flavor: where a new thread starts. */
+/* Thread state: registers as in mach_flavors.h. NORMA_THREAD_ENTRY is norma's own flavor: where a new thread starts. */
 typedef int thread_state_flavor_t;
 typedef natural_t *thread_state_t;
 #define NORMA_THREAD_ENTRY 0x4e01
@@ -129,7 +131,7 @@ typedef struct norma_thread_entry {
     void *argument;        /* passed to entry; should point to coherent memory, or be a plain value */
     vm_size_t stack_size;  /* bytes of coherent memory for the stack; 0: NORMA_STACK_SIZE */
 } norma_thread_entry_data_t;
-#define NORMA_THREAD_ENTRY_COUNT ((mach_msg_type_number_t)(sizeof(norma_thread_entry_data_t) / sizeof(natural_t)))
+#define NORMA_THREAD_ENTRY_COUNT NORMA_FLAVOR_COUNT(norma_thread_entry_data_t)
 
 /** The name of the calling task's own port. Never fails inside a job; MACH_PORT_NULL outside one. */
 NORMA_EXPORT task_t norma_mach_task_self(void) NORMA_MACH_NOEXCEPT;
@@ -213,16 +215,34 @@ kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_ty
 
 /* ---- Threads -------------------------------------------------------------------------------------------------- */
 
-/** Makes a thread with suspend count 1 and no entry: set it with thread_set_state, start it with thread_resume. */
+/** Makes a thread with suspend count 1 that has nowhere to start yet: set that with thread_set_state, start it with
+ * thread_resume. */
 kern_return_t thread_create(task_t task, thread_act_t *child) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_create);
 
-/** Makes a thread and starts it. The flavor must be NORMA_THREAD_ENTRY (else KERN_INVALID_ARGUMENT). */
+/** Makes a thread and starts it: thread_create, thread_set_state and thread_resume in one. Errors as theirs; then there
+ * is no thread. */
 kern_return_t thread_create_running(task_t task, thread_state_flavor_t flavor, thread_state_t state,
                                     mach_msg_type_number_t count, thread_act_t *child) NORMA_MACH_NOEXCEPT
     NORMA_MACH_CALL(thread_create_running);
 
-/** Sets where a thread that has not started yet will start (flavor NORMA_THREAD_ENTRY). Of the calling thread:
- * KERN_INVALID_ARGUMENT; of a thread that has started: KERN_NOT_SUPPORTED; of one that has ended: KERN_TERMINATED. */
+/** The registers of a thread, of any task. *count is how much room `state` has, and then how much is told; flavors are
+ * NORMA_THREAD_ENTRY, x86_THREAD_STATE64 and x86_FLOAT_STATE64. A thread that is not suspended is stopped for the
+ * moment, so it has gone on since. Inside a system call rip is behind the call and rax is -EINTR, or both are as before
+ * a call that will be made again. A thread that has not started yet has what was set, else zeros, and no
+ * x86_FLOAT_STATE64. KERN_INVALID_ARGUMENT: the calling thread, no such flavor, a null pointer or too little room.
+ * KERN_NOT_SUPPORTED: NORMA_THREAD_ENTRY of a thread that has started. KERN_TERMINATED: it has ended. Thread-safe.
+ * (Mach 3 thread_get_state.) */
+kern_return_t thread_get_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
+                               mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_get_state);
+
+/** Sets the registers of a thread, of any task; it goes on with them. If it is not suspended it is stopped for the
+ * moment. A thread that has not started yet starts where NORMA_THREAD_ENTRY or x86_THREAD_STATE64 says, whichever was
+ * set last; registers that start a thread must hold a stack of its own, and the function there must not return. A
+ * thread that is taken out of a norma call in which it waits still waits as far as others see: use thread_abort first.
+ * KERN_INVALID_ARGUMENT: the calling thread, no such flavor, not its count, a null pointer, an entry or rip that cannot
+ * be an address of code, reserved bits in mxcsr, or x86_FLOAT_STATE64 before the start. KERN_NOT_SUPPORTED:
+ * NORMA_THREAD_ENTRY of a thread that has started. KERN_TERMINATED: it has ended. Thread-safe. (Mach 3
+ * thread_set_state.) */
 kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
                                mach_msg_type_number_t count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_set_state);
 

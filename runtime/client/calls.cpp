@@ -38,16 +38,6 @@ std::uint64_t timeout_argument(int timeout_ms) {
     return static_cast<std::uint64_t>(std::int64_t{timeout_ms});
 }
 
-// The entry of a NORMA_THREAD_ENTRY state; false: not a valid one.
-bool entry_of(thread_state_flavor_t flavor, thread_state_t state, mach_msg_type_number_t count,
-              norma_thread_entry_data_t &entry) {
-    if (flavor != NORMA_THREAD_ENTRY || state == nullptr || count != NORMA_THREAD_ENTRY_COUNT) {
-        return false;
-    }
-    std::memcpy(&entry, state, sizeof entry);
-    return entry.entry != nullptr;
-}
-
 } // namespace
 
 extern "C" {
@@ -154,25 +144,6 @@ kern_return_t thread_create(task_t task, thread_act_t *child) noexcept {
 kern_return_t norma_thread_start(task_t task, void (*entry)(void *), void *argument, vm_size_t stack_size,
                                  thread_act_t *thread) noexcept {
     return port_call(Op::thread_start, task, {address_of(entry), address_of(argument), stack_size}, thread);
-}
-
-kern_return_t thread_create_running(task_t task, thread_state_flavor_t flavor, thread_state_t state,
-                                    mach_msg_type_number_t count, thread_act_t *child) noexcept {
-    norma_thread_entry_data_t entry;
-    if (!entry_of(flavor, state, count, entry)) {
-        return KERN_INVALID_ARGUMENT;
-    }
-    return norma_thread_start(task, entry.entry, entry.argument, entry.stack_size, child);
-}
-
-kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
-                               mach_msg_type_number_t count) noexcept {
-    norma_thread_entry_data_t entry;
-    if (!entry_of(flavor, state, count, entry) || thread == mach_thread_self()) {
-        return KERN_INVALID_ARGUMENT;
-    }
-    return call(Op::thread_set_entry, thread, {address_of(entry.entry), address_of(entry.argument), entry.stack_size})
-        .status;
 }
 
 kern_return_t thread_suspend(thread_act_t thread) noexcept {

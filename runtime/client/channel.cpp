@@ -12,6 +12,7 @@
 #include <new>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 
 namespace norma::rt {
 
@@ -21,9 +22,16 @@ namespace {
 // which the kernel cannot fetch for a system call where only user faults are served.
 struct Channel {
     int fd = -1;
+    bool asked = false; // and not answered
     RequestHead request{};
     std::unique_ptr<std::byte[]> reply; // kMaxPacketBytes, from the first call on
     ~Channel() { close_if_open(fd); }
+    // The thread was taken out of its last call (thread_set_state): the answer to that must not be taken for another.
+    void leave_old_call() noexcept {
+        if (std::exchange(asked, false)) {
+            close_if_open(std::exchange(fd, -1));
+        }
+    }
 };
 thread_local Channel channel;
 
@@ -56,6 +64,7 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
 // is another one, and must not be remembered across that.
 [[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
                               std::span<const std::byte> blob) noexcept {
+    channel.leave_old_call();
     if (!job.active || (channel.fd < 0 && !open_channel())) {
         return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
     }
@@ -63,6 +72,7 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
                        .port = port,
                        .thread = static_cast<std::uint64_t>(gettid()),
                        .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
+    channel.asked = true;
     if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), blob) != 0) {
         return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
     }
@@ -70,6 +80,7 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
     do {
         size = recv(channel.fd, channel.reply.get(), kMaxPacketBytes, 0);
     } while (size < 0 && errno == EINTR);
+    channel.asked = false;
     const auto reply =
         split_packet<ReplyHead>(std::span(channel.reply.get(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
     if (!reply) { // the node server is gone, and this process is about to be

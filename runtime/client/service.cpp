@@ -4,6 +4,7 @@
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/one_sided.hpp"
+#include "runtime/client/registers.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
 #include "runtime/client/window.hpp"
@@ -34,7 +35,13 @@ void acknowledge_thread(std::uint64_t number, int error, const NewThread &made) 
     }
 }
 
-void obey(const CommandHead &head, int fd) {
+// One command, as it comes.
+struct Order {
+    CommandHead head;
+    std::byte blob[kMaxCommandBlob];
+};
+
+void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
     const auto &args = head.args;
     const auto tid = static_cast<pid_t>(args[0]);
     NewThread made;
@@ -84,6 +91,15 @@ void obey(const CommandHead &head, int fd) {
     case Command::unwire:
         revoke_exports(args[0], args[1]);
         return acknowledge(head.number, unlock_range(args[0], args[1]));
+    case Command::get_state: {
+        std::vector<std::byte> state;
+        const int error =
+            with_registers(tid, [&](const ucontext_t &context) { state = read_registers(context, args[1]); });
+        return acknowledge(head.number, error, 0, state);
+    }
+    case Command::set_state:
+        return acknowledge(head.number,
+                           with_registers(tid, [&](ucontext_t &context) { write_registers(context, args[1], blob); }));
     case Command::run_main:
         break;
     }
@@ -91,24 +107,26 @@ void obey(const CommandHead &head, int fd) {
 }
 
 // The next command. Ends the process if the node server is gone, as the kernel is about to do anyway.
-CommandHead next_command(int &fd) {
-    static CommandHead head;
+CommandHead next_command(std::span<const std::byte> &blob, int &fd) {
+    static Order order;
     ssize_t size = 0;
     do {
-        size = receive_packet(job.control, std::as_writable_bytes(std::span(&head, 1)), fd);
+        size = receive_packet(job.control, std::as_writable_bytes(std::span(&order, 1)), fd);
     } while (size < 0);
-    if (size != sizeof head) {
+    if (size < static_cast<ssize_t>(sizeof order.head)) {
         std::_Exit(126);
     }
-    return head;
+    blob = std::span(order.blob).first(static_cast<std::size_t>(size) - sizeof order.head);
+    return order.head;
 }
 
 void *serve(void *) {
     job.service = gettid();
     for (;;) {
         int fd = -1;
-        const auto head = next_command(fd);
-        obey(head, fd);
+        std::span<const std::byte> blob;
+        const auto head = next_command(blob, fd);
+        obey(head, blob, fd);
         close_if_open(fd);
     }
     return nullptr;
@@ -138,14 +156,15 @@ MainStack serve_until_main() {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (;;) {
         int fd = -1;
-        const auto head = next_command(fd);
+        std::span<const std::byte> blob;
+        const auto head = next_command(blob, fd);
         if (static_cast<Command>(head.command) == Command::run_main) {
             pthread_sigmask(SIG_SETMASK, &before, nullptr);
             start_service_thread();
             acknowledge(head.number, 0);
             return {.address = head.args[0], .bytes = head.args[1]};
         }
-        obey(head, fd);
+        obey(head, blob, fd);
         close_if_open(fd);
     }
 }

@@ -17,6 +17,7 @@
 #include <memory>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 namespace norma::rt {
 
@@ -38,6 +39,13 @@ int stop_signal() {
     return SIGRTMAX - 2;
 }
 
+sigset_t stop_signal_set() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, stop_signal());
+    return set;
+}
+
 long futex(std::atomic<std::uint32_t> &word, int op, std::uint32_t value, const timespec *timeout = nullptr) {
     return syscall(SYS_futex, &word, op | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, 0);
 }
@@ -51,40 +59,60 @@ Slot *slot_of(pid_t tid) {
     return nullptr;
 }
 
-// Marked by its thread while it waits, so that whoever stops it knows.
+// Marked by its thread while it waits, so that whoever stops it knows, and finds its registers.
 struct Waiting {
     std::atomic<pid_t> tid{0};
+    ucontext_t *context = nullptr; // there while tid is a thread's
 };
 std::array<Waiting, 4096> waiting;
+constexpr pid_t kTaken = -1; // by a thread that is about to write its tid
 
-bool is_waiting(pid_t tid) {
-    return std::any_of(waiting.begin(), waiting.end(), [tid](const Waiting &entry) { return entry.tid == tid; });
+Waiting *waiting_of(pid_t tid) {
+    const auto found =
+        std::find_if(waiting.begin(), waiting.end(), [tid](const Waiting &entry) { return entry.tid == tid; });
+    return found == waiting.end() ? nullptr : &*found;
 }
 
-void wait_until_allowed() {
+bool is_waiting(pid_t tid) {
+    return waiting_of(tid) != nullptr;
+}
+
+Waiting *mark_waiting(pid_t tid, ucontext_t *context) {
+    for (auto &entry : waiting) {
+        pid_t none = 0;
+        if (entry.tid.compare_exchange_strong(none, kTaken)) {
+            entry.context = context;
+            entry.tid = tid;
+            return &entry;
+        }
+    }
+    return nullptr; // it is stopped, but whoever stops it waits until there is room
+}
+
+bool may_go(pid_t tid) {
+    const auto *slot = slot_of(tid);
+    return (slot != nullptr && slot->end) || (!all_stopped && (slot == nullptr || !slot->stop));
+}
+
+void wait_until_allowed(ucontext_t *context) {
     const auto tid = static_cast<pid_t>(syscall(SYS_gettid));
     Waiting *mine = nullptr;
     for (;;) {
         const auto seen = changes.load();
-        const auto *slot = slot_of(tid);
-        if (slot != nullptr && slot->end) {
-            break;
-        }
-        if (!all_stopped && (slot == nullptr || !slot->stop)) {
-            break;
-        }
-        for (auto &entry : waiting) {
-            pid_t none = 0;
-            if (mine == nullptr && entry.tid.compare_exchange_strong(none, tid)) {
-                mine = &entry;
+        if (may_go(tid)) {
+            if (mine == nullptr) {
+                break;
             }
+            // Whoever stops it again from here on does not take it for waiting, or is seen by the next look.
+            std::exchange(mine, nullptr)->tid = 0;
+            continue;
+        }
+        if (mine == nullptr) {
+            mine = mark_waiting(tid, context);
         }
         noticed.fetch_add(1);
         futex(noticed, FUTEX_WAKE, INT_MAX);
         futex(changes, FUTEX_WAIT, seen);
-    }
-    if (mine != nullptr) {
-        mine->tid = 0;
     }
     auto *slot = slot_of(tid);
     if (slot != nullptr && slot->end) {
@@ -95,9 +123,9 @@ void wait_until_allowed() {
     }
 }
 
-void on_stop_signal(int) {
+void on_stop_signal(int, siginfo_t *, void *context) {
     const int saved = errno;
-    wait_until_allowed();
+    wait_until_allowed(static_cast<ucontext_t *>(context));
     errno = saved;
 }
 
@@ -140,8 +168,8 @@ Slot *take_slot(pid_t tid) {
 
 void install_stop_handler() {
     struct sigaction action {};
-    action.sa_handler = on_stop_signal;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    action.sa_sigaction = on_stop_signal;
+    action.sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO;
     sigfillset(&action.sa_mask);
     sigaction(stop_signal(), &action, nullptr);
 }
@@ -157,8 +185,18 @@ void use_signal_stack() {
     }
 }
 
+void no_stops() {
+    const auto set = stop_signal_set();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 void stop_point() {
-    wait_until_allowed();
+    const auto set = stop_signal_set();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    const auto tid = gettid();
+    if (!may_go(tid)) {
+        tgkill(getpid(), tid, stop_signal()); // so that its registers are where they always are
+    }
 }
 
 std::vector<std::uint64_t> thread_ids() {
@@ -205,7 +243,7 @@ int stop_thread(pid_t tid) {
         return EAGAIN;
     }
     slot->stop = true;
-    if (!signal_until(tid, [tid] { return is_waiting(tid); })) {
+    if (!is_waiting(tid) && !signal_until(tid, [tid] { return is_waiting(tid); })) {
         slot->tid = 0;
         return ESRCH;
     }
@@ -221,6 +259,22 @@ int go_thread(pid_t tid) {
     slot->tid = 0;
     wake_all();
     return 0;
+}
+
+int with_registers(pid_t tid, const std::function<void(ucontext_t &)> &act) {
+    const auto *slot = slot_of(tid);
+    const bool held = slot != nullptr && slot->stop;
+    if (const int error = held ? 0 : stop_thread(tid); error != 0) {
+        return error;
+    }
+    const auto *stopped = waiting_of(tid);
+    if (stopped != nullptr) {
+        act(*stopped->context);
+    }
+    if (!held) {
+        go_thread(tid);
+    }
+    return stopped == nullptr ? ESRCH : 0;
 }
 
 int end_thread(pid_t tid) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <sys/types.h>
+#include <ucontext.h>
 #include <vector>
 
 namespace norma::rt {
@@ -12,7 +14,9 @@ void install_stop_handler();
 // Gives the calling thread a signal stack of its own in private memory, so that it can be stopped while its stack is
 // coherent memory that is not here.
 void use_signal_stack();
-// Where a new thread looks before it runs the program's code.
+// A thread can be stopped, and given other registers, only where it can be ended as well: on the stack it has for the
+// program's code. no_stops() is for the way there; stop_point() ends that, and is where a new thread looks first.
+void no_stops();
 void stop_point();
 
 // The service thread's side. Each returns 0 or an errno value: ESRCH (no such thread), EAGAIN (too many stopped).
@@ -20,6 +24,8 @@ int stop_all(); // all threads but the service thread; returns when all have sto
 int go_all();
 int stop_thread(pid_t tid); // returns when it has stopped
 int go_thread(pid_t tid);
+// Lets `act` see or change the registers a thread goes on with; stops it for that moment if it is not stopped.
+int with_registers(pid_t tid, const std::function<void(ucontext_t &)> &act);
 int end_thread(pid_t tid);               // returns when it has taken notice
 std::vector<std::uint64_t> thread_ids(); // all but the service thread
 

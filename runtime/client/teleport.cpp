@@ -4,6 +4,7 @@
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
 
 #include <cstdio>
@@ -27,6 +28,7 @@ struct Saved {
     std::fflush(nullptr); // what the C library has buffered is the old process's own
     getcontext(&saved.context);
     if (saved.moved) {
+        stop_point();
         *child = kNameTaskSelf;
         return KERN_SUCCESS;
     }

@@ -52,6 +52,10 @@ thread_local Start current; // read once, at the bottom of the coherent stack
 }
 
 void bottom_of_stack() {
+    stop_point();
+    while (current.entry == 0) { // until its registers are set, which takes it away from here
+        pause();
+    }
     const auto entry = reinterpret_cast<void (*)(void *)>(current.entry);
     entry(reinterpret_cast<void *>(current.argument));
     go_home();
@@ -59,6 +63,7 @@ void bottom_of_stack() {
 
 void (*body_of_main)();
 void bottom_of_main_stack() {
+    stop_point();
     body_of_main();
     go_home();
 }
@@ -94,6 +99,7 @@ void bottom_of_main_stack() {
 
 void *run(void *raw) {
     const std::unique_ptr<Start> start(static_cast<Start *>(raw));
+    no_stops();
     use_signal_stack();
     start->tid = gettid();
     current.entry = start->entry;
@@ -101,7 +107,6 @@ void *run(void *raw) {
     sem_post(&start->known);
     while (sem_wait(&start->go) != 0) {
     }
-    stop_point();
     if (start->context != 0) {
         continue_from(start->context, start->canary);
     } else {
@@ -168,6 +173,7 @@ int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made) 
 
 void run_on_stack(std::uint64_t stack, std::uint64_t bytes, void (*body)()) {
     body_of_main = body;
+    no_stops();
     use_signal_stack();
     switch_to(stack, bytes, bottom_of_main_stack);
 }

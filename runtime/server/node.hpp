@@ -114,7 +114,7 @@ class Node {
     // KERN_SUCCESS through on_ready once the library in the new process has said hello.
     Task &start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready);
     void command(Task &task, Command command, std::array<std::uint64_t, 4> args, std::function<void(const Ack &)> done,
-                 int fd = -1);
+                 int fd = -1, std::vector<std::byte> blob = {});
     void kill_task(Task &task, std::function<void()> reaped);
     void reap();
     bool on_control(TaskId id); // whether there was a message
@@ -138,6 +138,7 @@ class Node {
     void make_stack(Task &task, std::uint64_t bytes,
                     std::function<void(std::int32_t status, std::uint64_t start, std::uint64_t bytes)> done);
     void start_thread(Task &task, std::uint64_t number, Done done);
+    void thread_started(Task &task, std::uint64_t number, const Done &done);
     void thread_ended(Task &task, std::uint64_t number);
     // Queues `done` until whoever empties the list calls it, or answers KERN_OPERATION_TIMED_OUT after the time.
     void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done);

@@ -33,12 +33,19 @@ void op_task_threads(Node &, const Request &, Done);
 void op_thread_self(Node &, const Request &, Done);
 void op_thread_create(Node &, const Request &, Done);
 void op_thread_start(Node &, const Request &, Done);
-void op_thread_set_entry(Node &, const Request &, Done);
 void op_thread_suspend(Node &, const Request &, Done);
 void op_thread_resume(Node &, const Request &, Done);
 void op_thread_terminate(Node &, const Request &, Done);
 void op_thread_wait(Node &, const Request &, Done);
 void op_take_over(Node &, const Request &, Done);
+
+// The thread a request is about, or null with the reply already given; and what became of a command to it.
+Thread *target_thread(Node &, const Request &, Task *&, const Done &);
+std::int32_t thread_status(const Ack &);
+
+// ops_state.cpp
+void op_thread_get_state(Node &, const Request &, Done);
+void op_thread_set_state(Node &, const Request &, Done);
 
 // ops_vm.cpp
 void op_vm_allocate(Node &, const Request &, Done);

@@ -21,21 +21,6 @@ Reply thread_reply(const Task &task, std::uint64_t number) {
     return reply;
 }
 
-std::int32_t status_of(const Ack &ack) {
-    return ack.error == 0 ? KERN_SUCCESS : (ack.error == ESRCH ? KERN_TERMINATED : KERN_RESOURCE_SHORTAGE);
-}
-
-// The thread a request is about, or null with the reply already given.
-Thread *target_thread(Node &node, const Request &request, Task *&task, const Done &done) {
-    task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
-    auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
-    if (thread == nullptr || thread->ended) {
-        done(status_reply(KERN_TERMINATED));
-        return nullptr;
-    }
-    return thread;
-}
-
 // The child has ended before it could take over: what has become its own goes on to nobody, and its end is the task's.
 void take_over_dead(Node &node, const Request &request) {
     const auto found = node.ended.find(request.target.task);
@@ -53,6 +38,20 @@ void take_over_dead(Node &node, const Request &request) {
 }
 
 } // namespace
+
+std::int32_t thread_status(const Ack &ack) {
+    return ack.error == 0 ? KERN_SUCCESS : (ack.error == ESRCH ? KERN_TERMINATED : KERN_RESOURCE_SHORTAGE);
+}
+
+Thread *target_thread(Node &node, const Request &request, Task *&task, const Done &done) {
+    task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
+    auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
+    if (thread == nullptr || thread->ended) {
+        done(status_reply(KERN_TERMINATED));
+        return nullptr;
+    }
+    return thread;
+}
 
 void op_thread_self(Node &node, const Request &request, Done done) {
     auto &task = *node.tasks.at(request.caller.task);
@@ -108,22 +107,6 @@ void op_thread_create(Node &node, const Request &request, Done done) {
     done(thread_reply(*task, number));
 }
 
-void op_thread_set_entry(Node &node, const Request &request, Done done) {
-    Task *task = nullptr;
-    auto *thread = target_thread(node, request, task, done);
-    if (thread == nullptr) {
-        return;
-    }
-    if (thread->tid != 0 || request.args[0] == 0) {
-        done(status_reply(thread->tid != 0 ? KERN_NOT_SUPPORTED : KERN_INVALID_ARGUMENT));
-        return;
-    }
-    thread->entry = request.args[0];
-    thread->argument = request.args[1];
-    thread->stack_bytes = request.args[2];
-    done(status_reply(KERN_SUCCESS));
-}
-
 void op_thread_start(Node &node, const Request &request, Done done) {
     auto *task = node.running(request.target);
     if (task == nullptr || request.args[0] == 0) {
@@ -169,13 +152,13 @@ void Node::start_thread(Task &task, std::uint64_t number, Done done) {
                            [this, id, number, done, fail](const Ack &ack) {
                                const auto again = tasks.find(id);
                                if (ack.error != 0 || again == tasks.end()) {
-                                   fail(status_of(ack));
+                                   fail(thread_status(ack));
                                    return;
                                }
                                auto &started = again->second->threads.at(number);
                                started.tid = static_cast<pid_t>(ack.value);
                                started.sync_identity = sync_identity(self, started.tid);
-                               done(status_reply(KERN_SUCCESS));
+                               thread_started(*again->second, number, done);
                            });
                });
 }
@@ -241,7 +224,7 @@ void op_thread_suspend(Node &node, const Request &request, Done done) {
                      if (ack.error != 0 && found != node.tasks.end()) {
                          --found->second->threads.at(number).suspend_count;
                      }
-                     done(status_reply(status_of(ack)));
+                     done(status_reply(thread_status(ack)));
                  });
 }
 
@@ -251,7 +234,7 @@ void op_thread_resume(Node &node, const Request &request, Done done) {
     if (thread == nullptr) {
         return;
     }
-    const bool startable = thread->tid != 0 || thread->entry != 0;
+    const bool startable = thread->tid != 0 || thread->entry != 0 || !thread->registers.empty();
     if (thread->suspend_count == 0 || !startable) {
         done(status_reply(startable ? KERN_FAILURE : KERN_INVALID_ARGUMENT));
         return;
@@ -262,7 +245,7 @@ void op_thread_resume(Node &node, const Request &request, Done done) {
         node.start_thread(*task, request.target.thread, std::move(done));
     } else {
         node.command(*task, Command::resume_thread, {static_cast<std::uint64_t>(thread->tid)},
-                     [done](const Ack &ack) { done(status_reply(status_of(ack))); });
+                     [done](const Ack &ack) { done(status_reply(thread_status(ack))); });
     }
 }
 
@@ -283,7 +266,7 @@ void op_thread_terminate(Node &node, const Request &request, Done done) {
                      if (ack.error == 0 && found != node.tasks.end() && !found->second->threads.at(number).ended) {
                          node.thread_ended(*found->second, number);
                      }
-                     done(status_reply(status_of(ack)));
+                     done(status_reply(thread_status(ack)));
                  });
 }
 
@@ -325,7 +308,7 @@ void op_take_over(Node &node, const Request &request, Done done) {
                          log_error("a thread that has moved here cannot go on: {}", std::strerror(ack.error));
                          node.kill_task(*found->second, [] {}); // the parent it could go back to is gone
                      }
-                     done(status_reply(status_of(ack)));
+                     done(status_reply(thread_status(ack)));
                  });
 }
 

@@ -145,8 +145,9 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
 }
 
 void Node::command(Task &task, Command command, std::array<std::uint64_t, 4> args,
-                   std::function<void(const Ack &)> done, int fd) {
-    task.commands.push_back({.command = command, .args = args, .fd = fd, .done = std::move(done)});
+                   std::function<void(const Ack &)> done, int fd, std::vector<std::byte> blob) {
+    task.commands.push_back(
+        {.command = command, .args = args, .fd = fd, .blob = std::move(blob), .done = std::move(done)});
     next_command(task);
 }
 
@@ -161,7 +162,7 @@ void Node::next_command(Task &task) {
     head.number = ++task.commands_sent;
     std::copy(pending.args.begin(), pending.args.end(), head.args);
     // A task that is gone does not take it: its end, which is about to be noticed, answers the command.
-    send_packet(task.control, std::as_bytes(std::span(&head, 1)), {}, pending.fd);
+    send_packet(task.control, std::as_bytes(std::span(&head, 1)), pending.blob, pending.fd);
 }
 
 void Node::on_channel(TaskId id, int fd) {

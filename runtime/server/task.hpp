@@ -42,6 +42,7 @@ struct Thread {
     int suspend_count = 0;
     bool ended = false;
     std::uint64_t entry = 0, argument = 0, stack_bytes = 0; // until started
+    std::vector<std::byte> registers;                       // to start with instead of at an entry; until started
     std::uint64_t stack = 0;                                // coherent memory to be given back at the end; 0: none
     std::vector<Done> waiters;
 };
@@ -81,6 +82,7 @@ struct Task {
         Command command;
         std::array<std::uint64_t, 4> args;
         int fd; // borrowed; -1: none
+        std::vector<std::byte> blob;
         std::function<void(const Ack &)> done;
     };
     std::deque<Pending> commands;

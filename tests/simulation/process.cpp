@@ -98,6 +98,8 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::list_threads: // nobody here asks for them
     case Command::wire:
     case Command::unwire:
+    case Command::get_state:
+    case Command::set_state:
         break;
     case Command::map:
         map(command, fd);

@@ -162,6 +162,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "ThreadsSuspend", .words = {"threads_suspend"}},
         {.label = "ThreadsSuspendUser", .words = {"threads_suspend"}, .as_user = true},
         {.label = "ThreadsOfTask", .words = {"threads_of_task"}},
+        {.label = "ThreadStates", .words = {"thread_states"}},
+        {.label = "ThreadStatesUser", .words = {"thread_states"}, .as_user = true},
         {.label = "TasksSuspend", .words = {"tasks_suspend"}},
         {.label = "TasksSuspendUser", .words = {"tasks_suspend"}, .as_user = true},
         {.label = "TasksEnd", .words = {"tasks_end"}},

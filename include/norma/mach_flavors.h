@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What thread_get_state and thread_set_state exchange; part of <norma/mach.h>. Flavors, names and layouts are those of
+ * XNU on x86-64.
+ */
+#ifndef NORMA_MACH_FLAVORS_H
+#define NORMA_MACH_FLAVORS_H
+
+#include <stdint.h>
+
+/* Units of a state are 4 bytes. */
+#define NORMA_FLAVOR_COUNT(type) ((unsigned int)(sizeof(type) / sizeof(int)))
+
+/* General registers. cs, fs and gs are told, and not set: they belong to the C library and the kernel. Of rflags only
+ * what a program may change is set. */
+#define x86_THREAD_STATE64 4
+typedef struct x86_thread_state64 {
+    uint64_t rax, rbx, rcx, rdx, rdi, rsi, rbp, rsp;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip, rflags, cs, fs, gs;
+} x86_thread_state64_t;
+#define x86_THREAD_STATE64_COUNT NORMA_FLAVOR_COUNT(x86_thread_state64_t)
+
+/* Floating point and SSE registers, from fpu_fcw on as FXSAVE has them. The upper halves of the AVX registers are
+ * neither told nor changed. */
+#define x86_FLOAT_STATE64 5
+typedef struct x86_float_state64 {
+    int32_t fpu_reserved[2];
+    uint16_t fpu_fcw, fpu_fsw;
+    uint8_t fpu_ftw, fpu_rsrv1;
+    uint16_t fpu_fop;
+    uint32_t fpu_ip;
+    uint16_t fpu_cs, fpu_rsrv2;
+    uint32_t fpu_dp;
+    uint16_t fpu_ds, fpu_rsrv3;
+    uint32_t fpu_mxcsr, fpu_mxcsrmask;
+    struct {
+        uint8_t mmst_reg[10], mmst_rsrv[6];
+    } fpu_stmm[8];
+    struct {
+        uint8_t xmm_reg[16];
+    } fpu_xmm[16];
+    uint8_t fpu_rsrv4[96];
+    int32_t fpu_reserved1;
+} x86_float_state64_t;
+#define x86_FLOAT_STATE64_COUNT NORMA_FLAVOR_COUNT(x86_float_state64_t)
+
+#endif

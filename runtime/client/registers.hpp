@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The registers of a stopped thread: in the frame that the kernel made for the handler that stops it, from where they
+// are loaded when it goes on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <ucontext.h>
+#include <vector>
+
+namespace norma::rt {
+
+// x86_THREAD_STATE64 or x86_FLOAT_STATE64.
+std::vector<std::byte> read_registers(const ucontext_t &context, std::uint64_t flavor);
+// `state` is valid (runtime/thread_state.hpp).
+void write_registers(ucontext_t &context, std::uint64_t flavor, std::span<const std::byte> state);
+
+} // namespace norma::rt
