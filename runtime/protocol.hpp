@@ -59,11 +59,15 @@ enum class Op : std::uint32_t {
     region_export, // 0 address, 1 bytes, 2 access; the task's own; blob: how to reach it -> vals[0] id of the task
     region_find,   // 0 id of a task -> blob: how to reach it
     // tasks: `port` names a task
-    barrier_expect, // 0 id: counts as having used it
-    task_create,    // 0 inherit -> port
-    task_create_on, // 0 inherit, 1 node -> port
+    barrier_expect,      // 0 id: counts as having used it
+    task_create,         // 0 inherit -> port
+    task_create_on,      // 0 inherit, 1 node -> port
+    task_set_child_node, // 0 node (as signed; -1: none)
+    task_info,           // 0 flavor -> blob
     // threads: `port` names a thread
+    thread_info,      // 0 flavor -> blob
     thread_get_state, // 0 flavor -> blob: the state
+    thread_abort,
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -76,6 +80,7 @@ enum class Op : std::uint32_t {
     freeze,           // 0 number, of the caller's choice; blob: stretches. Answered when nobody writes in any of them
     snapshot,         // 0 number of a freeze, which ends -> blob: the numbers of the snapshots
     thaw,             // 0 number of a freeze, also of one that has not been answered
+    abort_waits,      // 0 thread, whatever it waits for here
 };
 
 inline constexpr std::size_t kOpArgs = 6;
@@ -116,6 +121,8 @@ enum class Command : std::uint32_t {
     unwire,       // 0 address, 1 bytes: exports of any of it end, then it need not stay
     get_state,    // 0 kernel thread id, 1 flavor -> blob: the state
     set_state,    // 0 kernel thread id, 1 flavor; blob: the state
+    usage,        // 0 kernel thread id (0: the task) -> blob: Usage
+    abort_call,   // 0 kernel thread id: the system call it is in, if any, fails with EINTR
 };
 inline constexpr std::size_t kMaxCommandBlob = 1024;
 
@@ -142,6 +149,14 @@ struct TaskMsgHead {
     std::uint64_t args[3];
 };
 static_assert(sizeof(TaskMsgHead) == 32);
+
+// What a task, or one of its threads, has used.
+struct Usage {
+    std::uint64_t virtual_bytes, resident_bytes; // of a task; the whole window is in virtual_bytes
+    std::uint64_t user_us, system_us;
+    std::uint64_t state; // of a thread: the letter of proc(5)
+};
+static_assert(sizeof(Usage) == 40);
 
 struct RegionInfo {
     std::uint64_t address, bytes, offset;

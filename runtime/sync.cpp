@@ -389,6 +389,15 @@ bool SyncHome::cancel(const Waiter &who, Outcomes &out) {
     return true;
 }
 
+bool SyncHome::abort(std::uint64_t thread, Outcomes &out) {
+    const auto found = parked_.find(thread);
+    if (found == parked_.end() || found->second.stage != Stage::blocked) {
+        return false;
+    }
+    settle(thread, {KERN_ABORTED, false}, 0, out);
+    return true;
+}
+
 SyncHome::Reply SyncHome::destroy(SyncId id, Outcomes &out) {
     settle_all(objects_.at(id), {KERN_TERMINATED, false}, out);
     objects_.erase(id);

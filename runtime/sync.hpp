@@ -115,6 +115,9 @@ class SyncHome {
     // false.
     bool cancel(const Waiter &who, Outcomes &out);
 
+    // Gives up whatever call of the thread is still waiting, with KERN_ABORTED; else does nothing, returns false.
+    bool abort(std::uint64_t thread, Outcomes &out);
+
     // News of deaths; no request of the dead may come after it. Their waits are forgotten without an outcome, a mutex
     // they hold goes to the next in line with KERN_TERMINATED, a signal they had not taken goes to the next waiter.
     // A barrier breaks by the death of a task, not by that of one of its threads.

@@ -159,6 +159,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
     EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
+    EXPECT_EQ(static_cast<unsigned>(Command::set_state), 18U);
     EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
 }
 

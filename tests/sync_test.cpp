@@ -269,6 +269,34 @@ TEST_F(Sync, MutexWaitCanBeCancelled) {
     EXPECT_FALSE(cancelled_);
 }
 
+TEST_F(Sync, AnAbortedWaitHasTakenNothing) {
+    const auto abort = [this](std::uint64_t number) {
+        Outcomes out;
+        cancelled_ = home_.abort(thread(number).thread, out);
+        return out;
+    };
+    const SyncId mutex = make(SyncKind::mutex);
+    EXPECT_EQ(status(SyncOp::mutex_lock, mutex, 111), KERN_SUCCESS);
+    blocks(SyncOp::mutex_lock, mutex, 221);
+    EXPECT_EQ(abort(221), Outcomes{gets(221, KERN_ABORTED)});
+    EXPECT_TRUE(cancelled_);
+    EXPECT_EQ(abort(221), Outcomes{});
+    EXPECT_FALSE(cancelled_);
+    EXPECT_EQ(ask(SyncOp::mutex_unlock, mutex, 111), Outcomes{gets(111, KERN_SUCCESS)}) << "nobody is next";
+
+    const SyncId barrier = make(SyncKind::barrier, 2);
+    blocks(SyncOp::barrier_wait, barrier, 221);
+    EXPECT_EQ(abort(221), Outcomes{gets(221, KERN_ABORTED)});
+    blocks(SyncOp::barrier_wait, barrier, 331); // the first one has not arrived
+
+    const SyncId condition = make(SyncKind::condition);
+    EXPECT_EQ(status(SyncOp::cond_enqueue, condition, 111), KERN_SUCCESS);
+    EXPECT_EQ(abort(111), Outcomes{}) << "it does not wait yet";
+    blocks(SyncOp::cond_await, condition, 111);
+    EXPECT_EQ(abort(111), Outcomes{gets(111, KERN_ABORTED)});
+    EXPECT_EQ(status(SyncOp::cond_enqueue, condition, 111), KERN_SUCCESS) << "and can wait again";
+}
+
 // ---- Semaphores ----
 
 TEST_F(Sync, SemaphoreCountsAndQueues) {

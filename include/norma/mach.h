@@ -125,6 +125,10 @@ typedef vm_region_basic_info_data_t *vm_region_basic_info_t;
 /* Thread state: registers as in mach_flavors.h. NORMA_THREAD_ENTRY is norma's own flavor: where a new thread starts. */
 typedef int thread_state_flavor_t;
 typedef natural_t *thread_state_t;
+typedef natural_t thread_flavor_t;
+typedef integer_t *thread_info_t;
+typedef natural_t task_flavor_t;
+typedef integer_t *task_info_t;
 #define NORMA_THREAD_ENTRY 0x4e01
 typedef struct norma_thread_entry {
     void (*entry)(void *); /* an address in the program, which is the same in every task of the job */
@@ -213,6 +217,17 @@ kern_return_t task_resume(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_
 kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT
     NORMA_MACH_CALL(task_threads);
 
+/** Sets where later task_create calls with this task as the parent put the child; -1: on the parent's own node, as at
+ * first. Neither inherited by children nor kept by a teleport. KERN_INVALID_ARGUMENT: no such node, nothing changed.
+ * KERN_INVALID_TASK. That the node is down is found when a child is made. Thread-safe. (OSF/1 task_set_child_node.) */
+kern_return_t task_set_child_node(task_t task, int child_node) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_set_child_node);
+
+/** What a task uses, on whatever node. The flavor is TASK_BASIC_INFO. *count is how much room `info` has, and then how
+ * much is told. KERN_INVALID_ARGUMENT: no such flavor, a null pointer or too little room. KERN_INVALID_TASK.
+ * Thread-safe. (Mach 3 task_info.) */
+kern_return_t task_info(task_t task, task_flavor_t flavor, task_info_t info,
+                        mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_info);
+
 /* ---- Threads -------------------------------------------------------------------------------------------------- */
 
 /** Makes a thread with suspend count 1 that has nowhere to start yet: set that with thread_set_state, start it with
@@ -251,6 +266,21 @@ kern_return_t thread_suspend(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH
 
 /** Undoes one thread_suspend. KERN_FAILURE if the count is 0. */
 kern_return_t thread_resume(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_resume);
+
+/** What a thread, of any task, uses and does; of the calling thread too. The flavor is THREAD_BASIC_INFO. *count as in
+ * task_info. KERN_INVALID_ARGUMENT: no such flavor, a null pointer or too little room. KERN_TERMINATED: it has ended.
+ * Thread-safe. (Mach 3 thread_info.) */
+kern_return_t thread_info(thread_act_t thread, thread_flavor_t flavor, thread_info_t info,
+                          mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_info);
+
+/** Breaks a thread, of any task, out of what it waits for. A call of norma that waits for others (barrier, mutex,
+ * condition, semaphore, the end of a task or thread) returns KERN_ABORTED and has taken nothing; shorter ones go on. A
+ * system call that waits for something outside the task (read, write and their kin, accept, connect, open, flock, wait,
+ * futex, poll, sleep) fails with EINTR, which library functions that hide EINTR hide here too. A thread that does not
+ * wait goes on, and its next wait is not affected. A suspended thread stays suspended, and is out of its wait when this
+ * returns: so suspend, abort, and then set its state. KERN_INVALID_ARGUMENT: the calling thread. KERN_TERMINATED: it
+ * has ended. Thread-safe. (Mach 3 thread_abort.) */
+kern_return_t thread_abort(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_abort);
 
 /** Ends a thread. KERN_TERMINATED if it has ended already. Of the calling thread: does not return. */
 kern_return_t thread_terminate(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_terminate);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What thread_get_state and thread_set_state exchange; part of <norma/mach.h>. Flavors, names and layouts are those of
- * XNU on x86-64.
+ * What thread_get_state, thread_set_state, task_info and thread_info exchange; part of <norma/mach.h>. Flavors, names
+ * and layouts are those of XNU on x86-64.
  */
 #ifndef NORMA_MACH_FLAVORS_H
 #define NORMA_MACH_FLAVORS_H
@@ -44,5 +44,49 @@ typedef struct x86_float_state64 {
     int32_t fpu_reserved1;
 } x86_float_state64_t;
 #define x86_FLOAT_STATE64_COUNT NORMA_FLAVOR_COUNT(x86_float_state64_t)
+
+typedef struct time_value {
+    int seconds, microseconds;
+} time_value_t;
+
+#define POLICY_TIMESHARE 1
+
+/* task_info */
+#define TASK_BASIC_INFO_64 5
+#pragma pack(push, 4)
+typedef struct task_basic_info_64 {
+    int suspend_count;
+    uint64_t virtual_size;  /* bytes of address space in use: of coherent memory what is allocated, not the window */
+    uint64_t resident_size; /* bytes in memory here, pages of coherent memory among them */
+    time_value_t user_time; /* of all threads that are or were, the library's own excepted */
+    time_value_t system_time;
+    int policy; /* POLICY_TIMESHARE */
+} task_basic_info_64_data_t;
+#pragma pack(pop)
+typedef task_basic_info_64_data_t *task_basic_info_64_t;
+#define TASK_BASIC_INFO_64_COUNT NORMA_FLAVOR_COUNT(task_basic_info_64_data_t)
+#define TASK_BASIC_INFO TASK_BASIC_INFO_64
+#define TASK_BASIC_INFO_COUNT TASK_BASIC_INFO_64_COUNT
+typedef task_basic_info_64_data_t task_basic_info_data_t;
+typedef task_basic_info_64_t task_basic_info_t;
+
+/* thread_info */
+#define THREAD_BASIC_INFO 3
+#define TH_STATE_RUNNING 1
+#define TH_STATE_STOPPED 2
+#define TH_STATE_WAITING 3
+#define TH_STATE_UNINTERRUPTIBLE 4
+#define TH_STATE_HALTED 5
+typedef struct thread_basic_info {
+    time_value_t user_time, system_time;
+    int cpu_usage; /* always 0 */
+    int policy;    /* POLICY_TIMESHARE */
+    int run_state; /* STOPPED: suspended, itself or its task, or not started */
+    int flags;     /* always 0 */
+    int suspend_count;
+    int sleep_time; /* always 0 */
+} thread_basic_info_data_t;
+typedef thread_basic_info_data_t *thread_basic_info_t;
+#define THREAD_BASIC_INFO_COUNT NORMA_FLAVOR_COUNT(thread_basic_info_data_t)
 
 #endif

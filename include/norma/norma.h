@@ -6,7 +6,8 @@
  * page moves when they are used. They are named by 64-bit ids that are valid in every task of the job, so an id may
  * be kept in coherent memory or passed as an argument. The node where an object was made (its home) queues the
  * waiters and grants first come, first served. All calls are thread-safe and block only the calling thread.
- * Common errors: KERN_INVALID_VALUE (no such object), KERN_NODE_DOWN (its home is gone).
+ * Common errors: KERN_INVALID_VALUE (no such object), KERN_NODE_DOWN (its home is gone), KERN_ABORTED (thread_abort has
+ * ended the wait: nothing was taken, and who waited at a barrier has not arrived).
  */
 #ifndef NORMA_NORMA_H
 #define NORMA_NORMA_H
@@ -31,9 +32,10 @@ NORMA_EXPORT int norma_node(void) NORMA_MACH_NOEXCEPT;
 /** Non-zero if the caller runs inside a job. */
 NORMA_EXPORT int norma_in_job(void) NORMA_MACH_NOEXCEPT;
 
-/** How a task ended: exit code in bits 8..15, signal in bits 0..6, as wait(2) has it. */
-/** Waits for a task's end. A task that was teleported is followed to where it went. timeout_ms < 0: for ever.
- * Errors: KERN_INVALID_TASK, KERN_OPERATION_TIMED_OUT, KERN_NODE_DOWN (the task's node died, and it with it). */
+/** Waits for a task's end. A task that was teleported is followed to where it went. timeout_ms < 0: for ever. *status
+ * (may be null) is how it ended: exit code in bits 8..15, signal in bits 0..6, as wait(2) has it.
+ * Errors: KERN_INVALID_TASK, KERN_OPERATION_TIMED_OUT, KERN_NODE_DOWN (the task's node died, and it with it),
+ * KERN_ABORTED (thread_abort). */
 NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *status) NORMA_MACH_NOEXCEPT;
 
 /** thread_create_running with an entry function and an argument. stack_size 0: NORMA_STACK_SIZE. When entry returns
@@ -41,7 +43,7 @@ NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *sta
 NORMA_EXPORT kern_return_t norma_thread_start(task_t task, void (*entry)(void *), void *argument, vm_size_t stack_size,
                                               thread_act_t *thread) NORMA_MACH_NOEXCEPT;
 
-/** Waits until a thread has ended. */
+/** Waits until a thread has ended. KERN_OPERATION_TIMED_OUT, KERN_ABORTED (thread_abort). */
 NORMA_EXPORT kern_return_t norma_thread_wait(thread_act_t thread, int timeout_ms) NORMA_MACH_NOEXCEPT;
 
 /** Ends the calling task with an exit code, as exit(3) does, from any of its threads. */
@@ -62,26 +64,34 @@ NORMA_EXPORT kern_return_t norma_barrier_wait(norma_sync_t barrier, boolean_t *s
  * KERN_NODE_DOWN: it is dead already. KERN_TERMINATED: the barrier is broken. KERN_INVALID_VALUE: no such barrier. */
 NORMA_EXPORT kern_return_t norma_barrier_expect(norma_sync_t barrier, task_t task) NORMA_MACH_NOEXCEPT;
 
+/** A mutex. Its home is the caller's node. */
 NORMA_EXPORT kern_return_t norma_mutex_create(norma_sync_t *mutex) NORMA_MACH_NOEXCEPT;
-/** First come, first served. KERN_TERMINATED: the lock is held by the caller, but its last holder died holding it, so
- * what it protects may be half done. Locking twice by one thread: KERN_INVALID_ARGUMENT (it would never return). */
+/** Locks; first come, first served. KERN_TERMINATED: the lock is held by the caller, but its last holder died holding
+ * it, so what it protects may be half done. Locking twice by one thread: KERN_INVALID_ARGUMENT (it would never return).
+ */
 NORMA_EXPORT kern_return_t norma_mutex_lock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
-/** KERN_RESOURCE_SHORTAGE if it is held. */
+/** Locks if nobody holds it. KERN_RESOURCE_SHORTAGE if it is held. */
 NORMA_EXPORT kern_return_t norma_mutex_trylock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
-/** KERN_INVALID_ARGUMENT if the caller does not hold it. */
+/** Unlocks: the mutex is at once that of who has waited longest. KERN_INVALID_ARGUMENT if the caller does not hold it.
+ */
 NORMA_EXPORT kern_return_t norma_mutex_unlock(norma_sync_t mutex) NORMA_MACH_NOEXCEPT;
 
 /** A condition variable. Its home is the caller's node; a mutex used with it may live on any node. */
 NORMA_EXPORT kern_return_t norma_cond_create(norma_sync_t *cond) NORMA_MACH_NOEXCEPT;
 /** Queues the caller, then releases the mutex, waits, and locks it again. timeout_ms < 0: for ever. Wakes are never
- * spurious. KERN_OPERATION_TIMED_OUT with the mutex held. KERN_TERMINATED as norma_mutex_lock. */
+ * spurious. KERN_OPERATION_TIMED_OUT and KERN_ABORTED with the mutex held. KERN_TERMINATED as norma_mutex_lock. */
 NORMA_EXPORT kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) NORMA_MACH_NOEXCEPT;
+/** Wakes the thread that has waited longest, if one waits. */
 NORMA_EXPORT kern_return_t norma_cond_signal(norma_sync_t cond) NORMA_MACH_NOEXCEPT;
+/** Wakes all threads that wait. */
 NORMA_EXPORT kern_return_t norma_cond_broadcast(norma_sync_t cond) NORMA_MACH_NOEXCEPT;
 
+/** A semaphore of `value` units. Its home is the caller's node. */
 NORMA_EXPORT kern_return_t norma_semaphore_create(unsigned value, norma_sync_t *semaphore) NORMA_MACH_NOEXCEPT;
-/** KERN_OPERATION_TIMED_OUT after timeout_ms; < 0: for ever; 0: does not wait. */
+/** Takes a unit, and waits for one if need be. KERN_OPERATION_TIMED_OUT after timeout_ms; < 0: for ever; 0: does not
+ * wait. */
 NORMA_EXPORT kern_return_t norma_semaphore_wait(norma_sync_t semaphore, int timeout_ms) NORMA_MACH_NOEXCEPT;
+/** Puts a unit back. KERN_RESOURCE_SHORTAGE at the largest value. */
 NORMA_EXPORT kern_return_t norma_semaphore_post(norma_sync_t semaphore) NORMA_MACH_NOEXCEPT;
 
 /** Destroys any of the four. Waiters get KERN_TERMINATED. */

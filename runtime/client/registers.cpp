@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/registers.hpp"
 
+#include "runtime/client/job.hpp"
 #include "runtime/thread_state.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace norma::rt {
 
@@ -19,6 +25,23 @@ static_assert(offsetof(x86_thread_state64_t, cs) == kRegisters * sizeof(std::uin
 constexpr std::size_t kFloatStart = offsetof(x86_float_state64_t, fpu_fcw);
 constexpr std::size_t kFloatBytes = offsetof(x86_float_state64_t, fpu_rsrv4) - kFloatStart;
 static_assert(kFloatBytes == 416 && sizeof(x86_float_state64_t) == 524);
+
+// Calls that wait for something outside this process, and that may fail with EINTR at any time. A thread that is about
+// to make one, and not inside it, cannot be told from one that is; it is as if it had been interrupted at once. Calls
+// that the kernel does not make again after a signal have failed already when the thread was stopped.
+constexpr std::array kWaitingCalls{SYS_read,   SYS_write,   SYS_readv,    SYS_writev, SYS_recvfrom, SYS_recvmsg,
+                                   SYS_sendto, SYS_sendmsg, SYS_recvmmsg, SYS_accept, SYS_accept4,  SYS_connect,
+                                   SYS_futex,  SYS_wait4,   SYS_waitid,   SYS_open,   SYS_openat,   SYS_flock,
+                                   SYS_fcntl,  SYS_ioctl,   SYS_splice};
+
+// Read by way of the kernel: rip may be anything that was set from outside.
+bool is_system_call(const void *address) {
+    std::array<std::uint8_t, 2> code{};
+    const iovec to{code.data(), code.size()};
+    const iovec from{const_cast<void *>(address), code.size()};
+    return !job.in_window(address) && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 2 && code[0] == 0x0f &&
+           code[1] == 0x05;
+}
 
 } // namespace
 
@@ -53,6 +76,15 @@ void write_registers(ucontext_t &context, std::uint64_t flavor, std::span<const 
     }
     for (std::size_t i = 0; i < kRegisters; ++i) {
         std::memcpy(&machine.gregs[kPlaces.at(i)], state.data() + i * sizeof(std::uint64_t), sizeof(std::uint64_t));
+    }
+}
+
+void abort_system_call(ucontext_t &context) {
+    auto &registers = context.uc_mcontext.gregs;
+    const bool waits = std::find(kWaitingCalls.begin(), kWaitingCalls.end(), registers[REG_RAX]) != kWaitingCalls.end();
+    if (waits && is_system_call(reinterpret_cast<const void *>(registers[REG_RIP]))) {
+        registers[REG_RIP] += 2;
+        registers[REG_RAX] = -EINTR;
     }
 }
 

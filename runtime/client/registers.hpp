@@ -16,4 +16,7 @@ std::vector<std::byte> read_registers(const ucontext_t &context, std::uint64_t f
 // `state` is valid (runtime/thread_state.hpp).
 void write_registers(ucontext_t &context, std::uint64_t flavor, std::span<const std::byte> state);
 
+// If the thread is at a system call that the kernel would make again, as it was interrupted, it fails with EINTR.
+void abort_system_call(ucontext_t &context);
+
 } // namespace norma::rt

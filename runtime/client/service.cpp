@@ -7,6 +7,7 @@
 #include "runtime/client/registers.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
+#include "runtime/client/usage.hpp"
 #include "runtime/client/window.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/sockets.hpp"
@@ -100,6 +101,13 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
     case Command::set_state:
         return acknowledge(head.number,
                            with_registers(tid, [&](ucontext_t &context) { write_registers(context, args[1], blob); }));
+    case Command::usage: {
+        const auto usage = tid == 0 ? task_usage() : thread_usage(tid);
+        return usage ? acknowledge(head.number, 0, 0, std::as_bytes(std::span(&*usage, 1)))
+                     : acknowledge(head.number, ESRCH);
+    }
+    case Command::abort_call:
+        return acknowledge(head.number, with_registers(tid, abort_system_call));
     case Command::run_main:
         break;
     }

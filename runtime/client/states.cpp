@@ -15,11 +15,11 @@ namespace {
 constexpr mach_msg_type_number_t kLargest = x86_FLOAT_STATE64_COUNT; // of everything that is set
 
 // A call that answers with a structure of a flavor: told only if there is room for all of it.
-kern_return_t ask(Op op, mach_port_t target, int flavor, void *out, mach_msg_type_number_t *count) {
+kern_return_t ask(Op op, mach_port_t target, std::uint64_t flavor, void *out, mach_msg_type_number_t *count) {
     if (out == nullptr || count == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
-    const auto answer = call(op, target, {static_cast<std::uint64_t>(flavor)});
+    const auto answer = call(op, target, {flavor});
     if (answer.status != KERN_SUCCESS) {
         return answer.status;
     }
@@ -38,7 +38,7 @@ extern "C" {
 
 kern_return_t thread_get_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
                                mach_msg_type_number_t *count) noexcept {
-    return ask(Op::thread_get_state, thread, flavor, state, count);
+    return ask(Op::thread_get_state, thread, static_cast<std::uint64_t>(flavor), state, count);
 }
 
 kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor, thread_state_t state,
@@ -51,6 +51,23 @@ kern_return_t thread_set_state(thread_act_t thread, thread_state_flavor_t flavor
     return call(Op::thread_set_state, thread, {static_cast<std::uint64_t>(flavor)},
                 std::as_bytes(std::span(copy).first(count)))
         .status;
+}
+
+kern_return_t task_info(task_t task, task_flavor_t flavor, task_info_t info, mach_msg_type_number_t *count) noexcept {
+    return ask(Op::task_info, task, flavor, info, count);
+}
+
+kern_return_t thread_info(thread_act_t thread, thread_flavor_t flavor, thread_info_t info,
+                          mach_msg_type_number_t *count) noexcept {
+    return ask(Op::thread_info, thread, flavor, info, count);
+}
+
+kern_return_t task_set_child_node(task_t task, int child_node) noexcept {
+    return call(Op::task_set_child_node, task, {static_cast<std::uint64_t>(std::int64_t{child_node})}).status;
+}
+
+kern_return_t thread_abort(thread_act_t thread) noexcept {
+    return call(Op::thread_abort, thread).status;
 }
 
 kern_return_t thread_create_running(task_t task, thread_state_flavor_t flavor, thread_state_t state,

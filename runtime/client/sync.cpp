@@ -74,7 +74,10 @@ kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout
         return unlocked;
     }
     const auto woken = request(cond, SyncOp::cond_await, timeout_ms).status;
-    const auto locked = request(mutex, SyncOp::mutex_lock).status;
+    auto locked = request(mutex, SyncOp::mutex_lock).status;
+    while (locked == KERN_ABORTED) { // whatever the outcome, the caller expects to hold it
+        locked = request(mutex, SyncOp::mutex_lock).status;
+    }
     return locked != KERN_SUCCESS ? locked : woken;
 }
 

@@ -171,22 +171,32 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     forget_uses_of(node);
 }
 
-void Node::wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done) {
+void Node::wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64_t thread, Done done) {
     struct Wait {
         Done done;
         std::uint64_t timer = 0;
+        decltype(waits_)::iterator place;
     };
-    auto wait = std::make_shared<Wait>(Wait{.done = std::move(done)});
+    auto wait = std::make_shared<Wait>(Wait{.done = std::move(done), .place = waits_.end()});
     const auto finish = [this, wait](Reply reply) {
         if (auto answer = std::exchange(wait->done, nullptr)) {
             loop.cancel(wait->timer);
+            waits_.erase(wait->place);
             answer(std::move(reply));
         }
     };
     list.push_back(finish);
+    wait->place = waits_.emplace(thread, finish);
     if (timeout_ms >= 0) {
         wait->timer = loop.at(Clock::now() + std::chrono::milliseconds(timeout_ms),
                               [finish] { finish(status_reply(KERN_OPERATION_TIMED_OUT)); });
+    }
+}
+
+void Node::abort_waits(std::uint64_t thread) {
+    for (auto wait = waits_.find(thread); wait != waits_.end(); wait = waits_.find(thread)) {
+        const auto finish = wait->second; // which takes it out
+        finish(status_reply(KERN_ABORTED));
     }
 }
 

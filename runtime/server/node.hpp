@@ -140,8 +140,10 @@ class Node {
     void start_thread(Task &task, std::uint64_t number, Done done);
     void thread_started(Task &task, std::uint64_t number, const Done &done);
     void thread_ended(Task &task, std::uint64_t number);
-    // Queues `done` until whoever empties the list calls it, or answers KERN_OPERATION_TIMED_OUT after the time.
-    void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, Done done);
+    // Queues `done`, for a thread, until whoever empties the list calls it; answers KERN_OPERATION_TIMED_OUT after the
+    // time, KERN_ABORTED after abort_waits() for the thread.
+    void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64_t thread, Done done);
+    void abort_waits(std::uint64_t thread);
 
   private:
     void serve_launcher();
@@ -168,6 +170,7 @@ class Node {
     void forget_uses_of(dsm::NodeId node);
 
     TaskId next_task_ = 0;
+    std::multimap<std::uint64_t, Done> waits_; // of wait_in(), by thread
     std::uint64_t next_freeze_ = 1;
     std::map<Stretch, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
     std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation

@@ -43,9 +43,16 @@ void op_take_over(Node &, const Request &, Done);
 Thread *target_thread(Node &, const Request &, Task *&, const Done &);
 std::int32_t thread_status(const Ack &);
 
+// ops_info.cpp
+void op_task_set_child_node(Node &, const Request &, Done);
+void op_task_info(Node &, const Request &, Done);
+void op_thread_info(Node &, const Request &, Done);
+
 // ops_state.cpp
 void op_thread_get_state(Node &, const Request &, Done);
 void op_thread_set_state(Node &, const Request &, Done);
+void op_thread_abort(Node &, const Request &, Done);
+void op_abort_waits(Node &, const Request &, Done);
 
 // ops_vm.cpp
 void op_vm_allocate(Node &, const Request &, Done);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What threads and tasks are asked about, and told, while they live: their registers.
+// What threads and tasks are asked about, and told, while they live: their registers, and to stop waiting.
 #include "runtime/server/ops.hpp"
 #include "runtime/thread_state.hpp"
 
 #include <cstring>
+#include <memory>
 
 namespace norma::rt {
 
@@ -88,6 +89,47 @@ void op_thread_set_state(Node &node, const Request &request, Done done) {
         thread->registers = request.blob;
         done(status_reply(KERN_SUCCESS));
     }
+}
+
+// The system call it is in comes first. The thread is stopped for that, so a norma call that it has begun has been
+// sent; its request has been read when the other messages that came along have been, and is then broken off wherever it
+// waits.
+void op_thread_abort(Node &node, const Request &request, Done done) {
+    Task *task = nullptr;
+    const auto *thread = other_thread(node, request, task, done);
+    if (thread == nullptr) {
+        return;
+    }
+    if (thread->tid == 0) {
+        done(status_reply(KERN_SUCCESS));
+        return;
+    }
+    const auto tid = static_cast<std::uint64_t>(thread->tid);
+    node.command(*task, Command::abort_call, {tid}, [&node, identity = thread->sync_identity, done](const Ack &ack) {
+        if (ack.error != 0) {
+            done(status_reply(thread_status(ack)));
+            return;
+        }
+        node.loop.at(Clock::now(), [&node, identity, done] {
+            auto open = std::make_shared<unsigned>(node.count);
+            for (dsm::NodeId home = 0; home < node.count; ++home) {
+                Request abort;
+                abort.op = Op::abort_waits;
+                abort.args[0] = identity;
+                node.router.call(home, std::move(abort), [open, done](const Reply &) {
+                    if (--*open == 0) {
+                        done(status_reply(KERN_SUCCESS));
+                    }
+                });
+            }
+        });
+    });
+}
+
+void op_abort_waits(Node &node, const Request &request, Done done) {
+    node.sync.abort(request.args[0]);
+    node.abort_waits(request.args[0]);
+    done(status_reply(KERN_SUCCESS));
 }
 
 // A thread that starts with registers waits for them inside the library.

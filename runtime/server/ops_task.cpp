@@ -348,7 +348,8 @@ void op_task_wait(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    node.wait_in(found->second->waiters, static_cast<std::int64_t>(request.args[0]), std::move(done));
+    node.wait_in(found->second->waiters, static_cast<std::int64_t>(request.args[0]), request.caller.thread,
+                 std::move(done));
 }
 
 } // namespace norma::rt

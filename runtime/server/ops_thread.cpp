@@ -277,7 +277,7 @@ void op_thread_wait(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_SUCCESS));
         return;
     }
-    node.wait_in(thread->waiters, static_cast<std::int64_t>(request.args[0]), std::move(done));
+    node.wait_in(thread->waiters, static_cast<std::int64_t>(request.args[0]), request.caller.thread, std::move(done));
 }
 
 // A child takes its parent's place; the thread that teleported itself, if one did, goes on in it.

@@ -100,6 +100,10 @@ constexpr std::array kOperations{
     Operation{Op::region_export, Kind::task, op_region_export, false},
     Operation{Op::region_find, Kind::none, op_region_find, false},
     Operation{Op::thread_set_state, Kind::thread, op_thread_set_state, false},
+    Operation{Op::task_set_child_node, Kind::task, op_task_set_child_node, false},
+    Operation{Op::task_info, Kind::task, op_task_info, false},
+    Operation{Op::thread_info, Kind::thread, op_thread_info, false},
+    Operation{Op::thread_abort, Kind::thread, op_thread_abort, false},
     Operation{Op::thread_get_state, Kind::thread, op_thread_get_state, false},
     Operation{Op::thread_suspend, Kind::thread, op_thread_suspend, false},
     Operation{Op::thread_resume, Kind::thread, op_thread_resume, false},
@@ -123,6 +127,7 @@ constexpr std::array kOperations{
     Operation{Op::sync_task_died, Kind::none, serve_sync_task_died, false},
     Operation{Op::sync_thread_died, Kind::none, serve_sync_thread_died, false},
     Operation{Op::sync_task_moved, Kind::none, serve_sync_task_moved, false},
+    Operation{Op::abort_waits, Kind::none, op_abort_waits, false},
 };
 
 void answer(Task &task, int channel, const Reply &reply) {

@@ -86,6 +86,12 @@ void SyncService::thread_died(std::uint64_t thread) {
     deliver(std::move(outcomes));
 }
 
+void SyncService::abort(std::uint64_t thread) {
+    Outcomes outcomes;
+    home_.abort(thread, outcomes);
+    deliver(std::move(outcomes));
+}
+
 void SyncService::node_died(dsm::NodeId node) {
     Outcomes outcomes;
     home_.node_died(node, outcomes);

@@ -20,6 +20,7 @@ class SyncService {
     void thread_died(std::uint64_t thread);
     void task_moved(const TaskMove &move) { home_.task_moved(move); }
     void node_died(dsm::NodeId node);
+    void abort(std::uint64_t thread);
     std::size_t waiting() const { return home_.waiting(); }
 
   private:

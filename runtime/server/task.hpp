@@ -67,6 +67,7 @@ struct Task {
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
     std::vector<std::byte> exporter;           // how to reach what carries out one-sided access; empty: nothing
     int suspend_count = 0;
+    std::optional<dsm::NodeId> child_node;   // where task_create puts children; none: on this node
     std::map<std::uint64_t, Thread> threads; // by number
     std::uint64_t next_thread = 1;
     std::vector<Right> names; // name kFirstName + i

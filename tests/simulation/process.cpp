@@ -100,6 +100,8 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::unwire:
     case Command::get_state:
     case Command::set_state:
+    case Command::abort_call:
+    case Command::usage:
         break;
     case Command::map:
         map(command, fd);
