@@ -28,6 +28,8 @@ expect() {
     got=$("$@")
     [[ $got == "$wanted" ]] || { echo "install_tree: '$*' printed '$got', expected '$wanted'"; exit 1; }
 }
+[[ -s $prefix/share/man/man3/vm_inherit.3 && -s $prefix/share/man/man7/norma.7 ]] ||
+    { echo "install_tree: there are no manual pages"; exit 1; }
 expect "not in a job" "$place/build/consumer_c"
 expect "not in a job" "$place/build/consumer_cpp"
 expect "not in a job" "$place/consumer_pc"
