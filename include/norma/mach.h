@@ -153,15 +153,15 @@ kern_return_t host_page_size(host_t host, vm_size_t *page_size) NORMA_MACH_NOEXC
 /* ---- Tasks on nodes ------------------------------------------------------------------------------------------- */
 
 /**
- * Creates a task on the parent's node. Of the parent's memory it gets what the inheritance attributes say (vm_inherit):
- * of a SHARE region the same memory, of a COPY region a copy, of a NONE region nothing. All copies are of one moment
- * during the call, also of memory that tasks on other nodes are writing; no page is copied before somebody writes it in
- * the original, or touches it in the copy. Protection, maximum, inheritance and behaviour of a region are the child's
- * too; wiring is not. A copy counts in full for NORMA_MEMORY, on the node where the memory was allocated, until nobody
- * maps it. Pages that are wired while the call is made are copied one by one shortly after that moment, as one-sided
- * writes to them do not stop. The child has no threads and a suspend count of 0. `inherit_memory` false gives an empty
- * address space. There are no ledgers yet: `ledgers` null and `ledger_count` 0. All or nothing.
- * Source: task_create(seed). Errors: KERN_INVALID_TASK (parent), KERN_INVALID_LEDGER (any is given),
+ * Creates a task on the parent's node, or where task_set_child_node says. Of the parent's memory it gets what the
+ * inheritance attributes say (vm_inherit): of a SHARE region the same memory, of a COPY region a copy, of a NONE region
+ * nothing. All copies are of one moment during the call, also of memory that tasks on other nodes are writing; no page
+ * is copied before somebody writes it in the original, or touches it in the copy. Protection, maximum, inheritance and
+ * behaviour of a region are the child's too; wiring is not. A copy counts in full for NORMA_MEMORY, on the node where
+ * the memory was allocated, until nobody maps it. Pages that are wired while the call is made are copied one by one
+ * shortly after that moment, as one-sided writes to them do not stop. The child has no threads and a suspend count of
+ * 0. `inherit_memory` false gives an empty address space. There are no ledgers yet: `ledgers` null and `ledger_count`
+ * 0. All or nothing. Source: task_create(seed). Errors: KERN_INVALID_TASK (parent), KERN_INVALID_LEDGER (any is given),
  * KERN_INVALID_ARGUMENT (null output), KERN_RESOURCE_SHORTAGE (the process could not be made; NORMA_MEMORY),
  * KERN_NODE_DOWN (memory to be copied was allocated on a node that is gone), KERN_OPERATION_TIMED_OUT.
  */

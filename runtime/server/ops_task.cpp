@@ -196,7 +196,12 @@ void op_task_create(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    create(node, *parent, request.args[0] != 0, node.self, std::move(done));
+    const auto where = parent->child_node.value_or(node.self);
+    if (const auto status = check_node(node, where); status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    create(node, *parent, request.args[0] != 0, where, std::move(done));
 }
 
 void op_task_create_on(Node &node, const Request &request, Done done) {

@@ -3,6 +3,7 @@
 #include "tests/system/app.hpp"
 
 #include <chrono>
+#include <utility>
 
 namespace {
 
@@ -139,7 +140,28 @@ SYSTEM_CASE(threads_info) {
     return 0;
 }
 
-// What it is for is shown where children are made.
+namespace {
+
+int node_of(task_t task) {
+    int node = -1;
+    CHECK_KERN(KERN_SUCCESS, norma_port_location_hint(mach_task_self(), task, &node));
+    return node;
+}
+
+// The node of a new child of the task, and of that one's child.
+std::pair<int, int> nodes_of_descendants(task_t task) {
+    task_t child = TASK_NULL;
+    task_t grandchild = TASK_NULL;
+    CHECK_KERN(KERN_SUCCESS, task_create(task, nullptr, 0, FALSE, &child));
+    CHECK_KERN(KERN_SUCCESS, task_create(child, nullptr, 0, FALSE, &grandchild));
+    const std::pair nodes{node_of(child), node_of(grandchild)};
+    CHECK_KERN(KERN_SUCCESS, task_terminate(grandchild));
+    CHECK_KERN(KERN_SUCCESS, task_terminate(child));
+    return nodes;
+}
+
+} // namespace
+
 SYSTEM_CASE(task_child_node) {
     const auto child = norma::clone_to(other_node());
     for (const auto task : {mach_task_self(), child.port()}) {
@@ -151,6 +173,15 @@ SYSTEM_CASE(task_child_node) {
         }
     }
     CHECK_KERN(KERN_INVALID_TASK, task_set_child_node(mach_thread_self(), 0));
+
+    // Children go there, and theirs stay where they are: it is not inherited.
+    CHECK(nodes_of_descendants(mach_task_self()) == std::pair(other_node(), other_node()));
+    CHECK_KERN(KERN_SUCCESS, task_set_child_node(child.port(), 0));
+    CHECK(nodes_of_descendants(child.port()) == std::pair(0, 0));
+    for (const auto task : {mach_task_self(), child.port()}) {
+        CHECK_KERN(KERN_SUCCESS, task_set_child_node(task, -1));
+        CHECK(nodes_of_descendants(task) == std::pair(node_of(task), node_of(task)));
+    }
     return 0;
 }
 
