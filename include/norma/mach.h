@@ -113,7 +113,7 @@ typedef struct vm_region_basic_info {
     vm_prot_t protection;
     vm_prot_t max_protection;
     vm_inherit_t inheritance;
-    boolean_t shared;   /* another task, here or on another node, maps the same object */
+    boolean_t shared;   /* another task, here or on another node, maps the same memory */
     boolean_t reserved; /* always 0 */
     vm_offset_t offset; /* bytes into the memory object */
     vm_behavior_t behavior;
