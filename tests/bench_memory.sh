@@ -18,7 +18,8 @@ refused() {
     [[ $said == *"$text"* ]] || fail "memory $* does not say '$text' but: $said"
 }
 
-# A staging buffer that happens to be used for the first time meanwhile is 16 bytes a page.
+# A staging buffer that happens to be used for the first time meanwhile is 16 bytes a page; memory that was let go before,
+# as on a busy machine the connecting leaves some, and is used again is as much less.
 for transport in tcp shm; do
     table=$(timeout 140 "$memory" --bin "$BUILD_DIR/bin" -x $transport -N 2,4,12 -p 16384) || fail "memory ended with $?"
     for nodes in 2 4 12; do
@@ -28,7 +29,7 @@ for transport in tcp shm; do
             fail "no line for $nodes nodes: $table"
             continue
         fi
-        awk -v home="${line[4]}" -v other="${line[5]}" 'BEGIN { exit !(home > 40 && home < 110 && other > 10 && other < 60) }' ||
+        awk -v home="${line[4]}" -v other="${line[5]}" 'BEGIN { exit !(home > 30 && home < 110 && other > 1 && other < 60) }' ||
             fail "$transport, $nodes nodes: a page costs ${line[4]} bytes at its home, ${line[5]} elsewhere"
         awk -v home="${line[6]}" -v other="${line[7]}" 'BEGIN { exit !(home < 6000 && other < 2000) }' ||
             fail "$transport, $nodes nodes: a lonely page costs ${line[6]} bytes at its home, ${line[7]} elsewhere"
