@@ -158,15 +158,10 @@ void CacheSide::on_here(std::uint64_t request, PageIndex base) {
     }
 }
 
-void CacheSide::settle(PageIndex from, PageIndex base, std::uint64_t mask) {
-    out_.push_back({.type = Effect::Type::copy,
-                    .access = Access::read,
-                    .to = 0,
-                    .base = base,
-                    .mask = mask,
-                    .msg = {},
-                    .from = from});
-    set_access(base, mask, Access::read);
+void CacheSide::settle(PageIndex from, PageIndex to) {
+    out_.push_back(
+        {.type = Effect::Type::copy, .access = Access::read, .to = 0, .base = to, .mask = 1, .msg = {}, .from = from});
+    set_access(to, 1, Access::read);
 }
 
 void CacheSide::on_freeze(const Msg &msg) {

@@ -226,6 +226,7 @@ class State {
         bool lost = false;
         bool settled = true; // false: pending
     };
+    static DirectoryPage record_at(NodeId home, bool settled);
     struct Get {
         std::uint64_t request = 0; // 0: nobody asked; the home's directory wants a copy there
         PageIndex base = 0;

@@ -182,7 +182,7 @@ bool DirectorySide::preserve(Get &get, std::size_t place) {
 }
 
 void DirectorySide::copy(PageIndex from, PageIndex to) {
-    own_copy_.settle(from, to, 1);
+    own_copy_.settle(from, to);
     settled(from, to);
 }
 
@@ -196,18 +196,23 @@ void DirectorySide::settled(PageIndex from, PageIndex to) {
     }
 }
 
-// The home gets copies, for its directory's sake and not for a thread's.
+// For reading, and for the directory's sake: no thread of the home waits for it.
+DirectorySide::Get DirectorySide::own_get(PageIndex base, std::uint32_t count) const {
+    return {.request = 0,
+            .base = base,
+            .count = count,
+            .next = kNoSlot,
+            .from = s_.self_,
+            .write = false,
+            .have = false,
+            .release = false};
+}
+
+// The home gets copies.
 void DirectorySide::fetch(PageIndex base, std::uint32_t count) {
     const Page &page = s_.directory_.look(base);
     Transaction opening{.number = s_.next_transaction_++,
-                        .get = {.request = 0,
-                                .base = base,
-                                .count = count,
-                                .next = kNoSlot,
-                                .from = s_.self_,
-                                .write = false,
-                                .have = false,
-                                .release = false},
+                        .get = own_get(base, count),
                         .mask = 1,
                         .waiting = {},
                         .supplier = supplier_of(page, false),
@@ -265,19 +270,26 @@ void DirectorySide::end(std::uint64_t stretch) {
     empty_one();
 }
 
-void DirectorySide::count_needed(std::size_t place) {
-    Stretch &stretch = s_.line_[place];
-    stretch.needed = 0;
-    const auto count = [&](PageIndex page, const Page &entry) {
-        stretch.needed += std::uint64_t{entry.settled && reader_of(page, place).has_value()};
+// visit(reader) for each page of the stretch that is needed: what would be settled before it was written.
+template <class Visit> void DirectorySide::for_each_needed(std::size_t place, Visit visit) const {
+    const auto look = [&](PageIndex page, const Page &entry) {
+        if (const auto reader = entry.settled ? reader_of(page, place) : std::nullopt) {
+            visit(*reader);
+        }
     };
-    if (stretch.number > 0) {
-        s_.directory_.for_each_of(stretch.number, count);
+    if (s_.line_[place].number > 0) {
+        s_.directory_.for_each_of(s_.line_[place].number, look);
         return;
     }
     for (PageIndex page = 0; page < s_.pages_; ++page) { // all are settled, with or without an entry
-        count(page, s_.directory_.look(page));
+        look(page, s_.directory_.look(page));
     }
+}
+
+void DirectorySide::count_needed(std::size_t place) {
+    std::uint64_t &needed = s_.line_[place].needed;
+    needed = 0;
+    for_each_needed(place, [&needed](PageIndex) { ++needed; });
 }
 
 void DirectorySide::no_longer_needed(PageIndex index, std::size_t place) {
@@ -301,27 +313,9 @@ void DirectorySide::empty_one() {
     });
     const auto place = static_cast<std::size_t>(least - s_.line_.begin());
     std::vector<PageIndex> readers;
-    const auto collect = [&](PageIndex page, const Page &entry) {
-        if (const auto reader = entry.settled ? reader_of(page, place) : std::nullopt) {
-            readers.push_back(*reader);
-        }
-    };
-    if (least->number > 0) {
-        s_.directory_.for_each_of(least->number, collect);
-    } else {
-        for (PageIndex page = 0; page < s_.pages_; ++page) {
-            collect(page, s_.directory_.look(page));
-        }
-    }
+    for_each_needed(place, [&readers](PageIndex reader) { readers.push_back(reader); });
     for (const PageIndex reader : readers) {
-        accept({.request = 0,
-                .base = reader,
-                .count = 1,
-                .next = kNoSlot,
-                .from = s_.self_,
-                .write = false,
-                .have = false,
-                .release = false});
+        accept(own_get(reader, 1));
     }
 }
 

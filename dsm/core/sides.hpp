@@ -54,8 +54,8 @@ class CacheSide {
 
     // For the home's directory only.
     void on_here(std::uint64_t request, PageIndex base);
-    // The home's copies of `from` + i become its copies of base + i.
-    void settle(PageIndex from, PageIndex base, std::uint64_t mask);
+    // The home's copy of `from` becomes its copy of `to`.
+    void settle(PageIndex from, PageIndex to);
     void freeze(std::uint64_t stretch, std::uint64_t txn);
 
     // Sends the pages of a forward that are held here, gives them up if they are wanted for writing, and returns them.
@@ -139,6 +139,7 @@ class DirectorySide {
     bool preserve(Get &get, std::size_t place);
     void copy(PageIndex from, PageIndex to);
     void settled(PageIndex from, PageIndex to);
+    Get own_get(PageIndex base, std::uint32_t count) const;
     void fetch(PageIndex base, std::uint32_t count);
     PageIndex source_of(PageIndex page, std::size_t place) const;
     std::optional<PageIndex> reader_of(PageIndex page, std::size_t place) const;
@@ -149,6 +150,7 @@ class DirectorySide {
     void let_write(Stretch &stretch);
     void no_longer_freezing(Stretch &stretch, NodeId node);
     void no_longer_needed(PageIndex page, std::size_t place);
+    template <class Visit> void for_each_needed(std::size_t place, Visit visit) const;
     void count_needed(std::size_t place);
     void empty_one();
     bool quiet(const Stretch &stretch) const;

@@ -7,6 +7,17 @@
 
 namespace norma::dsm {
 
+// Of a page that nobody has asked for.
+State::DirectoryPage State::record_at(NodeId home, bool settled) {
+    return {.sharers = {},
+            .busy = kNoSlot,
+            .queue_first = kNoSlot,
+            .queue_last = kNoSlot,
+            .owner = home,
+            .lost = false,
+            .settled = settled};
+}
+
 State::State(ObjectId object, NodeId self, NodeId home, std::uint64_t pages, FirstNumbers first)
     : object_(object), self_(self), home_(home), pages_(pages), next_request_(first.request),
       next_transaction_(first.transaction),
@@ -14,21 +25,7 @@ State::State(ObjectId object, NodeId self, NodeId home, std::uint64_t pages, Fir
           pages,
           CachePage{.epoch = 0, .request = kNoSlot, .access = self == home ? Access::write : Access::none, .want = 0},
           CachePage{.epoch = 0, .request = kNoSlot, .access = Access::none, .want = 0}),
-      directory_(pages,
-                 DirectoryPage{.sharers = {},
-                               .busy = kNoSlot,
-                               .queue_first = kNoSlot,
-                               .queue_last = kNoSlot,
-                               .owner = home,
-                               .lost = false,
-                               .settled = true},
-                 DirectoryPage{.sharers = {},
-                               .busy = kNoSlot,
-                               .queue_first = kNoSlot,
-                               .queue_last = kNoSlot,
-                               .owner = home,
-                               .lost = false,
-                               .settled = false}) {
+      directory_(pages, record_at(home, true), record_at(home, false)) {
     NORMA_CHECK(self < kMaxNodes && home < kMaxNodes);
     NORMA_CHECK(first.transaction != 0 && first.request != 0);
     NORMA_CHECK(pages > 0 && pages <= kEndOfPages);
