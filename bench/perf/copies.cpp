@@ -20,12 +20,6 @@ namespace {
     throw std::system_error(errno, std::generic_category(), call);
 }
 
-void write_to_all(volatile std::uint64_t *words, std::size_t bytes) {
-    for (std::size_t at = 0; at < bytes; at += kPage) {
-        words[at / sizeof *words] = at + 1;
-    }
-}
-
 // A task on the other node with copies of all that this task has.
 class Child {
   public:

@@ -24,6 +24,18 @@ inline double microseconds_since(Clock::time_point start) {
     return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
 
+// What write_to_all() leaves in the first word of the page that begins `at` bytes into the memory: never zero.
+constexpr std::uint64_t mark_of(std::size_t at) {
+    return 0x6e6f726d61 + at;
+}
+
+// Writes to every page.
+inline void write_to_all(volatile std::uint64_t *words, std::size_t bytes) {
+    for (std::size_t at = 0; at < bytes; at += kPage) {
+        words[at / sizeof *words] = mark_of(at);
+    }
+}
+
 // Throws std::runtime_error with the name of the call and the text for the code unless it is KERN_SUCCESS.
 void check(kern_return_t code, const char *call);
 

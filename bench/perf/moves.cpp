@@ -19,24 +19,16 @@ struct Errand {
     norma_sync_t heard;
 };
 
-constexpr std::uint64_t kMark = 0x6e6f726d61;
-
-void touch_all(volatile std::uint64_t *memory, std::size_t bytes) {
-    for (std::size_t at = 0; at < bytes; at += kPage) {
-        memory[at / sizeof *memory] = kMark + at;
-    }
-}
-
 void allocate_and_touch(Errand &errand) {
     check(vm_allocate(mach_task_self(), &errand.own, errand.bytes, TRUE), "vm_allocate");
     errand.memory = reinterpret_cast<std::uint64_t *>(errand.own);
-    touch_all(errand.memory, errand.bytes);
+    write_to_all(errand.memory, errand.bytes);
 }
 
 void say_hello(Errand &errand) {
     Semaphore::post(errand.heard);
     const std::size_t last = (errand.bytes - 1) / kPage * kPage;
-    if (errand.memory[last / sizeof *errand.memory] != kMark + last) {
+    if (errand.memory[last / sizeof *errand.memory] != mark_of(last)) {
         throw std::runtime_error("the new task's memory is not its parent's");
     }
 }
@@ -61,7 +53,7 @@ Rows rows(const TestInfo &test, const Times &times) {
 
 Rows clone(const TestInfo &test) {
     const Memory memory(test.size);
-    touch_all(&memory.word(0), test.size);
+    write_to_all(&memory.word(0), test.size);
     const Semaphore heard;
     const Array<Errand> errand(1);
     *errand.data() = {test.size, &memory.word(0), 0, heard.id()};

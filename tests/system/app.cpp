@@ -101,6 +101,18 @@ vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, v
     return info;
 }
 
+void check_no_memory(const char *file, int line, task_t task) {
+    vm_region_basic_info_data_t info{};
+    auto count = VM_REGION_BASIC_INFO_COUNT;
+    vm_address_t address = 0;
+    vm_size_t size = 0;
+    mach_port_t name = 0;
+    check_status(file, line, "vm_region", KERN_NO_SPACE,
+                 vm_region(task, &address, &size, VM_REGION_BASIC_INFO, reinterpret_cast<vm_region_info_t>(&info),
+                           &count, &name));
+    check_equal(file, line, "the address", vm_address_t{0}, address);
+}
+
 } // namespace systest
 
 int main(int argc, char **argv) {

@@ -67,6 +67,8 @@ int end_of(const char *file, int line, task_t task);
 void kill_node(int node);
 
 vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, vm_address_t address);
+/// The task must have no region at all.
+void check_no_memory(const char *file, int line, task_t task);
 
 } // namespace systest
 
@@ -82,3 +84,4 @@ vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, v
 #define JOIN(...) systest::join(__FILE__, __LINE__, __VA_ARGS__)
 #define END_OF(task) systest::end_of(__FILE__, __LINE__, (task))
 #define REGION_AT(task, address) systest::region_at(__FILE__, __LINE__, (task), (address))
+#define CHECK_NO_MEMORY(task) systest::check_no_memory(__FILE__, __LINE__, (task))

@@ -99,15 +99,9 @@ SYSTEM_CASE(clone_without_memory) {
     memory[0] = std::byte{1};
     task_t child = TASK_NULL;
     CHECK_KERN(KERN_SUCCESS, norma_task_clone(mach_task_self(), FALSE, node_after(1), &child));
-    vm_address_t address = 0;
-    vm_size_t size = 0;
-    vm_region_basic_info_data_t info{};
-    auto count = VM_REGION_BASIC_INFO_COUNT;
-    mach_port_t name = 0;
-    CHECK_KERN(KERN_NO_SPACE, vm_region(child, &address, &size, VM_REGION_BASIC_INFO,
-                                        reinterpret_cast<vm_region_info_t>(&info), &count, &name));
-    CHECK_EQ(vm_address_t{0}, address);
+    CHECK_NO_MEMORY(child);
     // It can be given memory, and runs.
+    vm_address_t address = 0;
     CHECK_KERN(KERN_SUCCESS, vm_allocate(child, &address, kPage, TRUE));
     thread_t thread = THREAD_NULL;
     const auto entry = [](void *place) { norma_exit(*static_cast<int *>(place) + 7); };

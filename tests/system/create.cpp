@@ -244,13 +244,7 @@ SYSTEM_CASE(create_without_memory) {
     for (const int node : {0, norma::node_count() - 1}) {
         task_t child = TASK_NULL;
         CHECK_KERN(KERN_SUCCESS, norma_task_create(mach_task_self(), FALSE, node, &child));
-        vm_address_t address = 0;
-        vm_size_t size = 0;
-        vm_region_basic_info_data_t info{};
-        auto count = VM_REGION_BASIC_INFO_COUNT;
-        mach_port_t name = 0;
-        CHECK_KERN(KERN_NO_SPACE, vm_region(child, &address, &size, VM_REGION_BASIC_INFO,
-                                            reinterpret_cast<vm_region_info_t>(&info), &count, &name));
+        CHECK_NO_MEMORY(child);
         CHECK_KERN(KERN_SUCCESS, task_terminate(child));
     }
     return 0;

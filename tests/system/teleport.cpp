@@ -211,13 +211,7 @@ SYSTEM_CASE(teleport_without_memory) {
     task_t moved = TASK_NULL;
     CHECK_KERN(KERN_SUCCESS, norma_task_teleport(child.release(), FALSE, node_after(2), &moved));
     CHECK_KERN(KERN_INVALID_TASK, task_suspend(old));
-    vm_address_t address = 0;
-    vm_size_t size = 0;
-    vm_region_basic_info_data_t info{};
-    auto count = VM_REGION_BASIC_INFO_COUNT;
-    mach_port_t name = 0;
-    CHECK_KERN(KERN_NO_SPACE, vm_region(moved, &address, &size, VM_REGION_BASIC_INFO,
-                                        reinterpret_cast<vm_region_info_t>(&info), &count, &name));
+    CHECK_NO_MEMORY(moved);
     CHECK_KERN(KERN_SUCCESS, task_terminate(moved));
     CHECK_EQ(0, END_OF(old));
     return 0;
