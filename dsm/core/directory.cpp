@@ -363,8 +363,10 @@ void DirectorySide::wait(PageIndex at, const Get &get) {
     Page &page = s_.directory_.at(at);
     if (!queued(page, get)) {
         enqueue(page, get);
-    } else if (!get.release) {
-        ++s_.rejected_; // a node has one request at a time for a page; this also bounds the queue
+    } else if (!get.release && (get.from != s_.self_ || get.request != 0)) {
+        // A node has one request at a time for a page; this also bounds the queue. What the home wants for the
+        // directory's sake it may well want again before it has come.
+        ++s_.rejected_;
     }
 }
 
