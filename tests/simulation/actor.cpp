@@ -12,8 +12,9 @@
 
 namespace norma::sim {
 
-Actor::Actor(World &in, std::uint64_t number, Process &of) : world(in), id(number), process(&of), tid(in.next_tid()) {
-    process->actors.insert(id);
+Actor::Actor(World &in, std::uint64_t number, Process &of, View sees)
+    : world(in), id(number), view(sees), process(&of), tid(in.next_tid()) {
+    process->take(*this);
 }
 
 Actor::~Actor() {
@@ -50,7 +51,7 @@ void Actor::process_gone() {
 
 void Actor::go_on_in(Process &other) {
     process = &other;
-    process->actors.insert(id);
+    process->take(*this);
     tid = world.next_tid();
     saved = false;
     answer_ = {.status = 0, .vals = {}, .moved = true};
@@ -106,18 +107,18 @@ bool Actor::touch() {
         return false;
     case Touch::allowed:
         if (write_) {
-            *content = world.oracle.write(page_, node, *content);
+            *content = world.oracle.write(view, page_, node, *content);
             world.trace(node, "writes", id, page_, content->version);
         } else {
-            world.oracle.read(page_, node, *content);
+            world.oracle.read(view, page_, node, *content);
             world.trace(node, "reads", id, page_, content->version);
-            world.probes.hit(Probe::kept_reading_without_home, world.oracle.home_is_dead(page_) ? 1 : 0);
+            world.probes.hit(Probe::kept_reading_without_home, world.oracle.home_is_dead(view, page_) ? 1 : 0);
         }
         break;
     case Touch::poisoned:
         world.trace(node, "is poisoned", id, page_);
         world.probes.hit(Probe::poison_seen);
-        world.oracle.poisoned(page_, node);
+        world.oracle.poisoned(view, page_, node);
         break;
     case Touch::no_memory:
         world.trace(node, "finds no memory", id, page_);

@@ -23,13 +23,14 @@ struct Answer {
 
 class Actor {
   public:
-    Actor(World &world, std::uint64_t id, Process &process);
+    Actor(World &world, std::uint64_t id, Process &process, View view);
     ~Actor();
     Actor(const Actor &) = delete;
     Actor &operator=(const Actor &) = delete;
 
     World &world;
     const std::uint64_t id;
+    const View view;
     Process *process;     // null: its process is gone, its saved context waits to be taken up
     std::uint64_t tid;    // the kernel's
     bool stopped = false; // by thread_suspend

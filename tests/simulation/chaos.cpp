@@ -98,22 +98,24 @@ void World::message_sent(NodeId from, NodeId to, const rt::Coherence &message) {
         return;
     }
     auto victim = random.chance(600) ? from : to;
+    std::optional<NodeId> first;
     if (msg.type == dsm::MsgType::forward && random.chance(400)) {
         victim = msg.requester;
     } else if (last_words && random.chance(700)) {
         victim = from;
         network.delay_this(random.below(5 * kMillisecond));
+        first = static_cast<NodeId>(message.object.home); // and may tell the requester before the data comes
     }
     ++crashes_to_come_;
-    scheduler.after(random.below(3 * plan.weather.latency), [this, victim] {
+    scheduler.after(random.below(3 * plan.weather.latency), [this, victim, first] {
         --crashes_to_come_;
         if (!hosts_[victim].dead && (victim != 0 || random.chance(500))) {
-            crash(victim);
+            crash(victim, first);
         }
     });
 }
 
-void World::crash(NodeId number) {
+void World::crash(NodeId number, std::optional<NodeId> first) {
     trace(number, "CRASHES");
     ++crashes_;
     oracle.node_died(number);
@@ -125,13 +127,14 @@ void World::crash(NodeId number) {
         }
     }
     network.cut_off(number);
-    spread_the_news(number);
+    spread_the_news(number, first);
 }
 
 // Each in its own time: by its connection, or from the launcher, whichever comes first.
-void World::spread_the_news(NodeId gone) {
-    const auto spread = random.between(1, 5000) * kMicrosecond;
+void World::spread_the_news(NodeId gone, std::optional<NodeId> first) {
+    const auto last = random.between(1, 5000) * kMicrosecond;
     for (NodeId observer = 0; observer < plan.nodes; ++observer) {
+        const auto spread = observer == first ? kMicrosecond : last;
         scheduler.after(20 * kMicrosecond + random.below(spread),
                         [this, observer, gone] { network.report_down(observer, gone); });
         scheduler.after(20 * kMicrosecond + random.below(spread), [this, observer, gone] {

@@ -154,19 +154,14 @@ void World::fault_waits(pid_t pid) {
 }
 
 // A region's first mapping is on the node in whose slice of the window it lies: there its pages are new.
-void World::region_mapped(PageNumber first, std::uint64_t pages, const FrameFile &file) {
-    const auto home = node(file.node())->window.slice_of(first << 12);
-    if (home == file.node() && !file.was_mapped()) {
-        oracle.fresh(first, pages, file.node());
-    }
-    for (std::uint64_t i = 0; i < pages; ++i) {
-        oracle.holds(first + i, file.node());
-    }
+bool World::is_new(const AddressSpace::Mapping &mapping) const {
+    const auto where = mapping.file->node();
+    return !mapping.file->was_mapped() && node(where)->window.slice_of(mapping.first << 12) == where;
 }
 
 Actor &World::add_actor(Process &process, std::uint64_t entry, std::uint64_t argument) {
     const auto id = next_actor_++;
-    auto &made = *(actors_[id] = std::make_unique<Actor>(*this, id, process));
+    auto &made = *(actors_[id] = std::make_unique<Actor>(*this, id, process, view_of(entry, argument)));
     trace(process.node, "thread starts", id, entry, argument);
     made.start(make_program(made, entry, argument));
     return made;

@@ -35,8 +35,10 @@ rpc::sim::Weather draw_weather(Random &random) {
 
 Plan Plan::draw(Random &random) {
     constexpr std::array<std::uint64_t, 9> kPages{1, 1, 2, 3, 5, 8, 33, 64, 130};
-    constexpr std::array<dsm::MsgType, 6> kMoments{dsm::MsgType{},        dsm::MsgType{},     dsm::MsgType::data,
-                                                   dsm::MsgType::forward, dsm::MsgType::data, dsm::MsgType::inval};
+    constexpr std::array kMoments{
+        dsm::MsgType{},      dsm::MsgType{},      dsm::MsgType{},       dsm::MsgType{},        dsm::MsgType::data,
+        dsm::MsgType::data,  dsm::MsgType::data,  dsm::MsgType::data,   dsm::MsgType::forward, dsm::MsgType::forward,
+        dsm::MsgType::inval, dsm::MsgType::inval, dsm::MsgType::freeze, dsm::MsgType::frozen,  dsm::MsgType::forget};
     constexpr std::array<std::uint32_t, 4> kWindows{1, 2, 8, 64};
     Plan plan;
     plan.nodes = static_cast<unsigned>(random.chance(80) ? random.between(9, 64) : random.between(2, 8));
@@ -49,6 +51,7 @@ Plan Plan::draw(Random &random) {
     plan.scans = armed(random, 500, 200);
     plan.locked = armed(random, 600, 200);
     plan.moves = random.chance(150) ? static_cast<unsigned>(random.between(100, 400)) : armed(random, 700, 60);
+    plan.copies = armed(random, 500, 60);
     plan.advice = armed(random, 400, 100);
     plan.barriers = armed(random, 400, 4);
     plan.think = random.between(1, 30) * kMicrosecond;
@@ -70,13 +73,13 @@ Plan Plan::draw(Random &random) {
 std::string Plan::describe() const {
     return fmt::format(
         "nodes={} workers={} steps={} pages={} prefetch={} writes={} hot={} scans={} locked={} moves={} "
-        "barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} overtaken={} "
+        "copies={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} overtaken={} "
         "twice={} garbage={} free_order={} lateness={}ns heals={}ns patience={}ns partitions={} "
         "slow_nodes={} crashes={} crash_on_message={} crash_moment={} kills={} former_life={} markers_survive={}",
-        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, advice, barriers, think, turn,
-        weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice, weather.garbage,
-        weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes, crashes, crash_on_message,
-        crash_moment, kills, former_life, markers_survive);
+        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, advice, barriers, think,
+        turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice,
+        weather.garbage, weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes, crashes,
+        crash_on_message, crash_moment, kills, former_life, markers_survive);
 }
 
 } // namespace norma::sim

@@ -27,6 +27,7 @@ struct Plan {
     unsigned scans = 0;          // thousandths of steps that go through memory page by page
     unsigned locked = 0;         // thousandths of steps that take a lock
     unsigned moves = 0;          // thousandths of steps that clone, teleport, allocate, suspend
+    unsigned copies = 0;         // thousandths of steps that make a child by inheritance
     unsigned advice = 0;         // thousandths of steps that fetch or evict pages
     unsigned barriers = 0;       // rounds
     Nanoseconds think = 0;       // most time between two accesses of a thread

@@ -50,6 +50,30 @@ void Process::start() {
     });
 }
 
+void Process::take(Actor &actor) {
+    actors.insert(actor.id);
+    if (view_) {
+        if (*view_ != actor.view) {
+            world_.fail(
+                fmt::format("thread {} of view {} runs in process {}, of view {}", actor.id, actor.view, pid, *view_));
+        }
+        return;
+    }
+    view_ = actor.view;
+    tell_observer();
+}
+
+void Process::tell_observer() {
+    for (const auto &[mapping, fresh] : std::exchange(untold_, {})) {
+        if (fresh) {
+            world_.oracle.fresh(*view_, mapping.first, mapping.pages, node);
+        }
+        for (std::uint64_t i = 0; i < mapping.pages; ++i) {
+            world_.oracle.holds(*view_, mapping.first + i, node);
+        }
+    }
+}
+
 void Process::say(rt::TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob, int fd) {
     rt::TaskMsgHead head{};
     head.type = static_cast<std::uint32_t>(type);
@@ -155,8 +179,13 @@ void Process::map(const rt::CommandHead &command, int fd) {
     }
     const auto page = command.args[0] / kPageBytes;
     const auto pages = command.args[1] / kPageBytes;
-    world_.region_mapped(page, pages, *file);
-    space->map(page, pages, file, command.args[3] / kPageBytes);
+    const AddressSpace::Mapping mapping{
+        .first = page, .pages = pages, .file = file, .offset = command.args[3] / kPageBytes, .registered = false};
+    untold_.push_back({.mapping = mapping, .fresh = world_.is_new(mapping)});
+    if (view_) {
+        tell_observer();
+    }
+    space->map(page, pages, file, mapping.offset);
 }
 
 std::uint64_t Process::start_thread(const rt::CommandHead &command) {

@@ -6,6 +6,7 @@
 #include "tests/simulation/actor.hpp"
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <sys/types.h>
 
@@ -25,6 +26,8 @@ class Process {
     bool stopped = false; // by task_suspend
 
     void start(); // says hello after a while
+    // A thread runs in it. The first one says what the task sees.
+    void take(Actor &actor);
     // To the node server, over the control socket.
     void say(rt::TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob, int fd);
 
@@ -33,6 +36,7 @@ class Process {
     void serve();
     void carry_out(const rt::CommandHead &command, int fd);
     void map(const rt::CommandHead &command, int fd);
+    void tell_observer();
     std::uint64_t start_thread(const rt::CommandHead &command);
     std::uint64_t resume_context(const rt::CommandHead &command);
     Actor *thread(std::uint64_t tid);
@@ -41,6 +45,12 @@ class Process {
     World &world_;
     int control_;
     bool listening_ = false;
+    std::optional<View> view_;
+    struct Told {
+        AddressSpace::Mapping mapping;
+        bool fresh = false;
+    };
+    std::vector<Told> untold_; // what was mapped before the view was known
 };
 
 } // namespace norma::sim

@@ -7,6 +7,7 @@
 #include "tests/simulation/world.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace norma::sim {
@@ -142,18 +143,9 @@ Fiber teleport(Actor &me) {
     }
 }
 
-// A clone that does something for a while, and what its maker does with it meanwhile.
-Fiber clone_a_helper(Actor &me) {
+// What the maker of a task does with it while it runs.
+Fiber mind(Actor &me, std::uint32_t port) {
     auto &world = me.world;
-    world.probes.hit(Probe::clone_while_pages_move, me.process->space->anyone_waits() ? 1 : 0);
-    const auto made = co_await me.call(Op::task_clone, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
-    world.expect(made.status == KERN_SUCCESS, "a clone failed");
-    if (made.status != KERN_SUCCESS) {
-        world.probes.hit(Probe::clone_failed);
-        co_return;
-    }
-    const auto port = static_cast<std::uint32_t>(made.vals[0]);
-    co_await me.call(Op::thread_start, port, {kProgramHelper, 1, 0});
     co_await me.pause(world.random.below(300 * kMicrosecond));
     switch (world.random.below(5)) {
     case 0:
@@ -177,6 +169,53 @@ Fiber clone_a_helper(Actor &me) {
     }
 }
 
+// A clone that does something for a while.
+Fiber clone_a_helper(Actor &me) {
+    auto &world = me.world;
+    world.probes.hit(Probe::clone_while_pages_move, me.process->space->anyone_waits() ? 1 : 0);
+    const auto made = co_await me.call(Op::task_clone, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
+    world.expect(made.status == KERN_SUCCESS, "a clone failed");
+    if (made.status != KERN_SUCCESS) {
+        world.probes.hit(Probe::clone_failed);
+        co_return;
+    }
+    const auto port = static_cast<std::uint32_t>(made.vals[0]);
+    co_await me.call(Op::thread_start, port, {kProgramHelper, 2U * me.view + 1, 0});
+    co_await mind(me, port);
+}
+
+// A child that gets of each mapping what is drawn: all tasks of the view may be writing meanwhile.
+Fiber create_a_child(Actor &me) {
+    auto &world = me.world;
+    std::vector<Inherited> parts;
+    for (const auto &[first, mapping] : me.process->space->mappings()) {
+        const auto how = world.random.chance(600) ? Inheritance::copy : Inheritance(world.random.below(3));
+        parts.push_back({.first = first, .pages = mapping.pages, .how = how});
+    }
+    for (auto &part : parts) {
+        constexpr std::array kAttributes{VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_INHERIT_COPY};
+        const auto attribute = kAttributes.at(static_cast<std::size_t>(part.how));
+        const auto set = co_await me.call(Op::vm_inherit, kNameTaskSelf,
+                                          {part.first << 12, part.pages << 12, static_cast<std::uint64_t>(attribute)});
+        if (set.status != KERN_SUCCESS) { // the stack of a thread that has ended
+            part.how = Inheritance::none;
+        }
+    }
+    const auto view = world.oracle.copying(me.view, parts);
+    const auto made = co_await me.call(Op::task_create_on, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
+    world.oracle.copied(view);
+    const bool was_ended = me.view != 0 && made.status == KERN_INVALID_TASK; // by its maker, meanwhile
+    world.expect(made.status == KERN_SUCCESS || was_ended, "a task could not be created");
+    if (made.status != KERN_SUCCESS) {
+        world.probes.hit(Probe::creation_failed);
+        co_return;
+    }
+    world.probes.hit(Probe::child_of_a_child, me.view != 0 ? 1 : 0);
+    const auto port = static_cast<std::uint32_t>(made.vals[0]);
+    co_await me.call(Op::thread_start, port, {kProgramChild, view, 0});
+    co_await mind(me, port);
+}
+
 Fiber move(Actor &me) {
     switch (me.world.random.below(6)) {
     case 0:
@@ -186,7 +225,7 @@ Fiber move(Actor &me) {
         co_await clone_a_helper(me);
         break;
     case 2:
-        co_await me.call(Op::thread_start, kNameTaskSelf, {kProgramHelper, 0, 0});
+        co_await me.call(Op::thread_start, kNameTaskSelf, {kProgramHelper, 2U * me.view, 0});
         break;
     case 3:
         co_await use_semaphore(me);
@@ -242,6 +281,8 @@ Fiber worker(Actor &me, std::uint64_t rank) {
             co_await barrier(me);
         } else if (random.chance(plan.moves)) {
             co_await move(me);
+        } else if (random.chance(plan.copies)) {
+            co_await create_a_child(me);
         } else if (random.chance(plan.locked)) {
             co_await with_lock(me);
         } else if (random.chance(plan.advice)) {
@@ -264,7 +305,30 @@ Fiber helper(Actor &me, bool ends_task) {
     }
 }
 
+// It may have children in its turn.
+Fiber child(Actor &me) {
+    auto &random = me.world.random;
+    for (auto count = random.between(1, 25); count > 0; --count) {
+        co_await touch(me);
+    }
+    if (random.chance(250)) {
+        co_await create_a_child(me);
+    }
+    co_await helper(me, true);
+}
+
 } // namespace
+
+View view_of(std::uint64_t entry, std::uint64_t argument) {
+    switch (entry) {
+    case kProgramHelper:
+        return static_cast<View>(argument / 2);
+    case kProgramChild:
+        return static_cast<View>(argument);
+    default:
+        return 0;
+    }
+}
 
 Fiber make_program(Actor &actor, std::uint64_t entry, std::uint64_t argument) {
     switch (entry) {
@@ -272,8 +336,10 @@ Fiber make_program(Actor &actor, std::uint64_t entry, std::uint64_t argument) {
         return worker(actor, 0);
     case kProgramWorker:
         return worker(actor, argument);
+    case kProgramChild:
+        return child(actor);
     default:
-        return helper(actor, argument != 0);
+        return helper(actor, argument % 2 != 0);
     }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tests/simulation/fiber.hpp"
+#include "tests/simulation/oracle.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -14,7 +15,8 @@ class Actor;
 // Entry points, as thread_start has them.
 inline constexpr std::uint64_t kProgramMain = 1;   // the first task's
 inline constexpr std::uint64_t kProgramWorker = 2; // argument: its rank
-inline constexpr std::uint64_t kProgramHelper = 3; // some accesses; argument 1: then the task's end
+inline constexpr std::uint64_t kProgramHelper = 3; // some accesses; argument: 2 * view, + 1: then the task's end
+inline constexpr std::uint64_t kProgramChild = 4;  // of a task with inherited memory; argument: its view
 
 // What the threads of a job know of each other, as if it were in memory that never fails.
 struct Job {
@@ -22,6 +24,7 @@ struct Job {
     std::uint64_t barrier = 0, semaphore = 0;
 };
 
+View view_of(std::uint64_t entry, std::uint64_t argument);
 Fiber make_program(Actor &actor, std::uint64_t entry, std::uint64_t argument);
 
 } // namespace norma::sim

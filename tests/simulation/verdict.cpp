@@ -7,9 +7,10 @@ namespace norma::sim {
 
 void World::judge_quiet() {
     for (const auto &[id, actor] : actors_) {
-        // Whoever would have let it go on may have died.
+        // Whoever would have let it go on may have died, or have been ended by the one who made it.
         const bool left_behind = actor->process == nullptr || actor->is_stopped();
-        if (!left_behind || !deadly()) {
+        const bool may_be = deadly() || (actor->process != nullptr && actor->view != 0);
+        if (!left_behind || !may_be) {
             fail(fmt::format("{} for ever", actor->describe()));
         }
     }
@@ -147,6 +148,8 @@ void World::collect(Report &report) {
               .slow_nodes = slowed_,
               .kills = killed_,
               .probes = {}};
+    probes.hit(Probe::written_while_copied, oracle.writes_meanwhile());
+    probes.hit(Probe::copy_kept_apart, oracle.old_reads());
     probes.hit(Probe::handled_out_of_order, report.injected.kept_back);
     probes.hit(Probe::held_by_partition, report.injected.held_by_partition);
     report.probes = probes;

@@ -60,7 +60,7 @@ class World {
     void wake_at(int loop, Nanoseconds delay); // for a timer
     void send_notices(int loop);
     NodeId running() const { return running_; } // whose code runs
-    rt::Node *node(NodeId number) { return hosts_[number].node.get(); }
+    rt::Node *node(NodeId number) const { return hosts_[number].node.get(); }
 
     // ---- processes of tasks ----
     pid_t add_process(int control);
@@ -69,7 +69,7 @@ class World {
     std::optional<rt::Processes::End> next_end(); // of the node that runs
     int add_fault_descriptor(pid_t pid, std::shared_ptr<AddressSpace> space);
     void fault_waits(pid_t pid);
-    void region_mapped(PageNumber first, std::uint64_t pages, const FrameFile &file);
+    bool is_new(const AddressSpace::Mapping &mapping) const;
     Actor &add_actor(Process &process, std::uint64_t entry, std::uint64_t argument);
     Actor *actor(std::uint64_t id);
     void remove_actor(std::uint64_t id);
@@ -109,8 +109,9 @@ class World {
     void at_random_time(unsigned times, std::function<void()> action);
     void partition();
     void slow_down();
-    void crash(NodeId number);
-    void spread_the_news(NodeId gone);
+    // `first`, if it is alive, hears of it long before the others.
+    void crash(NodeId number, std::optional<NodeId> first = std::nullopt);
+    void spread_the_news(NodeId gone, std::optional<NodeId> first);
     void crash_someone();
     void message_sent(NodeId from, NodeId to, const rt::Coherence &message);
     void kill_someone();
