@@ -7,10 +7,12 @@ namespace norma::sim {
 void World::plan_chaos() {
     at_random_time(plan.partitions, [this] { partition(); });
     at_random_time(plan.slow_nodes, [this] { slow_down(); });
-    if (plan.crash_on_message == 0) {
+    if (plan.crash_on_message + plan.crash_on_call == 0) {
         at_random_time(plan.crashes, [this] { crash_someone(); });
     }
-    at_random_time(plan.kills, [this] { kill_someone(); });
+    if (plan.kill_on_call == 0) {
+        at_random_time(plan.kills, [this] { kill_someone(); });
+    }
     scheduler.after(plan.heals, [this] { heal(); });
 }
 
@@ -90,8 +92,7 @@ void World::crash_someone() {
 // it is about, dies. Pages that come straight from another owner are the rarest and the most difficult.
 void World::message_sent(NodeId from, NodeId to, const rt::Coherence &message) {
     const auto &msg = message.msg;
-    const bool armed = plan.crash_on_message > 0 && crashes_ + crashes_to_come_ < plan.crashes && !healed_ &&
-                       !in_former_life_ &&
+    const bool armed = plan.crash_on_message > 0 && crash_may_come() &&
                        (plan.crash_moment == 0 || plan.crash_moment == static_cast<unsigned>(msg.type));
     const bool last_words = msg.type == dsm::MsgType::data && from != message.object.home;
     if (!armed || random.below(last_words ? plan.crash_on_message / 8 + 1 : plan.crash_on_message) != 0) {
@@ -106,6 +107,27 @@ void World::message_sent(NodeId from, NodeId to, const rt::Coherence &message) {
         network.delay_this(random.below(5 * kMillisecond));
         first = static_cast<NodeId>(message.object.home); // and may tell the requester before the data comes
     }
+    crash_soon(victim, first);
+}
+
+// What is made of several steps on several nodes (clone, teleport, a child by inheritance) has to be whole or not at
+// all, whoever dies between any two of them.
+void World::call_sent(NodeId from, NodeId to) {
+    if (plan.crash_on_call > 0 && crash_may_come() && random.below(plan.crash_on_call) == 0) {
+        probes.hit(Probe::crash_in_a_call);
+        crash_soon(random.chance(500) ? from : to, std::nullopt);
+    }
+    if (plan.kill_on_call > 0 && killed_ < plan.kills && !healed_ && !in_former_life_ &&
+        random.below(plan.kill_on_call) == 0) {
+        scheduler.after(random.below(3 * plan.weather.latency), [this] { kill_someone(); });
+    }
+}
+
+bool World::crash_may_come() const {
+    return crashes_ + crashes_to_come_ < plan.crashes && !healed_ && !in_former_life_;
+}
+
+void World::crash_soon(NodeId victim, std::optional<NodeId> first) {
     ++crashes_to_come_;
     scheduler.after(random.below(3 * plan.weather.latency), [this, victim, first] {
         --crashes_to_come_;

@@ -64,9 +64,11 @@ Plan Plan::draw(Random &random) {
     plan.partitions = armed(random, 400, 3);
     plan.slow_nodes = armed(random, 300, 2);
     plan.crashes = armed(random, 500, std::max(plan.nodes / 3, 1U));
-    plan.crash_on_message = random.chance(800) ? static_cast<unsigned>(random.between(5, 200)) : 0;
+    const auto one_in = static_cast<unsigned>(random.between(5, 200));
+    (random.chance(300) ? plan.crash_on_call : plan.crash_on_message) = random.chance(800) ? one_in : 0;
     plan.crash_moment = static_cast<unsigned>(kMoments[random.below(kMoments.size())]);
     plan.kills = armed(random, 250, 3);
+    plan.kill_on_call = random.chance(500) ? static_cast<unsigned>(random.between(5, 200)) : 0;
     return plan;
 }
 
@@ -75,11 +77,12 @@ std::string Plan::describe() const {
         "nodes={} workers={} steps={} pages={} prefetch={} writes={} hot={} scans={} locked={} moves={} "
         "copies={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} overtaken={} "
         "twice={} garbage={} free_order={} lateness={}ns heals={}ns patience={}ns partitions={} "
-        "slow_nodes={} crashes={} crash_on_message={} crash_moment={} kills={} former_life={} markers_survive={}",
+        "slow_nodes={} crashes={} crash_on_message={} crash_moment={} crash_on_call={} kills={} kill_on_call={} "
+        "former_life={} markers_survive={}",
         nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, advice, barriers, think,
         turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice,
         weather.garbage, weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes, crashes,
-        crash_on_message, crash_moment, kills, former_life, markers_survive);
+        crash_on_message, crash_moment, crash_on_call, kills, kill_on_call, former_life, markers_survive);
 }
 
 } // namespace norma::sim

@@ -42,7 +42,9 @@ struct Plan {
     unsigned crashes = 0;
     unsigned crash_on_message = 0; // these crashes hit one end of a coherence message under way: one in that many
     unsigned crash_moment = 0;     // and only messages of this type (dsm::MsgType); 0: of any
+    unsigned crash_on_call = 0;    // these hit one end of a request or a reply between node servers, likewise
     unsigned kills = 0;            // of tasks
+    unsigned kill_on_call = 0;     // these while a request or a reply is under way, likewise
 
     static Plan draw(Random &random);
     std::string describe() const;

@@ -39,6 +39,7 @@ std::string_view name_of(Probe probe) {
         "barrier broken",
         "region given back",
         "creation failed",
+        "crash in a call",
         "child of a child",
         "written while copied",
         "copy kept apart",

@@ -44,6 +44,7 @@ enum class Probe : std::uint8_t {
     barrier_broken,
     region_given_back,
     creation_failed,
+    crash_in_a_call,
     child_of_a_child,
     written_while_copied,
     copy_kept_apart,

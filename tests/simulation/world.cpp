@@ -30,6 +30,9 @@ World::World(std::uint64_t number, std::FILE *out)
                        for (const auto &message : witness.sent(from, to, record)) {
                            message_sent(from, to, message);
                        }
+                       if (!Witness::is_coherence(record)) {
+                           call_sent(from, to);
+                       }
                    },
                .order_free = Witness::is_coherence}),
       fds([this](int loop) { wake_soon(loop); }) {

@@ -114,6 +114,9 @@ class World {
     void spread_the_news(NodeId gone, std::optional<NodeId> first);
     void crash_someone();
     void message_sent(NodeId from, NodeId to, const rt::Coherence &message);
+    void call_sent(NodeId from, NodeId to);
+    bool crash_may_come() const;
+    void crash_soon(NodeId victim, std::optional<NodeId> first);
     void kill_someone();
     void fence(NodeId one, NodeId other);
     void heal();
