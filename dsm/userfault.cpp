@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dsm/userfault.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -117,20 +118,23 @@ int Userfault::add_range(std::uint64_t address, std::uint64_t bytes) {
 
 int Userfault::copy(std::uint64_t address, const void *source, std::uint64_t bytes, bool protect, std::uint64_t &done) {
     done = 0;
+    std::uint64_t most = bytes; // at once
     while (done < bytes) {
         uffdio_copy request{};
         request.dst = address + done;
         request.src = reinterpret_cast<std::uint64_t>(source) + done;
-        request.len = bytes - done;
+        request.len = std::min(most, bytes - done);
         request.mode = protect ? UFFDIO_COPY_MODE_WP : 0;
         if (ioctl(fd_, UFFDIO_COPY, &request) == 0) {
-            done = bytes;
-            return 0;
+            done += request.len;
+            continue;
         }
         const int why = errno;
         if (request.copy > 0) {
             done += static_cast<std::uint64_t>(request.copy);
-        } else if (why != EAGAIN) { // EAGAIN: the task's map is changing at this moment
+        } else if (why == ENOENT && request.len > kPage) {
+            most = request.len / kPage / 2 * kPage; // it may cross from one mapping into the next, as above
+        } else if (why != EAGAIN) {                 // EAGAIN: the task's map is changing at this moment
             return why;
         }
     }

@@ -182,6 +182,33 @@ SYSTEM_CASE(memory_protect) {
     return 0;
 }
 
+// A protection of its own in the middle of memory that other nodes use: whoever goes through what is around it, at its
+// home or elsewhere, finds all of it.
+SYSTEM_CASE(memory_protect_middle) {
+    constexpr std::size_t kPages = 64;
+    for (const std::size_t middle : {4, 21}) {
+        for (const int node : {norma::this_node(), norma::node_count() - 1}) {
+            const auto address = allocate(kPages * kPage);
+            auto other = spawn(norma::node_count() - 1, [=] { byte_at(address) = 1; });
+            JOIN(other);
+            auto child = spawn(node, [=] {
+                CHECK_KERN(KERN_SUCCESS, vm_protect(self(), address + middle * kPage, 2 * kPage, FALSE, VM_PROT_READ));
+                for (std::size_t page = 1; page < kPages; ++page) {
+                    if (page != middle && page != middle + 1) {
+                        byte_at(address + page * kPage) = static_cast<char>(page + 1);
+                    }
+                }
+            });
+            JOIN(child);
+            for (std::size_t page = 0; page < kPages; ++page) {
+                const auto expected = page == middle || page == middle + 1 ? 0 : static_cast<int>(page) + 1;
+                CHECK_EQ(expected, int{byte_at(address + page * kPage)});
+            }
+        }
+    }
+    return 0;
+}
+
 SYSTEM_CASE(memory_behavior) {
     constexpr std::size_t kPages = 300;
     const auto address = allocate(kPages * kPage);

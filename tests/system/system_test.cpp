@@ -181,6 +181,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryAllocate", .words = {"memory_allocate"}},
         {.label = "MemoryDeallocate", .words = {"memory_deallocate"}},
         {.label = "MemoryProtect", .words = {"memory_protect"}},
+        {.label = "MemoryProtectMiddle", .words = {"memory_protect_middle"}, .nodes = 3},
+        {.label = "MemoryProtectMiddleTcp", .words = {"memory_protect_middle"}, .nodes = 2, .transport = "tcp"},
         {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
         {.label = "MemoryBehavior", .words = {"memory_behavior"}, .nodes = 3},
         {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
