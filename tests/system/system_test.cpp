@@ -64,6 +64,15 @@ TEST_P(System, Case) {
     }
 }
 
+// A program that includes no header of ours but <norma/mach.h>.
+TEST(SystemPrograms, WithMachNamesOnly) {
+    for (const auto *transport : {"", "tcp", "shm"}) {
+        const auto end = run_words({.transport = transport}, {PLAIN_MACH});
+        expect_clean(end, 0);
+        EXPECT_EQ(end.out, "the worker on node 1 found 4014336\n");
+    }
+}
+
 // With kernel-mode faults, which take the privilege, nothing need be touched first.
 TEST(SystemCalls, OnMemoryThatIsElsewhere) {
     if (::geteuid() != 0) {
