@@ -31,6 +31,11 @@ std::vector<std::string> counters(int locked) {
     return {"counters", full() ? "50000" : std::to_string(locked), "100000"};
 }
 
+// SYSTEM_TEST_FULL=1 runs ten times as many programs.
+std::vector<std::string> programs(long first, long seeds) {
+    return {"programs", "--first", std::to_string(first), "--seeds", std::to_string(full() ? 10 * seeds : seeds)};
+}
+
 struct Run {
     const char *label;
     std::vector<std::string> words;
@@ -40,6 +45,7 @@ struct Run {
     bool as_user = false;
     std::vector<std::string> env{};
     std::string out{};
+    int limit = 60; // seconds
 };
 
 void PrintTo(const Run &run, std::ostream *out) {
@@ -54,7 +60,7 @@ TEST_P(System, Case) {
                                .transport = run.transport,
                                .env = run.env,
                                .as_user = run.as_user,
-                               .limit = std::chrono::seconds(full() ? 600 : 60)},
+                               .limit = std::chrono::seconds(full() ? 10 * run.limit : run.limit)},
                               run.words);
     expect_clean(end, run.status);
     if (!run.out.empty()) {
@@ -85,6 +91,7 @@ TEST(SystemCalls, OnMemoryThatIsElsewhere) {
 
 // More node servers than cores: they do better without spinning.
 const std::vector<std::string> kBlock{"NORMA_WAIT=block"};
+const std::vector<std::string> kBlockInLittle{"NORMA_WAIT=block", "NORMA_MEMORY=128M"};
 const std::string kMoved = "arrived with 2 arguments, last b\n";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -195,6 +202,39 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
         {.label = "MemoryBehavior", .words = {"memory_behavior"}, .nodes = 3},
         {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
+        {.label = "Programs", .words = programs(1, 300), .nodes = 3, .env = kBlock, .limit = 110},
+        {.label = "ProgramsMore", .words = programs(10'001, 300), .nodes = 3, .env = kBlockInLittle, .limit = 110},
+        {.label = "ProgramsTcp",
+         .words = programs(20'001, 300),
+         .nodes = 3,
+         .transport = "tcp",
+         .env = kBlock,
+         .limit = 110},
+        {.label = "ProgramsTcpMore",
+         .words = programs(30'001, 300),
+         .nodes = 3,
+         .transport = "tcp",
+         .env = kBlock,
+         .limit = 110},
+        {.label = "ProgramsShm",
+         .words = programs(40'001, 300),
+         .nodes = 3,
+         .transport = "shm",
+         .env = kBlock,
+         .limit = 110},
+        {.label = "ProgramsShmMore",
+         .words = programs(50'001, 300),
+         .nodes = 3,
+         .transport = "shm",
+         .env = kBlock,
+         .limit = 110},
+        {.label = "ProgramsUser",
+         .words = programs(60'001, 200),
+         .nodes = 2,
+         .as_user = true,
+         .env = kBlock,
+         .limit = 110},
+        {.label = "ProgramsOneNode", .words = programs(70'001, 200), .nodes = 1, .limit = 110},
         {.label = "Streams", .words = {"streams"}, .nodes = 3},
         {.label = "StreamsTcp", .words = {"streams"}, .nodes = 2, .transport = "tcp"},
         {.label = "Scattered", .words = {"scattered"}, .nodes = 3},
