@@ -261,7 +261,9 @@ SYSTEM_CASE(memory_inherit_and_region) {
     CHECK_EQ(VM_INHERIT_NONE, second.info.inheritance);
     CHECK_EQ(vm_offset_t{kPage}, second.info.offset);
     CHECK_EQ(vm_size_t{2 * kPage}, region_from(self(), address + 2 * kPage).size);
-    CHECK_KERN(KERN_INVALID_ARGUMENT, vm_inherit(self(), address, kPage, 3));
+    for (const vm_inherit_t none : {3U, 4U, ~0U}) { // 3 and 4 are DONATE and ZERO of other systems
+        CHECK_KERN(KERN_INVALID_ARGUMENT, vm_inherit(self(), address, kPage, none));
+    }
     CHECK_KERN(KERN_SUCCESS, vm_inherit(self(), address, 0, VM_INHERIT_SHARE));
     CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), address + 2 * kPage, kPage));
     CHECK_KERN(KERN_INVALID_ADDRESS, vm_inherit(self(), address, 4 * kPage, VM_INHERIT_SHARE)); // a hole
