@@ -40,16 +40,15 @@ void Pager::withdraw(LocalObject &object, PageIndex base, std::uint64_t mask) {
     object.guards.add(page, guarded);
 }
 
-void Pager::protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except) {
+void Pager::protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space::Range *except) {
     for (auto *space : object.spaces) {
-        if (space == except) {
-            continue;
-        }
         for_each_run(mask, [&](unsigned first, unsigned count) {
             LocalObject::parts(*space, &object, base + first, count,
                                [&](const Space::Range &range, PageIndex page, std::uint64_t pages) {
-                                   check(space->userfault.protect(address_of(range, page), pages * kPage),
-                                         "UFFDIO_WRITEPROTECT");
+                                   if (&range != except) {
+                                       check(space->userfault.protect(address_of(range, page), pages * kPage),
+                                             "UFFDIO_WRITEPROTECT");
+                                   }
                                });
         });
     }
@@ -98,8 +97,9 @@ void Pager::install(LocalObject &object, const Effect &effect, const Msg &msg, s
     });
 }
 
-// Makes `bytes` the frames of the pages from `page` on and wakes the threads that wait for them in one of the tasks;
-// resolve() sees to the others. For reading, every other mapping gets its marker before the frame is there.
+// Makes `bytes` the frames of the pages from `page` on and wakes the threads that wait for them in one of the mappings;
+// resolve() sees to the others, also to those of the same task that has the pages at another address. For reading,
+// every other mapping gets its marker before the frame is there.
 void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte> bytes, bool writable) {
     const auto count = bytes.size() / kPage;
     Space *through = nullptr;
@@ -127,7 +127,7 @@ void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte
         object.guards.remove(page, count);
     } else {
         const auto mask = count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-        protect(object, page, mask, through);
+        protect(object, page, mask, range);
     }
     std::uint64_t done = 0;
     if (through != nullptr) {
@@ -143,7 +143,8 @@ void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte
     }
     // UFFDIO_COPY has woken these; one that wants to write a page that came for reading faults again.
     waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
-        return waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage;
+        return waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage &&
+               through->find(waiting.fault.address) == range;
     });
     if (done < bytes.size()) { // nobody here maps all of it (any more), but this node is a holder all the same
         object.frames.write(page + done / kPage, bytes.subspan(done));
@@ -210,7 +211,7 @@ void Pager::zero_fill(LocalObject &object, const Waiting &waiting, bool writable
         }
         object.guards.remove(waiting.page, count);
     } else {
-        protect(object, waiting.page, 1, waiting.space);
+        protect(object, waiting.page, 1, range);
     }
     std::uint64_t done = 0;
     const int error = waiting.space->userfault.copy(address, kZeros.data(), count * kPage, !writable, done);

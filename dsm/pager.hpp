@@ -138,7 +138,7 @@ class Pager {
     void share(LocalObject &object);
     void register_range(LocalObject &object, Space &space, const Space::Range &range);
     void withdraw(LocalObject &object, PageIndex base, std::uint64_t mask);
-    void protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space *except);
+    void protect(LocalObject &object, PageIndex base, std::uint64_t mask, const Space::Range *except);
     void install(LocalObject &object, const Effect &effect, const Msg &msg, std::span<const std::byte> payload);
     void place(LocalObject &object, PageIndex page, std::span<const std::byte> bytes, bool writable);
     void resolve(LocalObject &object, const Effect &effect);

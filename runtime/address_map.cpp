@@ -224,6 +224,34 @@ kern_return_t AddressMap::check_mapped(std::uint64_t address, std::uint64_t size
     return size == 0 || (range && covered(*range)) ? KERN_SUCCESS : KERN_INVALID_ADDRESS;
 }
 
+std::vector<MapEntry> AddressMap::parts_of(const MapEntry &entry) const {
+    std::vector<MapEntry> parts;
+    for (const auto *next = region(entry.start); next != nullptr && next->start < entry.end();
+         next = region(next->end())) {
+        const auto part = cut(*next, {entry.start, entry.size});
+        if (part.stretch == entry.stretch && part.offset == entry.offset_of(part.start)) {
+            parts.push_back(part);
+        }
+    }
+    return parts;
+}
+
+kern_return_t AddressMap::pieces(std::uint64_t address, std::uint64_t size, vm_prot_t access,
+                                 std::vector<MapEntry> &found) const {
+    const auto range = round_outward(address, size);
+    if (!range || !covered(*range)) {
+        return KERN_INVALID_ADDRESS;
+    }
+    for (const auto *next = lookup(range->start); next != nullptr && next->start < range->end();
+         next = region(next->end())) {
+        if (exceeds(access, next->protection)) {
+            return KERN_PROTECTION_FAILURE;
+        }
+        found.push_back(cut(*next, *range));
+    }
+    return KERN_SUCCESS;
+}
+
 // Of a range without holes; else nothing changes.
 template <class Change> kern_return_t AddressMap::change(std::uint64_t address, std::uint64_t size, Change change) {
     if (size == 0) {

@@ -151,6 +151,13 @@ class AddressMap {
     // KERN_INVALID_ADDRESS unless there are no holes.
     kern_return_t check_mapped(std::uint64_t address, std::uint64_t size) const;
 
+    // What is still mapped as `entry` says: the pieces of its range with the same pages of the same object.
+    std::vector<MapEntry> parts_of(const MapEntry &entry) const;
+    // The pieces that make up the pages of a range. KERN_INVALID_ADDRESS: a hole; KERN_PROTECTION_FAILURE: not all of
+    // them allow `access`.
+    kern_return_t pieces(std::uint64_t address, std::uint64_t size, vm_prot_t access,
+                         std::vector<MapEntry> &found) const;
+
     // The entry that holds an address, or null. Pointers and spans into the map last until the next change.
     const MapEntry *lookup(std::uint64_t address) const;
     // The entry that holds an address, else the first one after it, else null.

@@ -68,6 +68,10 @@ enum class Op : std::uint32_t {
     thread_info,      // 0 flavor -> blob
     thread_get_state, // 0 flavor -> blob: the state
     thread_abort,
+    // memory of other tasks: `port` names a task
+    vm_borrow,    // 0 name of a task (a right takes 0 and 1), 2 address, 3 bytes, 4 access; for the caller itself
+                  // -> vals[0] address where it has the memory now
+    vm_give_back, // 0 any address of what was borrowed
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -81,6 +85,7 @@ enum class Op : std::uint32_t {
     snapshot,         // 0 number of a freeze, which ends -> blob: the numbers of the snapshots
     thaw,             // 0 number of a freeze, also of one that has not been answered
     abort_waits,      // 0 thread, whatever it waits for here
+    vm_pieces,        // target task; 0 address, 1 bytes, 2 access -> blob: map entries
 };
 
 inline constexpr std::size_t kOpArgs = 6;
@@ -123,6 +128,7 @@ enum class Command : std::uint32_t {
     set_state,    // 0 kernel thread id, 1 flavor; blob: the state
     usage,        // 0 kernel thread id (0: the task) -> blob: Usage
     abort_call,   // 0 kernel thread id: the system call it is in, if any, fails with EINTR
+    blank,        // 0 address of a page: it is private memory, all zeros, from now on
 };
 inline constexpr std::size_t kMaxCommandBlob = 1024;
 

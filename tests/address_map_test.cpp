@@ -171,6 +171,27 @@ TEST_F(Map, RemoveSplitsAndReturnsThePieces) {
     EXPECT_FALSE(map_.maps({.object = {1, 1, 1}, .number = 0}));
 }
 
+TEST_F(Map, PiecesOfARange) {
+    EXPECT_EQ(map_.insert(entry(12, 2, 2)), KERN_SUCCESS);
+    EXPECT_EQ(protect(page(13), 1, VM_PROT_READ), KERN_SUCCESS);
+    std::vector<MapEntry> found;
+    EXPECT_EQ(map_.pieces(page(10) + 5, bytes(2), VM_PROT_WRITE, found), KERN_SUCCESS);
+    EXPECT_EQ(found, (std::vector{entry(10, 2, 1, 6), entry(12, 1, 2)}));
+    found.clear();
+    EXPECT_EQ(map_.pieces(page(10), bytes(4), VM_PROT_WRITE, found), KERN_PROTECTION_FAILURE);
+    EXPECT_EQ(map_.pieces(page(13), bytes(2), VM_PROT_READ, found), KERN_INVALID_ADDRESS);
+    EXPECT_EQ(map_.pieces(page(4), kTop, VM_PROT_READ, found), KERN_INVALID_ADDRESS);
+}
+
+TEST_F(Map, PartsThatAreStillThere) {
+    EXPECT_EQ(map_.parts_of(entry(5, 3, 1, 1)), (std::vector{entry(5, 3, 1, 1)}));
+    EXPECT_EQ(remove(page(6), bytes(1)), KERN_SUCCESS);
+    EXPECT_EQ(map_.insert(entry(6, 1, 2)), KERN_SUCCESS);
+    EXPECT_EQ(map_.parts_of(entry(4, 8)), (std::vector{entry(4, 2), entry(7, 5, 1, 3)}));
+    EXPECT_TRUE(map_.parts_of(entry(4, 8, 1, 1)).empty()) << "other pages of it";
+    EXPECT_TRUE(map_.parts_of(entry(20, 2)).empty());
+}
+
 TEST_F(Map, RangesAreChecked) {
     const std::array<Range, 5> outside{
         {{kBase - 1, 10}, {page(kPages) - 1, 2}, {page(4), kTop}, {page(4), kTop - page(4) + 1}, {kTop, 1}}};

@@ -154,12 +154,16 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::region_find), 30U);
     EXPECT_EQ(static_cast<unsigned>(Op::task_create_on), 33U);
     EXPECT_EQ(static_cast<unsigned>(Op::barrier_expect), 31U);
+    EXPECT_EQ(static_cast<unsigned>(Op::thread_abort), 38U);
+    EXPECT_EQ(static_cast<unsigned>(Op::vm_give_back), 40U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
+    EXPECT_EQ(static_cast<unsigned>(Op::vm_pieces), 140U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
     EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
     EXPECT_EQ(static_cast<unsigned>(Command::set_state), 18U);
+    EXPECT_EQ(static_cast<unsigned>(Command::blank), 21U);
     EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
 }
 

@@ -318,6 +318,23 @@ kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size,
 kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t size,
                               vm_behavior_t behavior) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_behavior_set);
 
+/** Copy memory from a task, to a task and within a task. vm_read copies [address, address + size) into new memory of
+ * the caller, as vm_allocate makes it, which the caller frees with vm_deallocate(mach_task_self(), *data, *count);
+ * *count is size, and *data is 0 if that is 0. vm_write copies `count` bytes at `data`, any memory of the caller, to
+ * `address`. Sizes are in bytes; neither they nor addresses need be aligned, and what is read and written may overlap.
+ * The task may be on any node. Its threads go on meanwhile: they see each page change by itself. What is copied is
+ * looked at first: if there is a hole, or a page whose protection closes it to the access, nothing has been copied.
+ * size or count 0: KERN_SUCCESS. KERN_INVALID_TASK, KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE,
+ * KERN_INVALID_ARGUMENT (null output, or size does not fit *count), KERN_MEMORY_FAILURE (a page was lost with its node,
+ * or is wired elsewhere; some may have been copied), KERN_NO_SPACE (the caller's window is full),
+ * KERN_RESOURCE_SHORTAGE, KERN_NODE_DOWN. Thread-safe. (Mach 3 vm_read, vm_write, vm_copy.) */
+kern_return_t vm_read(vm_task_t task, vm_address_t address, vm_size_t size, vm_offset_t *data,
+                      mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_read);
+kern_return_t vm_write(vm_task_t task, vm_address_t address, vm_offset_t data,
+                       mach_msg_type_number_t count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_write);
+kern_return_t vm_copy(vm_task_t task, vm_address_t source, vm_size_t count,
+                      vm_address_t destination) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_copy);
+
 /** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name is
  * MACH_PORT_NULL. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,

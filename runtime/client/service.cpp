@@ -60,6 +60,8 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
         return acknowledge(head.number, protect_range(args[0], args[1], static_cast<int>(args[2])));
     case Command::poison:
         return acknowledge(head.number, poison_page(args[0]));
+    case Command::blank:
+        return acknowledge(head.number, blank_page(args[0]));
     case Command::thread_start: {
         const int error = start_thread(args[0], args[1], args[2], args[3], made);
         return acknowledge_thread(head.number, error, made);

@@ -80,6 +80,12 @@ int unlock_range(std::uint64_t address, std::uint64_t bytes) {
     return munlock(at(address), bytes) != 0 ? errno : 0;
 }
 
+int blank_page(std::uint64_t address) {
+    return inside(address, kPage)
+               ? map_fixed(address, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+               : EINVAL;
+}
+
 // A mapping behind the end of its file raises SIGBUS on every access, with the address that was touched.
 int poison_page(std::uint64_t address) {
     if (!inside(address, kPage)) {

@@ -11,6 +11,7 @@ int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, 
 int unmap_range(std::uint64_t address, std::uint64_t bytes);
 int protect_range(std::uint64_t address, std::uint64_t bytes, int mach_protection);
 int poison_page(std::uint64_t address);
+int blank_page(std::uint64_t address);
 int lock_range(std::uint64_t address, std::uint64_t bytes); // the frames are there
 int unlock_range(std::uint64_t address, std::uint64_t bytes);
 

@@ -22,7 +22,7 @@ struct Program {
 
 struct SharedStretch {
     Stretch stretch;
-    std::uint64_t pages = 0;
+    std::uint64_t pages = 0; // 0: not known
 };
 
 struct TaskImage {

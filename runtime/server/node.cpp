@@ -138,11 +138,16 @@ void Node::send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, 
 }
 
 // The page is lost: its range of the task is replaced by one where every access raises SIGBUS, then the thread that
-// waits for it goes on into that.
+// waits for it goes on into that. Of a loan it is replaced by zeros, and the call that borrowed it fails.
 void Node::poison(dsm::Space &space, std::uint64_t address) {
     for (auto &[id, task] : tasks) {
         if (task->space.get() == &space) {
-            command(*task, Command::poison, {address}, [this, id = id, address](const Ack &) {
+            const auto loan = task->loan_at(address);
+            const bool lent = loan != task->loans.end();
+            if (lent) {
+                loan->second.lost = true;
+            }
+            command(*task, lent ? Command::blank : Command::poison, {address}, [this, id = id, address](const Ack &) {
                 if (const auto found = tasks.find(id); found != tasks.end()) {
                     found->second->space->userfault.wake(address, kMapPage);
                 }

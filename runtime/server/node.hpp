@@ -46,6 +46,12 @@ struct Freeze {
     std::uint64_t timer = 0;
 };
 
+// Where new memory of a task is to be.
+struct Place {
+    std::uint64_t address = 0;
+    bool anywhere = true; // the address does not matter
+};
+
 class Node {
   public:
     Node(dsm::NodeId self, unsigned count, std::uint32_t incarnation, Config config);
@@ -130,7 +136,16 @@ class Node {
     // Maps, through the service thread, what the task's address map says of `entry`, and tells the pager.
     void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
-    std::int32_t allocate(Task &task, std::uint64_t &address, std::uint64_t bytes, bool anywhere, MapEntry &entry);
+    std::int32_t allocate(Task &task, const Place &place, std::uint64_t bytes, MapEntry &entry);
+    // Finds room for `size` bytes, whole pages, and keeps others from it. place.address says where.
+    std::int32_t check_place(const Task &task, const Place &place, std::uint64_t size) const;
+    bool take_place(const Task &task, Place &place, std::uint64_t size);
+    // The memory behind a range of a task, wherever that is: its pieces, in order, each of whose objects is used here
+    // from then on, once. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (not all of it allows `access`).
+    using Reached = std::function<void(std::int32_t status, std::vector<MapEntry> pieces)>;
+    void reach(TaskId task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
+    void release_all(std::span<const MapEntry> pieces); // a use of each object
+    void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
     // Forgets what the task has wired of the range: nothing of it can be exported any more. The pages themselves stay
     // here until unwire(), which is for when nobody accesses them from outside.
     std::vector<WiredPiece> take_wiring(Task &task, Range range);

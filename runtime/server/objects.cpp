@@ -202,7 +202,7 @@ void Node::attach_all(std::vector<SharedStretch> wanted, std::function<void(std:
     };
     const auto take = [this, progress](const SharedStretch &shared) {
         progress->attached.push_back(shared.stretch);
-        if (pager.pages(shared.stretch.object) != shared.pages) {
+        if (shared.pages != 0 && pager.pages(shared.stretch.object) != shared.pages) {
             progress->status = KERN_INVALID_VALUE;
         }
     };

@@ -13,6 +13,8 @@ struct Operation {
     Right::Kind target; // what the port must name; none: there is no port
     Handler handler;
     bool waits; // may take for ever, so it has no deadline
+    // What the name in args[0] must stand for: args[0] and args[1] become the right's task and thread. none: no name.
+    Right::Kind argument = Right::Kind::none;
 };
 
 const Operation *find_operation(Op op); // null: no such operation
@@ -61,6 +63,11 @@ void op_vm_protect(Node &, const Request &, Done);
 void op_vm_inherit(Node &, const Request &, Done);
 void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
+
+// ops_borrow.cpp
+void op_vm_pieces(Node &, const Request &, Done);
+void op_vm_borrow(Node &, const Request &, Done);
+void op_vm_give_back(Node &, const Request &, Done);
 
 // ops_wire.cpp
 void op_vm_wire(Node &, const Request &, Done);

@@ -166,8 +166,7 @@ void Node::start_thread(Task &task, std::uint64_t number, Done done) {
 void Node::make_stack(Task &task, std::uint64_t bytes,
                       std::function<void(std::int32_t, std::uint64_t, std::uint64_t)> done) {
     MapEntry entry;
-    std::uint64_t address = 0;
-    if (const auto status = allocate(task, address, bytes, true, entry); status != KERN_SUCCESS) {
+    if (const auto status = allocate(task, {}, bytes, entry); status != KERN_SUCCESS) {
         done(status, 0, 0);
         return;
     }

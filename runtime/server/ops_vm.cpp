@@ -26,48 +26,64 @@ dsm::Advice advice_of(vm_behavior_t behavior) {
     }
 }
 
+bool occupied(const Task &task, Range range) {
+    const auto *region = task.map.region(range.start);
+    const auto loan = task.loans.lower_bound(range.start);
+    return (region != nullptr && region->start < range.end()) ||
+           (loan != task.loans.end() && loan->first < range.end()) ||
+           (loan != task.loans.begin() && std::prev(loan)->second.range().end() > range.start);
+}
+
 } // namespace
 
-std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t bytes, bool anywhere, MapEntry &entry) {
+std::int32_t Node::check_place(const Task &task, const Place &place, std::uint64_t size) const {
+    if (place.anywhere) {
+        return KERN_SUCCESS;
+    }
+    if (!page_aligned(place.address)) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    if (!window.range().contains(place.address, size)) {
+        return KERN_INVALID_ADDRESS;
+    }
+    return occupied(task, {.start = place.address, .size = size}) ? KERN_NO_SPACE : KERN_SUCCESS;
+}
+
+bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
+    if (!place.anywhere) {
+        addresses.reserve({.start = place.address, .size = size}); // for good: a part may be another object's own
+        return true;
+    }
+    // The slice knows of all tasks of the node, but not of what this one has put at an address of its choice.
+    std::vector<Range> unusable;
+    auto start = addresses.allocate(size);
+    while (start && occupied(task, {.start = *start, .size = size})) {
+        unusable.push_back({.start = *start, .size = size});
+        start = addresses.allocate(size);
+    }
+    for (const auto &other : unusable) {
+        addresses.release(other);
+    }
+    place.address = start.value_or(0);
+    return start.has_value();
+}
+
+std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes, MapEntry &entry) {
     const auto size = page_ceil(bytes);
     if (!size || *size > window.size) {
         return KERN_NO_SPACE;
     }
-    if (!anywhere && !page_aligned(address)) {
-        return KERN_INVALID_ARGUMENT;
-    }
-    if (!anywhere && !window.range().contains(address, *size)) {
-        return KERN_INVALID_ADDRESS;
-    }
-    const auto occupied = [&](std::uint64_t start) {
-        const auto *region = task.map.region(start);
-        return region != nullptr && region->start < start + *size;
-    };
-    if (!anywhere && occupied(address)) {
-        return KERN_NO_SPACE;
+    if (const auto status = check_place(task, wanted, *size); status != KERN_SUCCESS) {
+        return status;
     }
     if (*size > memory_limit - std::min(memory_used, memory_limit)) {
         return KERN_RESOURCE_SHORTAGE;
     }
-    Range range{.start = address, .size = *size};
-    if (anywhere) {
-        // The slice knows of all tasks of the node, but not of what this one has put at an address of its choice.
-        std::vector<Range> unusable;
-        auto start = addresses.allocate(*size);
-        while (start && occupied(*start)) {
-            unusable.push_back({.start = *start, .size = *size});
-            start = addresses.allocate(*size);
-        }
-        for (const auto &other : unusable) {
-            addresses.release(other);
-        }
-        if (!start) {
-            return KERN_NO_SPACE;
-        }
-        range.start = *start;
-    } else {
-        addresses.reserve(range); // for good: another object may have a part of it as its own
+    auto place = wanted;
+    if (!take_place(task, place, *size)) {
+        return KERN_NO_SPACE;
     }
+    const Range range{.start = place.address, .size = *size};
     try {
         entry.stretch.object = pager.create(*size / kMapPage);
     } catch (const std::system_error &error) {
@@ -75,9 +91,9 @@ std::int32_t Node::allocate(Task &task, std::uint64_t &address, std::uint64_t by
         addresses.release(range);
         return KERN_RESOURCE_SHORTAGE;
     }
-    entry.start = address = range.start;
+    entry.start = range.start;
     entry.size = *size;
-    objects[entry.stretch.object].addresses = anywhere ? range : Range{};
+    objects[entry.stretch.object].addresses = place.anywhere ? range : Range{};
     memory_used += *size;
     use(entry.stretch);
     return task.map.insert(entry);
@@ -91,9 +107,12 @@ void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)>
         [this, id, entry, done = std::move(done)](const Ack &ack) {
             const auto found = tasks.find(id);
             if (ack.error == 0 && found != tasks.end() && found->second->state == Task::State::running) {
+                // Another thread may have deallocated some of it already; the process will hear of that next.
                 auto &space = *found->second->space;
-                pager.map(space, entry.start, entry.size / kMapPage, entry.stretch.object, page_of(entry, entry.start));
-                pager.advise(space, entry.start, entry.size / kMapPage, advice_of(entry.behavior));
+                for (const auto &part : found->second->map.parts_of(entry)) {
+                    pager.map(space, part.start, part.size / kMapPage, part.stretch.object, page_of(part, part.start));
+                    pager.advise(space, part.start, part.size / kMapPage, advice_of(part.behavior));
+                }
             }
             done(ack.error);
         },
@@ -175,13 +194,13 @@ void op_vm_allocate(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    auto address = request.args[0];
+    const Place place{.address = request.args[0], .anywhere = request.args[2] != 0};
     if (request.args[1] == 0) {
-        to_reply(std::move(done), address)(status_reply(KERN_SUCCESS));
+        to_reply(std::move(done), place.address)(status_reply(KERN_SUCCESS));
         return;
     }
     MapEntry entry;
-    const auto status = node.allocate(*task, address, request.args[1], request.args[2] != 0, entry);
+    const auto status = node.allocate(*task, place, request.args[1], entry);
     if (status != KERN_SUCCESS) {
         done(status_reply(status));
         return;

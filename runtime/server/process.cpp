@@ -229,6 +229,10 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
     for (const auto &shared : stretches_of(task->map.entries())) {
         release(shared.stretch);
     }
+    for (const auto &[start, loan] : task->loans) {
+        release_all(loan.pieces);
+        addresses.release(loan.range());
+    }
     // An end that was asked for is no failure.
     ended[task->id] = {.status = task->terminated ? 0 : status,
                        .successor = task->successor,

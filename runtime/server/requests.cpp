@@ -97,6 +97,9 @@ constexpr std::array kOperations{
     Operation{Op::vm_behavior, Kind::task, op_vm_behavior, false},
     Operation{Op::vm_region, Kind::task, op_vm_region, false},
     Operation{Op::vm_wire, Kind::task, op_vm_wire, false},
+    Operation{Op::vm_borrow, Kind::task, op_vm_borrow, false, Kind::task},
+    Operation{Op::vm_give_back, Kind::task, op_vm_give_back, false},
+    Operation{Op::vm_pieces, Kind::task, op_vm_pieces, false},
     Operation{Op::region_export, Kind::task, op_region_export, false},
     Operation{Op::region_find, Kind::none, op_region_find, false},
     Operation{Op::thread_set_state, Kind::thread, op_thread_set_state, false},
@@ -207,6 +210,15 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     if (operation->target != Kind::none && operation->target != right.kind) {
         reply_to(status_reply(bad_port(operation->target)));
         return;
+    }
+    if (operation->argument != Kind::none) {
+        const auto named = task.right(static_cast<std::uint32_t>(head.args[0]));
+        if (named.kind != operation->argument) {
+            reply_to(status_reply(bad_port(operation->argument)));
+            return;
+        }
+        request.args[0] = named.task;
+        request.args[1] = named.thread;
     }
     const auto tid = static_cast<pid_t>(head.thread);
     auto number = task.number_of(tid);

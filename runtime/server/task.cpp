@@ -48,6 +48,11 @@ bool Task::has_met(pid_t tid) const {
     return std::any_of(threads.begin(), threads.end(), [tid](const auto &entry) { return entry.second.tid == tid; });
 }
 
+std::map<std::uint64_t, Loan>::iterator Task::loan_at(std::uint64_t address) {
+    const auto next = loans.upper_bound(address);
+    return next != loans.begin() && std::prev(next)->second.range().contains(address) ? std::prev(next) : loans.end();
+}
+
 std::uint64_t Task::number_of(pid_t tid) const {
     for (const auto &[number, thread] : threads) {
         if (thread.tid == tid && !thread.ended) {

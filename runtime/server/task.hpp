@@ -29,6 +29,15 @@ struct WiredPiece {
     std::uint64_t end() const { return start + size; }
 };
 
+// Memory that the library copies from or to in a call like vm_read: whoever has it in its address map, the task has it
+// for that moment too, outside its own address map, so that no clone gets it and no call of the program touches it.
+struct Loan {
+    std::vector<MapEntry> pieces; // one behind the other; their objects are used
+    bool ready = false;           // mapped in the process
+    bool lost = false;            // a page was gone for good
+    Range range() const { return {pieces.front().start, pieces.back().end() - pieces.front().start}; }
+};
+
 // The answer to a command: errno or 0.
 struct Ack {
     int error = 0;
@@ -65,6 +74,7 @@ struct Task {
     std::unique_ptr<dsm::Space> space; // from hello on
     AddressMap map;
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
+    std::map<std::uint64_t, Loan> loans;       // by start
     std::vector<std::byte> exporter;           // how to reach what carries out one-sided access; empty: nothing
     int suspend_count = 0;
     std::optional<dsm::NodeId> child_node;   // where task_create puts children; none: on this node
@@ -97,6 +107,8 @@ struct Task {
     std::uint64_t number_of(pid_t tid) const; // of a thread that lives; 0: not known
     // Also of a thread that has said that it ends: the kernel may list it a moment longer.
     bool has_met(pid_t tid) const;
+    // The loan that an address is in, or the end.
+    std::map<std::uint64_t, Loan>::iterator loan_at(std::uint64_t address);
 };
 
 inline std::uint64_t sync_identity(dsm::NodeId node, pid_t tid) {

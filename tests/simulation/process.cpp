@@ -120,6 +120,7 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     switch (static_cast<Command>(command.command)) {
     case Command::welcome:
     case Command::list_threads: // nobody here asks for them
+    case Command::blank:
     case Command::wire:
     case Command::unwire:
     case Command::get_state:

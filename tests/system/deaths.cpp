@@ -118,6 +118,58 @@ SYSTEM_CASE(death_after_eviction) {
     return 0;
 }
 
+// A call that copies a page which is gone says so; the caller lives, and what is whole can be copied.
+SYSTEM_CASE(death_of_what_is_copied) {
+    auto *const bytes = shared_bytes(3 * kPage);
+    bytes[0] = bytes[2 * kPage] = std::byte{5};
+    auto child = spawn(1, [bytes] { bytes[kPage] = std::byte{6}; });
+    JOIN(child);
+    kill_node(1);
+    const auto self = mach_task_self();
+    const auto lost = address_of(bytes) + kPage;
+    vm_offset_t data = 7;
+    mach_msg_type_number_t count = 8;
+    CHECK_KERN(KERN_MEMORY_FAILURE, vm_read(self, lost - 1, 2, &data, &count));
+    CHECK_KERN(KERN_MEMORY_FAILURE, vm_read(self, lost - kPage, 3 * kPage, &data, &count));
+    CHECK(data == 7 && count == 8);
+    CHECK_KERN(KERN_MEMORY_FAILURE, vm_write(self, lost, lost - kPage, 1));
+    CHECK_KERN(KERN_MEMORY_FAILURE, vm_copy(self, lost, 1, lost - kPage + 1));
+    CHECK_KERN(KERN_SUCCESS, vm_copy(self, lost - kPage, 1, lost + kPage + 1));
+    CHECK_EQ(5, std::to_integer<int>(bytes[2 * kPage + 1]));
+    CHECK_KERN(KERN_SUCCESS, vm_read(self, lost + kPage, 2, &data, &count));
+    CHECK_EQ(5, int{reinterpret_cast<const char *>(data)[1]});
+    CHECK_EQ(SIGBUS, signal_of_reading(bytes + kPage));
+    return 0;
+}
+
+// What vm_write has put into another task's memory stays there when the writer's node ends.
+SYSTEM_CASE(death_of_writer) {
+    struct Report {
+        vm_address_t memory;
+        std::atomic<int> go, seen;
+    };
+    auto *const report = shared<Report>();
+    auto writer = spawn(1, [report] {
+        auto target = norma::clone_to(0);
+        CHECK_KERN(KERN_SUCCESS, vm_allocate(target.port(), &report->memory, 2 * kPage, TRUE));
+        const char bytes[] = {3, 4};
+        CHECK_KERN(KERN_SUCCESS, vm_write(target.port(), report->memory + kPage - 1, address_of(bytes), sizeof bytes));
+        const auto look = [](void *place) {
+            auto *order = static_cast<Report *>(place);
+            CHECK_SOON(order->go == 1);
+            const auto *memory = reinterpret_cast<const volatile char *>(order->memory);
+            order->seen = memory[kPage - 1] * 10 + memory[kPage];
+        };
+        thread_t thread = THREAD_NULL;
+        CHECK_KERN(KERN_SUCCESS, norma_thread_start(target.release(), look, report, 0, &thread));
+    });
+    JOIN(writer);
+    kill_node(1);
+    report->go = 1;
+    CHECK_SOON(report->seen == 34);
+    return 0;
+}
+
 SYSTEM_CASE(death_of_task) {
     std::vector<norma::task> tasks;
     std::vector<Ticks *> ticks;

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <limits>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -138,6 +139,28 @@ SYSTEM_CASE(memory_deallocate) {
                  byte_at(fresh) = 2;
              }));
     CHECK_EQ(1, int{byte_at(fresh)}); // each task has its own map
+    return 0;
+}
+
+// One thread takes away what another is just being given: the calls may come in any order, and nothing breaks.
+SYSTEM_CASE(memory_allocate_and_deallocate_at_once) {
+    const vm_address_t place = kWindow + kWindowSize - 64 * kPage;
+    std::atomic<bool> over = false;
+    std::thread taker([&] {
+        while (!over) {
+            CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), place + kPage, kPage));
+            CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), place, 4 * kPage));
+        }
+    });
+    for (int i = 0; i < 500; ++i) {
+        const auto status = allocate_at(place, 4 * kPage);
+        CHECK(status == KERN_SUCCESS || status == KERN_NO_SPACE);
+    }
+    over = true;
+    taker.join();
+    CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), place, 4 * kPage));
+    CHECK_EQ(KERN_SUCCESS, allocate_at(place, 4 * kPage));
+    byte_at(place + kPage) = 1;
     return 0;
 }
 

@@ -61,6 +61,14 @@ TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_after_eviction"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, IsToldByCallsThatCopy) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_what_is_copied"}), 0, kNodeOneGone);
+}
+
+TEST_P(DeathOfNode, LeavesWhatItsTasksWroteForOthers) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_writer"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, OfTwo) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
 }
