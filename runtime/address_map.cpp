@@ -2,6 +2,7 @@
 #include "runtime/address_map.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <limits>
 
@@ -49,6 +50,19 @@ MapEntry cut(const MapEntry &entry, Range range) {
     return piece;
 }
 
+// The first address from `address` on, a multiple of the page size, that has none of the bits of `mask`.
+std::optional<std::uint64_t> without_bits(std::uint64_t address, std::uint64_t mask) {
+    while ((address & (mask | (kMapPage - 1))) != 0) {
+        // The highest bit that is wrong goes when what is above it is counted up; all below it become 0.
+        const auto wrong = std::bit_width(address & (mask | (kMapPage - 1))) - 1;
+        if (wrong == 63 || (address >> (wrong + 1)) + 1 > std::numeric_limits<std::uint64_t>::max() >> (wrong + 1)) {
+            return std::nullopt;
+        }
+        address = ((address >> (wrong + 1)) + 1) << (wrong + 1);
+    }
+    return address;
+}
+
 } // namespace
 
 // ---- SliceAllocator ----
@@ -60,16 +74,16 @@ SliceAllocator::SliceAllocator(Range slice) : slice_(slice), free_bytes_(slice.s
     }
 }
 
-std::optional<std::uint64_t> SliceAllocator::allocate(std::uint64_t size) {
+std::optional<std::uint64_t> SliceAllocator::allocate(std::uint64_t size, std::uint64_t mask) {
     assert(size > 0 && page_aligned(size));
-    const auto fits = [&](const auto &gap) { return gap.second - gap.first >= size; };
-    const auto gap = std::ranges::find_if(gaps_, fits);
-    if (gap == gaps_.end()) {
-        return std::nullopt;
+    for (const auto &[begin, end] : gaps_) {
+        const auto start = without_bits(begin, mask);
+        if (start && *start < end && end - *start >= size) {
+            reserve({*start, size});
+            return start;
+        }
     }
-    const std::uint64_t start = gap->first;
-    reserve({start, size});
-    return start;
+    return std::nullopt;
 }
 
 void SliceAllocator::reserve(Range wanted) {

@@ -74,8 +74,9 @@ class SliceAllocator {
   public:
     explicit SliceAllocator(Range slice);
 
-    // First fit. size: whole pages, not 0. No value: no gap is big enough.
-    std::optional<std::uint64_t> allocate(std::uint64_t size);
+    // First fit, at an address that has none of the bits of `mask`. size: whole pages, not 0. No value: no gap is big
+    // enough.
+    std::optional<std::uint64_t> allocate(std::uint64_t size, std::uint64_t mask = 0);
     // Keeps a range out of allocate(): a task asked for these addresses. Any part outside the slice is not looked at,
     // and parts that are taken already stay taken.
     void reserve(Range range);

@@ -72,6 +72,9 @@ enum class Op : std::uint32_t {
     vm_borrow,    // 0 name of a task (a right takes 0 and 1), 2 address, 3 bytes, 4 access; for the caller itself
                   // -> vals[0] address where it has the memory now
     vm_give_back, // 0 any address of what was borrowed
+    vm_map,       // blob: MapArgs -> vals[0] address
+    vm_remap,     // 0 name of a task (a right takes 0 and 1); blob: MapArgs, whose offset is an address of that task
+                  // -> vals[0] address, 1 protection, 2 maximum
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -163,6 +166,12 @@ struct Usage {
     std::uint64_t state; // of a thread: the letter of proc(5)
 };
 static_assert(sizeof(Usage) == 40);
+
+struct MapArgs {
+    std::uint64_t address, bytes, mask, offset;
+    std::uint32_t anywhere, copy, protection, max_protection, inheritance, reserved;
+};
+static_assert(sizeof(MapArgs) == 56);
 
 struct RegionInfo {
     std::uint64_t address, bytes, offset;

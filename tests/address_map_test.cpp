@@ -85,6 +85,19 @@ TEST(Slice, FirstFitAndCoalescing) {
     EXPECT_EQ(slice.allocate(bytes(7)), page(0));
 }
 
+TEST(Slice, AddressesWithoutCertainBits) {
+    SliceAllocator slice({0x203000, bytes(0x20)});
+    EXPECT_EQ(slice.allocate(bytes(1), 0x3fff), 0x204000);
+    EXPECT_EQ(slice.allocate(bytes(1), 0x3fff), 0x208000);
+    EXPECT_EQ(slice.allocate(bytes(2), 0x1000), 0x206000) << "not the gap of one page before it, nor 0x205000";
+    EXPECT_EQ(slice.allocate(bytes(1), 0x5000), 0x20a000);
+    EXPECT_EQ(slice.allocate(bytes(1), 0xff), 0x203000);
+    EXPECT_EQ(slice.allocate(bytes(1), 0x1fffff), std::nullopt);
+    EXPECT_EQ(slice.allocate(bytes(1), 0x200000), std::nullopt);
+    EXPECT_EQ(slice.allocate(bytes(1), kTop), std::nullopt);
+    EXPECT_EQ(slice.allocate(bytes(0x10), 0x10000), 0x20b000);
+}
+
 TEST(Slice, ReservedAddressesAreNotHandedOut) {
     SliceAllocator slice({page(8), bytes(8)});
     slice.reserve({page(6), bytes(3)}); // sticks out below

@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
 
 using norma::rt::call;
@@ -45,16 +46,9 @@ class Loan {
     vm_address_t address_;
 };
 
-bool overlap(vm_address_t a, vm_address_t b, vm_size_t bytes) {
-    return a < b ? b - a < bytes : a - b < bytes;
-}
-
-// Where the two are the same memory, though at different addresses here, all is read before any is written.
-kern_return_t copy(std::byte *to, const std::byte *from, std::size_t bytes, bool same_memory) {
-    if (!same_memory) {
-        std::memcpy(to, from, bytes);
-        return KERN_SUCCESS;
-    }
+// All is read before any is written, as both may be the same memory, though at different addresses: here, or in the
+// task that has both.
+kern_return_t copy_within(std::byte *to, const std::byte *from, std::size_t bytes) {
     const std::unique_ptr<std::byte[]> between(new (std::nothrow) std::byte[bytes]);
     if (between == nullptr) {
         return KERN_RESOURCE_SHORTAGE;
@@ -64,9 +58,65 @@ kern_return_t copy(std::byte *to, const std::byte *from, std::size_t bytes, bool
     return KERN_SUCCESS;
 }
 
+// The blob of a call must not be coherent memory, which a thread's stack is.
+thread_local norma::rt::MapArgs map_args;
+
+norma::rt::Answer map_call(Op op, task_t task, mach_port_t from, const norma::rt::MapArgs &args) {
+    map_args = args;
+    return call(op, task, {from}, std::as_bytes(std::span(&map_args, 1)));
+}
+
 } // namespace
 
 extern "C" {
+
+kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
+                     memory_object_t object, vm_offset_t offset, boolean_t copy, vm_prot_t protection,
+                     vm_prot_t max_protection, vm_inherit_t inheritance) noexcept {
+    if (address == nullptr || object != MACH_PORT_NULL) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = map_call(Op::vm_map, task, object,
+                                 {.address = *address,
+                                  .bytes = size,
+                                  .mask = mask,
+                                  .offset = offset,
+                                  .anywhere = anywhere ? 1U : 0U,
+                                  .copy = copy ? 1U : 0U,
+                                  .protection = static_cast<std::uint32_t>(protection),
+                                  .max_protection = static_cast<std::uint32_t>(max_protection),
+                                  .inheritance = inheritance,
+                                  .reserved = 0});
+    if (answer.status == KERN_SUCCESS) {
+        *address = answer.vals[0];
+    }
+    return answer.status;
+}
+
+kern_return_t vm_remap(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
+                       vm_task_t source, vm_address_t source_address, boolean_t copy, vm_prot_t *protection,
+                       vm_prot_t *max_protection, vm_inherit_t inheritance) noexcept {
+    if (address == nullptr || protection == nullptr || max_protection == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = map_call(Op::vm_remap, task, source,
+                                 {.address = *address,
+                                  .bytes = size,
+                                  .mask = mask,
+                                  .offset = source_address,
+                                  .anywhere = anywhere ? 1U : 0U,
+                                  .copy = copy ? 1U : 0U,
+                                  .protection = 0,
+                                  .max_protection = 0,
+                                  .inheritance = inheritance,
+                                  .reserved = 0});
+    if (answer.status == KERN_SUCCESS) {
+        *address = answer.vals[0];
+        *protection = static_cast<vm_prot_t>(answer.vals[1]);
+        *max_protection = static_cast<vm_prot_t>(answer.vals[2]);
+    }
+    return answer.status;
+}
 
 kern_return_t vm_read(vm_task_t task, vm_address_t address, vm_size_t size, vm_offset_t *data,
                       mach_msg_type_number_t *count) noexcept {
@@ -101,9 +151,13 @@ kern_return_t vm_write(vm_task_t task, vm_address_t address, vm_offset_t data, m
     if (loan.status() != KERN_SUCCESS) {
         return loan.status();
     }
-    const bool same_memory = task == mach_task_self() && overlap(address, data, count);
-    const auto status = copy(loan.data(), reinterpret_cast<const std::byte *>(data), count, same_memory);
-    return status != KERN_SUCCESS ? status : loan.give_back();
+    const auto *from = reinterpret_cast<const std::byte *>(data);
+    if (!norma::rt::job.in_window(from) && !norma::rt::job.in_window(from + count - 1)) {
+        std::memcpy(loan.data(), from, count);
+    } else if (const auto status = copy_within(loan.data(), from, count); status != KERN_SUCCESS) {
+        return status;
+    }
+    return loan.give_back();
 }
 
 kern_return_t vm_copy(vm_task_t task, vm_address_t source, vm_size_t count, vm_address_t destination) noexcept {
@@ -118,8 +172,7 @@ kern_return_t vm_copy(vm_task_t task, vm_address_t source, vm_size_t count, vm_a
     if (to.status() != KERN_SUCCESS) {
         return to.status();
     }
-    if (const auto status = copy(to.data(), from.data(), count, overlap(source, destination, count));
-        status != KERN_SUCCESS) {
+    if (const auto status = copy_within(to.data(), from.data(), count); status != KERN_SUCCESS) {
         return status;
     }
     const auto read = from.give_back();

@@ -35,7 +35,7 @@ struct StretchUse {
 struct ObjectUse {
     std::map<std::uint64_t, StretchUse> stretches; // those in use, by number
     dsm::NodeSet holders;                          // at the home: the other nodes that may have frames
-    Range addresses; // at the home: the range of the node's slice that goes back when the object dies
+    std::vector<Range> addresses;                  // of the node's slice: given out for it, they go back when it dies
 };
 
 // Stretches of this node's objects that a node wants snapshots of, all of the same moment.
@@ -49,7 +49,8 @@ struct Freeze {
 // Where new memory of a task is to be.
 struct Place {
     std::uint64_t address = 0;
-    bool anywhere = true; // the address does not matter
+    std::uint64_t mask = 0; // bits that the address must not have
+    bool anywhere = true;   // the address does not matter
 };
 
 class Node {
@@ -135,6 +136,10 @@ class Node {
     dsm::PageIndex page_of(const MapEntry &entry, std::uint64_t address) const; // of the entry's object
     // Maps, through the service thread, what the task's address map says of `entry`, and tells the pager.
     void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
+    // The same, of an object that others may be using: nobody can touch the range before the pager knows of it.
+    void map_alias(Task &task, const MapEntry &entry, std::function<void(int error)> done);
+    // Maps what allocate() has made; the reply says where it is.
+    void map_new(Task &task, const MapEntry &entry, Done done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
     std::int32_t allocate(Task &task, const Place &place, std::uint64_t bytes, MapEntry &entry);
     // Finds room for `size` bytes, whole pages, and keeps others from it. place.address says where.
@@ -178,6 +183,7 @@ class Node {
     void next_command(Task &task);
 
     void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
+    void forget(const dsm::ObjectId &id);
     void end_of(const Stretch &stretch);
     void frozen(const Stretch &stretch);
     void thaw(std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze>::iterator freeze);

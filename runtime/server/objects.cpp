@@ -88,11 +88,17 @@ void Node::end_of(const Stretch &stretch) {
             router.tell(node, about_stretch(Op::destroy, stretch));
         }
     }
-    if (object.addresses.size > 0) {
-        addresses.release(object.addresses);
+    forget(id);
+}
+
+// Nothing of it is in use here.
+void Node::forget(const dsm::ObjectId &id) {
+    const auto object = objects.find(id);
+    for (const auto &range : object->second.addresses) {
+        addresses.release(range);
     }
     pager.destroy(id);
-    objects.erase(id);
+    objects.erase(object);
 }
 
 // Of a node that is down.
@@ -116,8 +122,7 @@ void Node::forget_uses_of(dsm::NodeId node) {
         release(stretch);
     }
     for (const auto &id : unused) {
-        pager.destroy(id);
-        objects.erase(id);
+        forget(id);
     }
 }
 
@@ -154,8 +159,7 @@ void Node::serve_destroy(const Request &request, const Done &done) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
-    pager.destroy(found->first);
-    objects.erase(found);
+    forget(found->first);
     done(status_reply(KERN_SUCCESS));
 }
 

@@ -64,6 +64,10 @@ void op_vm_inherit(Node &, const Request &, Done);
 void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
 
+// ops_map.cpp
+void op_vm_map(Node &, const Request &, Done);
+void op_vm_remap(Node &, const Request &, Done);
+
 // ops_borrow.cpp
 void op_vm_pieces(Node &, const Request &, Done);
 void op_vm_borrow(Node &, const Request &, Done);

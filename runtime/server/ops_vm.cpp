@@ -26,6 +26,13 @@ dsm::Advice advice_of(vm_behavior_t behavior) {
     }
 }
 
+Done to_reply(Done done, std::uint64_t value) {
+    return [done = std::move(done), value](Reply reply) {
+        reply.vals[0] = value;
+        done(std::move(reply));
+    };
+}
+
 bool occupied(const Task &task, Range range) {
     const auto *region = task.map.region(range.start);
     const auto loan = task.loans.lower_bound(range.start);
@@ -46,7 +53,8 @@ std::int32_t Node::check_place(const Task &task, const Place &place, std::uint64
     if (!window.range().contains(place.address, size)) {
         return KERN_INVALID_ADDRESS;
     }
-    return occupied(task, {.start = place.address, .size = size}) ? KERN_NO_SPACE : KERN_SUCCESS;
+    const bool taken = (place.address & place.mask) != 0 || occupied(task, {.start = place.address, .size = size});
+    return taken ? KERN_NO_SPACE : KERN_SUCCESS;
 }
 
 bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
@@ -56,10 +64,10 @@ bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
     }
     // The slice knows of all tasks of the node, but not of what this one has put at an address of its choice.
     std::vector<Range> unusable;
-    auto start = addresses.allocate(size);
+    auto start = addresses.allocate(size, place.mask);
     while (start && occupied(task, {.start = *start, .size = size})) {
         unusable.push_back({.start = *start, .size = size});
-        start = addresses.allocate(size);
+        start = addresses.allocate(size, place.mask);
     }
     for (const auto &other : unusable) {
         addresses.release(other);
@@ -93,7 +101,9 @@ std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes
     }
     entry.start = range.start;
     entry.size = *size;
-    objects[entry.stretch.object].addresses = place.anywhere ? range : Range{};
+    if (place.anywhere) {
+        objects[entry.stretch.object].addresses.push_back(range);
+    }
     memory_used += *size;
     use(entry.stretch);
     return task.map.insert(entry);
@@ -117,6 +127,43 @@ void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)>
             done(ack.error);
         },
         pager.frames_fd(entry.stretch.object));
+}
+
+void Node::map_alias(Task &task, const MapEntry &entry, std::function<void(int)> done) {
+    auto closed = entry;
+    closed.protection = VM_PROT_NONE;
+    map_entry(task, closed, [this, id = task.id, entry, done = std::move(done)](int error) {
+        const auto found = tasks.find(id);
+        const auto parts = found == tasks.end() ? std::vector<MapEntry>() : found->second->map.parts_of(entry);
+        if (error != 0 || parts.empty()) {
+            done(error);
+            return;
+        }
+        auto open = std::make_shared<std::size_t>(parts.size());
+        for (const auto &part : parts) {
+            command(*found->second, Command::protect,
+                    {part.start, part.size, static_cast<std::uint64_t>(part.protection)}, [open, done](const Ack &ack) {
+                        if (--*open == 0) {
+                            done(ack.error);
+                        }
+                    });
+        }
+    });
+}
+
+void Node::map_new(Task &task, const MapEntry &entry, Done done) {
+    map_entry(task, entry, [this, id = task.id, entry, done = std::move(done)](int error) {
+        const auto found = tasks.find(id);
+        if (error == 0) {
+            to_reply(done, entry.start)(status_reply(KERN_SUCCESS));
+        } else if (found == tasks.end()) {
+            done(status_reply(KERN_INVALID_TASK));
+        } else {
+            std::vector<MapEntry> pieces;
+            found->second->map.remove(entry.start, entry.size, pieces);
+            unmap_pieces(*found->second, std::move(pieces), [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
+        }
+    });
 }
 
 dsm::PageIndex Node::page_of(const MapEntry &entry, std::uint64_t address) const {
@@ -179,13 +226,6 @@ bool wired_beyond(const Task &task, std::uint64_t address, std::uint64_t bytes, 
     });
 }
 
-Done to_reply(Done done, std::uint64_t value) {
-    return [done = std::move(done), value](Reply reply) {
-        reply.vals[0] = value;
-        done(std::move(reply));
-    };
-}
-
 } // namespace
 
 void op_vm_allocate(Node &node, const Request &request, Done done) {
@@ -205,19 +245,7 @@ void op_vm_allocate(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    node.map_entry(*task, entry, [&node, id = task->id, entry, done](int error) {
-        const auto found = node.tasks.find(id);
-        if (error == 0) {
-            to_reply(done, entry.start)(status_reply(KERN_SUCCESS));
-        } else if (found == node.tasks.end()) {
-            done(status_reply(KERN_INVALID_TASK));
-        } else {
-            std::vector<MapEntry> pieces;
-            found->second->map.remove(entry.start, entry.size, pieces);
-            node.unmap_pieces(*found->second, std::move(pieces),
-                              [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
-        }
-    });
+    node.map_new(*task, entry, std::move(done));
 }
 
 void op_vm_deallocate(Node &node, const Request &request, Done done) {

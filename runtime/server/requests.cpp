@@ -97,6 +97,8 @@ constexpr std::array kOperations{
     Operation{Op::vm_behavior, Kind::task, op_vm_behavior, false},
     Operation{Op::vm_region, Kind::task, op_vm_region, false},
     Operation{Op::vm_wire, Kind::task, op_vm_wire, false},
+    Operation{Op::vm_map, Kind::task, op_vm_map, false},
+    Operation{Op::vm_remap, Kind::task, op_vm_remap, false, Kind::task},
     Operation{Op::vm_borrow, Kind::task, op_vm_borrow, false, Kind::task},
     Operation{Op::vm_give_back, Kind::task, op_vm_give_back, false},
     Operation{Op::vm_pieces, Kind::task, op_vm_pieces, false},

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// vm_map and vm_remap: memory with attributes and an alignment of one's choice, and memory that others have already.
+#include "runtime/server/ops.hpp"
+
+#include "norma/mach.h"
+
+#include <cassert>
+#include <cstring>
+
+namespace norma::rt {
+
+namespace {
+
+// What vm_map or vm_remap asks for; a status other than success says why it cannot be.
+std::int32_t read_args(const Request &request, MapArgs &args) {
+    if (request.blob.size() != sizeof args) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    std::memcpy(&args, request.blob.data(), sizeof args);
+    return args.bytes == 0 || args.inheritance > VM_INHERIT_NONE ? KERN_INVALID_ARGUMENT : KERN_SUCCESS;
+}
+
+Place place_of(const MapArgs &args) {
+    return {.address = args.address, .mask = args.mask, .anywhere = args.anywhere != 0};
+}
+
+// To the task's map belongs one use of each object, however many pieces of it there are; reach() has taken one more.
+void give_surplus_back(Node &node, const Task &task, std::span<const MapEntry> pieces) {
+    std::vector<MapEntry> known;
+    for (const auto &piece : pieces) {
+        if (task.map.maps(piece.stretch)) {
+            known.push_back(piece);
+        }
+    }
+    node.release_all(known);
+}
+
+// Puts pieces, whose objects are used, one behind the other into a task's address map, then into its process.
+void map_pieces(Node &node, TaskId id, Place place, std::vector<MapEntry> pieces, const Done &done) {
+    auto *task = node.running({.kind = Right::Kind::task, .task = id, .thread = 0});
+    const auto from = pieces.front().start, size = pieces.back().end() - from;
+    auto status = task == nullptr ? KERN_INVALID_TASK : node.check_place(*task, place, size);
+    if (status == KERN_SUCCESS && !node.take_place(*task, place, size)) {
+        status = KERN_NO_SPACE;
+    }
+    if (status != KERN_SUCCESS) {
+        node.release_all(pieces);
+        done(status_reply(status));
+        return;
+    }
+    give_surplus_back(node, *task, pieces);
+    auto reply = status_reply(KERN_SUCCESS);
+    reply.vals = {place.address, VM_PROT_ALL, VM_PROT_ALL, 0};
+    for (auto &piece : pieces) {
+        piece.start = place.address + (piece.start - from);
+        if (place.anywhere) {
+            node.objects.at(piece.stretch.object).addresses.push_back({.start = piece.start, .size = piece.size});
+        }
+        [[maybe_unused]] const auto inserted = task->map.insert(piece);
+        assert(inserted == KERN_SUCCESS);
+        reply.vals[1] &= static_cast<std::uint64_t>(piece.protection);
+        reply.vals[2] &= static_cast<std::uint64_t>(piece.max_protection);
+    }
+    struct Progress {
+        std::size_t open;
+        int error = 0;
+    };
+    auto progress = std::make_shared<Progress>(Progress{.open = pieces.size()});
+    for (const auto &piece : pieces) {
+        node.map_alias(*task, piece, [&node, id, size, progress, reply, done](int error) {
+            progress->error = error != 0 ? error : progress->error;
+            if (--progress->open > 0) {
+                return;
+            }
+            const auto found = node.tasks.find(id);
+            if (found == node.tasks.end()) {
+                done(status_reply(KERN_INVALID_TASK));
+            } else if (progress->error == 0) {
+                done(reply);
+            } else {
+                std::vector<MapEntry> undone;
+                found->second->map.remove(reply.vals[0], size, undone);
+                node.unmap_pieces(*found->second, std::move(undone),
+                                  [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
+            }
+        });
+    }
+}
+
+void map_fresh(Node &node, Task &task, const MapArgs &args, Done done) {
+    MapEntry entry;
+    entry.protection = static_cast<vm_prot_t>(args.protection);
+    entry.max_protection = static_cast<vm_prot_t>(args.max_protection);
+    entry.inheritance = args.inheritance;
+    const auto status = node.allocate(task, place_of(args), args.bytes, entry);
+    if (status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    node.map_new(task, entry, std::move(done));
+}
+
+} // namespace
+
+void op_vm_map(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    MapArgs args;
+    auto status = task == nullptr ? KERN_INVALID_TASK : read_args(request, args);
+    if (status == KERN_SUCCESS && ((args.protection | args.max_protection) & ~std::uint32_t{VM_PROT_ALL}) != 0) {
+        status = KERN_INVALID_ARGUMENT;
+    } else if (status == KERN_SUCCESS && (args.protection & ~args.max_protection) != 0) {
+        status = KERN_PROTECTION_FAILURE;
+    }
+    if (status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    map_fresh(node, *task, args, std::move(done));
+}
+
+void op_vm_remap(Node &node, const Request &request, Done done) {
+    const auto *task = node.running(request.target);
+    MapArgs args;
+    auto status = task == nullptr ? KERN_INVALID_TASK : read_args(request, args);
+    if (status == KERN_SUCCESS && args.copy != 0) {
+        status = KERN_NOT_SUPPORTED;
+    }
+    if (status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    node.reach(
+        request.args[0], args.offset, args.bytes, VM_PROT_NONE,
+        [&node, id = task->id, args, done = std::move(done)](std::int32_t reached, std::vector<MapEntry> pieces) {
+            if (reached != KERN_SUCCESS) {
+                done(status_reply(reached));
+                return;
+            }
+            for (auto &piece : pieces) {
+                piece.inheritance = args.inheritance;
+                piece.behavior = VM_BEHAVIOR_DEFAULT;
+            }
+            map_pieces(node, id, place_of(args), std::move(pieces), done);
+        });
+}
+
+} // namespace norma::rt
