@@ -15,6 +15,8 @@ namespace norma::rt {
 inline constexpr std::size_t kMaxPacketBytes = 64 * 1024; // fixed part and blob together
 inline constexpr std::uint32_t kTaskProtocol = 1;
 
+inline constexpr std::size_t kMostNameBytes = 255; // of a memory object
+
 // Names every task has from the start; others are handed out from kFirstName on.
 enum WellKnownName : std::uint32_t { kNameNull = 0, kNameTaskSelf = 1, kNameHost = 2, kFirstName = 16 };
 
@@ -34,7 +36,7 @@ enum class Op : std::uint32_t {
     vm_deallocate, // 0 address, 1 bytes
     vm_protect,    // 0 address, 1 bytes, 2 set maximum, 3 protection
     vm_inherit,    // 0 address, 1 bytes, 2 inheritance
-    vm_region,     // 0 address -> blob: RegionInfo
+    vm_region,     // 0 address, 1 whether the object's name is wanted -> port of it, if so; blob: RegionInfo
     // threads: `port` names a thread
     thread_set_state, // 0 flavor; blob: the state
     thread_suspend,
@@ -72,9 +74,12 @@ enum class Op : std::uint32_t {
     vm_borrow,    // 0 name of a task (a right takes 0 and 1), 2 address, 3 bytes, 4 access; for the caller itself
                   // -> vals[0] address where it has the memory now
     vm_give_back, // 0 any address of what was borrowed
-    vm_map,       // blob: MapArgs -> vals[0] address
+    vm_map,       // 0 name of a memory object (a right takes 0 and 1), or null; blob: MapArgs -> vals[0] address
     vm_remap,     // 0 name of a task (a right takes 0 and 1); blob: MapArgs, whose offset is an address of that task
                   // -> vals[0] address, 1 protection, 2 maximum
+    // no port
+    object_open,   // 0 bytes (0: it is there); blob: its name -> port; vals[1] bytes
+    object_remove, // blob: its name
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation

@@ -157,6 +157,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::thread_abort), 38U);
     EXPECT_EQ(static_cast<unsigned>(Op::vm_give_back), 40U);
     EXPECT_EQ(static_cast<unsigned>(Op::vm_remap), 42U);
+    EXPECT_EQ(static_cast<unsigned>(Op::object_remove), 44U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);

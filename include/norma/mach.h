@@ -318,12 +318,14 @@ kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size,
 kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t size,
                               vm_behavior_t behavior) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_behavior_set);
 
-/** Maps `size` bytes, rounded up to pages, of a memory object; MACH_PORT_NULL, which is the only one so far: of new
- * memory, zero-filled, as vm_allocate makes it (`offset` and `copy` then mean nothing). None of the bits of `mask` is
- * set in the resulting address: alignment - 1 aligns. Otherwise *address and `anywhere` are as in vm_allocate; a
- * *address that has bits of `mask` is KERN_NO_SPACE. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance,
- * another object), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`); the rest as vm_allocate.
- * Thread-safe. (Mach 3 vm_map.) */
+/** Maps `size` bytes, rounded up to pages, of a memory object (norma_object_open) from `offset` on, which must be
+ * aligned; all tasks that map it share it. MACH_PORT_NULL: of new memory, zero-filled, as vm_allocate makes it
+ * (`offset` and `copy` then mean nothing). None of the bits of `mask` is set in the resulting address: alignment - 1
+ * aligns. Otherwise *address and `anywhere` are as in vm_allocate; a *address that has bits of `mask` is KERN_NO_SPACE.
+ * `copy` TRUE of an object: KERN_NOT_SUPPORTED. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance, no
+ * memory object's port, behind the object's end), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`),
+ * KERN_MEMORY_FAILURE (the object is gone), KERN_NODE_DOWN; the rest as vm_allocate. Thread-safe. (Mach 3
+ * vm_map.) */
 kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
                      memory_object_t object, vm_offset_t offset, boolean_t copy, vm_prot_t protection,
                      vm_prot_t max_protection, vm_inherit_t inheritance) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_map);
@@ -358,8 +360,9 @@ kern_return_t vm_write(vm_task_t task, vm_address_t address, vm_offset_t data,
 kern_return_t vm_copy(vm_task_t task, vm_address_t source, vm_size_t count,
                       vm_address_t destination) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_copy);
 
-/** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name is
- * MACH_PORT_NULL. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
+/** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name
+ * (which may be null) is a port that stands for the memory object, the same for all regions of one; it cannot be
+ * mapped. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,
                         vm_region_info_t info, mach_msg_type_number_t *count,
                         mach_port_t *object_name) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_region);

@@ -52,6 +52,23 @@ NORMA_EXPORT void norma_exit(int code) __attribute__((noreturn));
 /** The text for a return value, never null. */
 NORMA_EXPORT const char *norma_strerror(kern_return_t code) NORMA_MACH_NOEXCEPT;
 
+/* ---- Named memory objects ------------------------------------------------------------------------------------- */
+
+/** Tasks of the job that have nothing else in common meet by a name: 1 to 255 bytes. *object is a port for the memory
+ * object of that name, which vm_map takes. If there is none yet, it is made, of *size bytes rounded up to pages,
+ * zero-filled; exactly one of several tasks that come at once makes it. *size becomes the object's size. *size 0: it
+ * must be there already. The object lives until its name has been removed and nobody maps it; a name does not outlive
+ * the job. The node it is made on follows from the name, and counts it towards its NORMA_MEMORY. KERN_INVALID_ARGUMENT
+ * (no such name, null output, it is there with another size, larger than the window), KERN_INVALID_VALUE (*size is 0
+ * and it is not there), KERN_RESOURCE_SHORTAGE, KERN_NODE_DOWN (the node of that name is gone). Thread-safe. */
+NORMA_EXPORT kern_return_t norma_object_open(const char *name, vm_size_t *size,
+                                             memory_object_t *object) NORMA_MACH_NOEXCEPT;
+
+/** Removes a name; who maps the object keeps it. Its port is of no use once nobody does: vm_map then returns
+ * KERN_MEMORY_FAILURE. KERN_INVALID_VALUE: there is no such name. KERN_INVALID_ARGUMENT, KERN_NODE_DOWN as above.
+ * Thread-safe. */
+NORMA_EXPORT kern_return_t norma_object_remove(const char *name) NORMA_MACH_NOEXCEPT;
+
 /* ---- Synchronisation ------------------------------------------------------------------------------------------ */
 
 /** A barrier for `count` participants (threads, of any tasks); count 0: KERN_INVALID_ARGUMENT. */

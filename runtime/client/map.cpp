@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// <norma/mach.h>: what tasks do with each other's memory. To copy from or to another task the library has that memory
-// mapped here for the moment, and copies: the pages come and go by the page protocol, as they do for everybody else.
-#include "norma/mach.h"
+// <norma/mach.h> and <norma/norma.h>: what tasks do with each other's memory. To copy from or to another task the
+// library has that memory mapped here for the moment, and copies: the pages come and go by the page protocol, as they
+// do for everybody else.
+#include "norma/norma.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <limits>
@@ -60,10 +62,20 @@ kern_return_t copy_within(std::byte *to, const std::byte *from, std::size_t byte
 
 // The blob of a call must not be coherent memory, which a thread's stack is.
 thread_local norma::rt::MapArgs map_args;
+thread_local std::array<char, norma::rt::kMostNameBytes> object_name;
 
 norma::rt::Answer map_call(Op op, task_t task, mach_port_t from, const norma::rt::MapArgs &args) {
     map_args = args;
     return call(op, task, {from}, std::as_bytes(std::span(&map_args, 1)));
+}
+
+norma::rt::Answer name_call(Op op, const char *name, vm_size_t size) {
+    const auto bytes = name == nullptr ? 0 : strnlen(name, object_name.size() + 1);
+    if (bytes == 0 || bytes > object_name.size()) {
+        return {.status = norma::rt::job.active ? KERN_INVALID_ARGUMENT : KERN_FAILURE, .vals = {}, .blob = {}};
+    }
+    std::memcpy(object_name.data(), name, bytes);
+    return call(op, MACH_PORT_NULL, {size}, std::as_bytes(std::span(object_name).first(bytes)));
 }
 
 } // namespace
@@ -73,7 +85,7 @@ extern "C" {
 kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
                      memory_object_t object, vm_offset_t offset, boolean_t copy, vm_prot_t protection,
                      vm_prot_t max_protection, vm_inherit_t inheritance) noexcept {
-    if (address == nullptr || object != MACH_PORT_NULL) {
+    if (address == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
     const auto answer = map_call(Op::vm_map, task, object,
@@ -91,6 +103,22 @@ kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_a
         *address = answer.vals[0];
     }
     return answer.status;
+}
+
+kern_return_t norma_object_open(const char *name, vm_size_t *size, memory_object_t *object) noexcept {
+    if (size == nullptr || object == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = name_call(Op::object_open, name, *size);
+    if (answer.status == KERN_SUCCESS) {
+        *object = static_cast<memory_object_t>(answer.vals[0]);
+        *size = answer.vals[1];
+    }
+    return answer.status;
+}
+
+kern_return_t norma_object_remove(const char *name) noexcept {
+    return name_call(Op::object_remove, name, 0).status;
 }
 
 kern_return_t vm_remap(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,

@@ -64,7 +64,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
         flavor != VM_REGION_BASIC_INFO || *count < VM_REGION_BASIC_INFO_COUNT) {
         return KERN_INVALID_ARGUMENT;
     }
-    const auto answer = call(Op::vm_region, task, {*address});
+    const auto answer = call(Op::vm_region, task, {*address, object_name != nullptr ? 1U : 0U});
     if (answer.status != KERN_SUCCESS) {
         return answer.status;
     }
@@ -86,7 +86,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
     *address = region.address;
     *size = region.bytes;
     if (object_name != nullptr) {
-        *object_name = MACH_PORT_NULL;
+        *object_name = static_cast<mach_port_t>(answer.vals[0]);
     }
     return KERN_SUCCESS;
 }

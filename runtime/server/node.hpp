@@ -35,6 +35,7 @@ struct StretchUse {
 struct ObjectUse {
     std::map<std::uint64_t, StretchUse> stretches; // those in use, by number
     dsm::NodeSet holders;                          // at the home: the other nodes that may have frames
+    bool named = false;                            // at the home: its name is one of the users of stretch 0
     std::vector<Range> addresses;                  // of the node's slice: given out for it, they go back when it dies
 };
 
@@ -73,6 +74,7 @@ class Node {
     SliceAllocator addresses;
     std::map<dsm::ObjectId, ObjectUse> objects;
     std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze> freezes; // by who wants it, and its number there
+    std::map<std::string, dsm::ObjectId> names;                      // of objects with their home here
     std::uint64_t memory_limit = 0, memory_used = 0; // bytes of the stretches in use of objects with their home here
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
@@ -142,6 +144,7 @@ class Node {
     void map_new(Task &task, const MapEntry &entry, Done done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
     std::int32_t allocate(Task &task, const Place &place, std::uint64_t bytes, MapEntry &entry);
+    std::int32_t make_object(std::uint64_t size, dsm::ObjectId &id); // whole pages; it is used
     // Finds room for `size` bytes, whole pages, and keeps others from it. place.address says where.
     std::int32_t check_place(const Task &task, const Place &place, std::uint64_t size) const;
     bool take_place(const Task &task, Place &place, std::uint64_t size);
@@ -150,6 +153,7 @@ class Node {
     using Reached = std::function<void(std::int32_t status, std::vector<MapEntry> pieces)>;
     void reach(TaskId task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
     void release_all(std::span<const MapEntry> pieces); // a use of each object
+    bool inside_objects(std::span<const MapEntry> pieces) const;
     void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
     // Forgets what the task has wired of the range: nothing of it can be exported any more. The pages themselves stay
     // here until unwire(), which is for when nobody accesses them from outside.

@@ -14,6 +14,7 @@ struct Operation {
     Handler handler;
     bool waits; // may take for ever, so it has no deadline
     // What the name in args[0] must stand for: args[0] and args[1] become the right's task and thread. none: no name.
+    // Where an object is expected, the null name will do, and both are 0.
     Right::Kind argument = Right::Kind::none;
 };
 
@@ -67,6 +68,10 @@ void op_vm_region(Node &, const Request &, Done);
 // ops_map.cpp
 void op_vm_map(Node &, const Request &, Done);
 void op_vm_remap(Node &, const Request &, Done);
+
+// ops_object.cpp
+void op_object_open(Node &, const Request &, Done);
+void op_object_remove(Node &, const Request &, Done);
 
 // ops_borrow.cpp
 void op_vm_pieces(Node &, const Request &, Done);

@@ -42,14 +42,14 @@ std::optional<std::vector<MapEntry>> decode_pieces(const Node &node, std::span<c
     return sound ? std::optional(pieces) : std::nullopt;
 }
 
-bool inside_objects(const Node &node, std::span<const MapEntry> pieces) {
+} // namespace
+
+bool Node::inside_objects(std::span<const MapEntry> pieces) const {
     return std::all_of(pieces.begin(), pieces.end(), [&](const MapEntry &piece) {
-        const auto bytes = node.pager.pages(piece.stretch.object) * kMapPage;
+        const auto bytes = pager.pages(piece.stretch.object) * kMapPage;
         return piece.offset <= bytes && piece.size <= bytes - piece.offset;
     });
 }
-
-} // namespace
 
 void Node::release_all(std::span<const MapEntry> pieces) {
     for (const auto &shared : norma::rt::stretches_of(pieces)) {
@@ -73,7 +73,7 @@ void Node::reach(TaskId task, std::uint64_t address, std::uint64_t bytes, vm_pro
             return;
         }
         attach_all(norma::rt::stretches_of(*pieces), [this, pieces = *pieces, done](std::int32_t status) {
-            if (status == KERN_SUCCESS && inside_objects(*this, pieces)) {
+            if (status == KERN_SUCCESS && inside_objects(pieces)) {
                 done(KERN_SUCCESS, pieces);
             } else if (status == KERN_SUCCESS) {
                 release_all(pieces);

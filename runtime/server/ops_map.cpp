@@ -100,6 +100,35 @@ void map_fresh(Node &node, Task &task, const MapArgs &args, Done done) {
     node.map_new(task, entry, std::move(done));
 }
 
+void map_object(Node &node, TaskId task, const dsm::ObjectId &object, const MapArgs &args, const Done &done) {
+    const auto size = page_ceil(args.bytes);
+    if (args.copy != 0 || object.home >= node.count || !page_aligned(args.offset)) {
+        done(status_reply(args.copy != 0 ? KERN_NOT_SUPPORTED : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (!size || *size > node.window.size) {
+        done(status_reply(KERN_NO_SPACE));
+        return;
+    }
+    std::vector<MapEntry> piece(1);
+    piece[0].size = *size;
+    piece[0].stretch.object = object;
+    piece[0].offset = args.offset;
+    piece[0].protection = static_cast<vm_prot_t>(args.protection);
+    piece[0].max_protection = static_cast<vm_prot_t>(args.max_protection);
+    piece[0].inheritance = args.inheritance;
+    node.attach_all({{.stretch = piece[0].stretch}}, [&node, task, args, piece, done](std::int32_t status) {
+        if (status != KERN_SUCCESS) { // the object may be gone
+            done(status_reply(status == KERN_INVALID_VALUE ? KERN_MEMORY_FAILURE : status));
+        } else if (!node.inside_objects(piece)) {
+            node.release_all(piece);
+            done(status_reply(KERN_INVALID_ARGUMENT));
+        } else {
+            map_pieces(node, task, place_of(args), piece, done);
+        }
+    });
+}
+
 } // namespace
 
 void op_vm_map(Node &node, const Request &request, Done done) {
@@ -115,7 +144,11 @@ void op_vm_map(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    map_fresh(node, *task, args, std::move(done));
+    if (const auto object = object_of(request.args[0], request.args[1]); object.serial != 0) {
+        map_object(node, task->id, object, args, done);
+    } else {
+        map_fresh(node, *task, args, std::move(done));
+    }
 }
 
 void op_vm_remap(Node &node, const Request &request, Done done) {

@@ -76,6 +76,21 @@ bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
     return start.has_value();
 }
 
+std::int32_t Node::make_object(std::uint64_t size, dsm::ObjectId &id) {
+    if (size > memory_limit - std::min(memory_used, memory_limit)) {
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    try {
+        id = pager.create(size / kMapPage);
+    } catch (const std::system_error &error) {
+        log_error("a memory object of {} bytes cannot be made: {}", size, error.what());
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    memory_used += size;
+    use({.object = id, .number = 0});
+    return KERN_SUCCESS;
+}
+
 std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes, MapEntry &entry) {
     const auto size = page_ceil(bytes);
     if (!size || *size > window.size) {
@@ -84,28 +99,19 @@ std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes
     if (const auto status = check_place(task, wanted, *size); status != KERN_SUCCESS) {
         return status;
     }
-    if (*size > memory_limit - std::min(memory_used, memory_limit)) {
-        return KERN_RESOURCE_SHORTAGE;
+    if (const auto status = make_object(*size, entry.stretch.object); status != KERN_SUCCESS) {
+        return status;
     }
     auto place = wanted;
     if (!take_place(task, place, *size)) {
+        release(entry.stretch);
         return KERN_NO_SPACE;
     }
-    const Range range{.start = place.address, .size = *size};
-    try {
-        entry.stretch.object = pager.create(*size / kMapPage);
-    } catch (const std::system_error &error) {
-        log_error("a memory object of {} bytes cannot be made: {}", *size, error.what());
-        addresses.release(range);
-        return KERN_RESOURCE_SHORTAGE;
-    }
-    entry.start = range.start;
+    entry.start = place.address;
     entry.size = *size;
     if (place.anywhere) {
-        objects[entry.stretch.object].addresses.push_back(range);
+        objects.at(entry.stretch.object).addresses.push_back({.start = entry.start, .size = entry.size});
     }
-    memory_used += *size;
-    use(entry.stretch);
     return task.map.insert(entry);
 }
 
@@ -336,7 +342,9 @@ void op_vm_region(Node &node, const Request &request, Done done) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_NO_SPACE));
         return;
     }
-    const auto &use = node.objects.at(entry->stretch.object).stretches.at(entry->stretch.number);
+    const auto &object = node.objects.at(entry->stretch.object);
+    const auto &use = object.stretches.at(entry->stretch.number);
+    const bool named = object.named && entry->stretch.number == 0;
     RegionInfo info{};
     info.address = entry->start;
     info.bytes = entry->size;
@@ -348,11 +356,14 @@ void op_vm_region(Node &node, const Request &request, Done done) {
     info.wired = wired_whole(*task, *entry);
     // Only the home knows of the other nodes. An object of another home came here by being shared; a snapshot, as a
     // rule, by being made for a task here.
-    info.shared =
-        use.users > 1 || use.mappers.any() || (entry->stretch.object.home != node.self && entry->stretch.number == 0);
+    info.shared = use.users > (named ? 2U : 1U) || use.mappers.any() ||
+                  (entry->stretch.object.home != node.self && entry->stretch.number == 0);
     Reply reply;
     const auto bytes = std::as_bytes(std::span(&info, 1));
     reply.blob.assign(bytes.begin(), bytes.end());
+    if (request.args[1] != 0) {
+        reply.rights.push_back(right_of(entry->stretch, Right::Kind::object_name));
+    }
     done(reply);
 }
 

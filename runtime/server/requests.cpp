@@ -97,10 +97,12 @@ constexpr std::array kOperations{
     Operation{Op::vm_behavior, Kind::task, op_vm_behavior, false},
     Operation{Op::vm_region, Kind::task, op_vm_region, false},
     Operation{Op::vm_wire, Kind::task, op_vm_wire, false},
-    Operation{Op::vm_map, Kind::task, op_vm_map, false},
+    Operation{Op::vm_map, Kind::task, op_vm_map, false, Kind::object},
     Operation{Op::vm_remap, Kind::task, op_vm_remap, false, Kind::task},
     Operation{Op::vm_borrow, Kind::task, op_vm_borrow, false, Kind::task},
     Operation{Op::vm_give_back, Kind::task, op_vm_give_back, false},
+    Operation{Op::object_open, Kind::none, op_object_open, false},
+    Operation{Op::object_remove, Kind::none, op_object_remove, false},
     Operation{Op::vm_pieces, Kind::task, op_vm_pieces, false},
     Operation{Op::region_export, Kind::task, op_region_export, false},
     Operation{Op::region_find, Kind::none, op_region_find, false},
@@ -215,7 +217,8 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     }
     if (operation->argument != Kind::none) {
         const auto named = task.right(static_cast<std::uint32_t>(head.args[0]));
-        if (named.kind != operation->argument) {
+        const bool null_object = operation->argument == Kind::object && head.args[0] == kNameNull;
+        if (named.kind != operation->argument && !null_object) {
             reply_to(status_reply(bad_port(operation->argument)));
             return;
         }
@@ -240,6 +243,8 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             return;
         }
         task.sync_homes.set(destination);
+    } else if (request.op == Op::object_open || request.op == Op::object_remove) {
+        destination = home_of_name(blob, count);
     } else if (request.op == Op::region_find) {
         destination = node_of(request.args[0]);
         if (destination >= count) {

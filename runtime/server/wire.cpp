@@ -80,7 +80,7 @@ std::optional<Request> decode_request(std::span<const std::byte> record) {
     }
     const auto blob = reader.get_bytes();
     request.blob.assign(blob.begin(), blob.end());
-    if (!reader.done() || request.target.kind > Right::Kind::host) {
+    if (!reader.done() || request.target.kind > Right::Kind::object_name) {
         return std::nullopt;
     }
     return request;
@@ -115,7 +115,7 @@ std::optional<Reply> decode_reply(std::span<const std::byte> record, std::uint64
         right.kind = reader.get<Right::Kind>();
         right.task = reader.get<TaskId>();
         right.thread = reader.get<std::uint64_t>();
-        if (right.kind > Right::Kind::host) {
+        if (right.kind > Right::Kind::object_name) {
             return std::nullopt;
         }
         reply.rights.push_back(right);

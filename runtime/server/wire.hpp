@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dsm/core/core.hpp"
+#include "runtime/address_map.hpp"
 #include "runtime/protocol.hpp"
 
 #include <array>
@@ -23,11 +24,31 @@ constexpr dsm::NodeId node_of(TaskId task) {
 
 // What a port name stands for.
 struct Right {
-    enum class Kind : std::uint8_t { none, task, thread, host } kind{};
-    TaskId task = 0;          // host: the node
-    std::uint64_t thread = 0; // number within the task
+    // object_name: stands for a memory object, but gives no right to map it.
+    enum class Kind : std::uint8_t { none, task, thread, host, object, object_name } kind{};
+    TaskId task = 0;          // host: the node; objects: home node 16 | its incarnation 16 | stretch 32
+    std::uint64_t thread = 0; // number within the task; objects: serial number
     auto operator<=>(const Right &) const = default;
 };
+
+constexpr Right right_of(const Stretch &stretch, Right::Kind kind) {
+    const auto &[home, incarnation, serial] = stretch.object;
+    return {.kind = kind,
+            .task = TaskId{home} << 48 | TaskId{incarnation & 0xffff} << 32 | (stretch.number & 0xffffffff),
+            .thread = serial};
+}
+constexpr dsm::ObjectId object_of(TaskId task, std::uint64_t thread) {
+    return {.home = node_of(task), .incarnation = static_cast<std::uint16_t>(task >> 32), .serial = thread};
+}
+
+// Where the object with this name is, or would be made. The same on every node, whoever has built it.
+constexpr dsm::NodeId home_of_name(std::span<const std::byte> name, unsigned nodes) {
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+    for (const auto byte : name) {
+        hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
+    }
+    return static_cast<dsm::NodeId>(hash % nodes);
+}
 
 // Who makes a request: vouched for by the caller's node server.
 struct Caller {

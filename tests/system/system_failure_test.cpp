@@ -69,6 +69,10 @@ TEST_P(DeathOfNode, LeavesWhatItsTasksWroteForOthers) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_writer"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, TakesNamesOfMemoryAlong) {
+    expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"objects_and_death"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, OfTwo) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
 }

@@ -261,6 +261,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "RemapAcrossTasksTcp", .words = {"remap_across_tasks"}, .nodes = 2, .transport = "tcp"},
         {.label = "RemapRules", .words = {"remap_rules"}, .nodes = 2},
         {.label = "RemapGivesBack", .words = {"remap_gives_back"}, .nodes = 2, .env = {"NORMA_MEMORY=64M"}},
+        {.label = "ObjectsMeet", .words = {"objects_meet"}, .nodes = 3, .env = kBlock},
+        {.label = "ObjectsRules", .words = {"objects_rules"}, .nodes = 3},
         {.label = "MemoryLimit", .words = {"memory_limit"}, .env = {"NORMA_MEMORY=64M"}},
         {.label = "MemoryUser", .words = {"memory_protect"}, .as_user = true},
         {.label = "SyncBarrier", .words = {"sync_barrier"}, .nodes = 4, .env = kBlock},
