@@ -319,22 +319,23 @@ kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t si
                               vm_behavior_t behavior) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_behavior_set);
 
 /** Maps `size` bytes, rounded up to pages, of a memory object (norma_object_open) from `offset` on, which must be
- * aligned; all tasks that map it share it. MACH_PORT_NULL: of new memory, zero-filled, as vm_allocate makes it
- * (`offset` and `copy` then mean nothing). None of the bits of `mask` is set in the resulting address: alignment - 1
- * aligns. Otherwise *address and `anywhere` are as in vm_allocate; a *address that has bits of `mask` is KERN_NO_SPACE.
- * `copy` TRUE of an object: KERN_NOT_SUPPORTED. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance, no
- * memory object's port, behind the object's end), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`),
- * KERN_MEMORY_FAILURE (the object is gone), KERN_NODE_DOWN; the rest as vm_allocate. Thread-safe. (Mach 3
- * vm_map.) */
+ * aligned; all tasks that map it share it. `copy` TRUE: a lazy copy, as task_create makes them: what is written in the
+ * object later is not seen in it, nor the other way round. MACH_PORT_NULL: of new memory, zero-filled, as vm_allocate
+ * makes it (`offset` and `copy` then mean nothing). None of the bits of `mask` is set in the resulting address:
+ * alignment - 1 aligns. Otherwise *address and `anywhere` are as in vm_allocate; a *address that has bits of `mask` is
+ * KERN_NO_SPACE. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance, no memory object's port, behind the
+ * object's end), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`), KERN_MEMORY_FAILURE (the object is
+ * gone), KERN_NODE_DOWN; the rest as vm_allocate. Thread-safe. (Mach 3 vm_map.) */
 kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
                      memory_object_t object, vm_offset_t offset, boolean_t copy, vm_prot_t protection,
                      vm_prot_t max_protection, vm_inherit_t inheritance) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_map);
 
 /** Gives `task` the memory that `source` has at [source_address, source_address + size), rounded outward to pages, at
- * another address: the same memory from then on, whichever nodes the two are on and whichever of them lives longer.
- * *address is where the first of these pages is; with `mask` and `anywhere` as in vm_map. Each page keeps the
+ * another address: the same memory from then on, whichever nodes the two are on and whichever of them lives longer; or,
+ * with `copy` TRUE, a lazy copy of it, all of one moment, which counts towards NORMA_MEMORY where the memory has its
+ * home. *address is where the first of these pages is; with `mask` and `anywhere` as in vm_map. Each page keeps the
  * protection and the maximum it has in `source`; *protection and *max_protection are what all of them allow.
- * `inheritance` is that of the new range. `copy` TRUE: KERN_NOT_SUPPORTED. KERN_INVALID_ARGUMENT (size 0, no such
+ * `inheritance` is that of the new range. KERN_INVALID_ARGUMENT (size 0, no such
  * inheritance, null output, an unaligned *address), KERN_INVALID_ADDRESS (a hole in the source, or *address is outside
  * the window), KERN_NO_SPACE (overlap, or window full), KERN_INVALID_TASK (either), KERN_NODE_DOWN,
  * KERN_RESOURCE_SHORTAGE. All or nothing. Thread-safe. (Mach 3 vm_remap.) */

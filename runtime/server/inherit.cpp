@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The memory of a child, by its parent's inheritance attributes. The copies are of one moment, whatever their homes:
+// Copies of memory: of a child, by its parent's inheritance attributes, and of whoever asks for a copy of a range. What
+// is copied by one call is of one moment, whatever its homes:
 // first all homes freeze what they have of it; when the last has, that is the moment, and each makes its snapshots. If
 // anything fails, nothing has changed: what was frozen is thawed, and snapshots that were made are given back.
 #include "runtime/server/node.hpp"
@@ -8,6 +9,7 @@
 #include "rpc/wire.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 namespace norma::rt {
@@ -133,8 +135,8 @@ void all_frozen(Node &node, const std::shared_ptr<Copying> &copying) {
     copied(node, *copying);
 }
 
-// Makes snapshots of the stretches. The caller has a use of each stretch until then, and of each snapshot afterwards if
-// the status is success.
+// Makes snapshots of the stretches, of which some may be the same. The caller has a use of each stretch until then, and
+// of each snapshot afterwards if the status is success.
 void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted,
               std::function<void(std::int32_t, const std::vector<std::uint64_t> &)> done) {
     auto copying = std::make_shared<Copying>();
@@ -164,7 +166,58 @@ void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted,
     answered(status_reply(KERN_SUCCESS));
 }
 
+// Which snapshots are needed for copies of entries: one for all that lead to the same stretch, unless they have a page
+// in common. Then what is written in one copy is not to be seen in the other.
+class Plan {
+  public:
+    // The snapshot that the copy of an entry is to lead to, as a place in wanted().
+    std::size_t add(const MapEntry &entry) {
+        auto &places = of_stretch_[entry.stretch];
+        auto place = std::find_if(places.begin(), places.end(),
+                                  [&](std::size_t other) { return !overlaps(taken_[other], entry); });
+        if (place == places.end()) {
+            place = places.insert(place, wanted_.size());
+            wanted_.push_back(entry.stretch);
+            taken_.emplace_back();
+        }
+        taken_[*place].emplace(entry.offset, entry.offset + entry.size);
+        return *place;
+    }
+    const std::vector<Stretch> &wanted() const { return wanted_; }
+
+  private:
+    using Taken = std::map<std::uint64_t, std::uint64_t>; // of a stretch; start -> end
+
+    static bool overlaps(const Taken &taken, const MapEntry &entry) {
+        const auto next = taken.lower_bound(entry.offset + entry.size);
+        return next != taken.begin() && std::prev(next)->second > entry.offset;
+    }
+
+    std::vector<Stretch> wanted_;
+    std::vector<Taken> taken_; // for each of these
+    std::map<Stretch, std::vector<std::size_t>> of_stretch_;
+};
+
 } // namespace
+
+void Node::copy_pieces(Pieces pieces, std::function<void(std::int32_t, Pieces)> done) {
+    Plan plan;
+    std::vector<std::size_t> places;
+    for (const auto &piece : pieces) {
+        places.push_back(plan.add(piece));
+    }
+    copy_all(*this, next_freeze_++, plan.wanted(),
+             [this, pieces = std::move(pieces), places = std::move(places),
+              done = std::move(done)](std::int32_t status, const std::vector<std::uint64_t> &numbers) {
+                 Pieces copies;
+                 for (std::size_t i = 0; status == KERN_SUCCESS && i < pieces.size(); ++i) {
+                     copies.push_back(pieces[i]);
+                     copies.back().stretch.number = numbers[places[i]];
+                 }
+                 release_all(pieces);
+                 done(status, std::move(copies));
+             });
+}
 
 void Node::inherit(TaskImage image, std::function<void(std::int32_t, TaskImage)> done) {
     std::erase_if(image.entries, [](const MapEntry &entry) { return entry.inheritance == VM_INHERIT_NONE; });
@@ -172,22 +225,21 @@ void Node::inherit(TaskImage image, std::function<void(std::int32_t, TaskImage)>
     for (const auto &shared : image.stretches) {
         use(shared.stretch);
     }
-    std::vector<Stretch> wanted;
-    for (const auto &shared : image.stretches) {
-        const bool copied = std::any_of(image.entries.begin(), image.entries.end(), [&](const MapEntry &entry) {
-            return entry.inheritance == VM_INHERIT_COPY && entry.stretch == shared.stretch;
-        });
-        if (copied) {
-            wanted.push_back(shared.stretch);
+    Plan plan;
+    std::vector<std::size_t> places; // of the entries that are copied
+    for (const auto &entry : image.entries) {
+        if (entry.inheritance == VM_INHERIT_COPY) {
+            places.push_back(plan.add(entry));
         }
     }
-    const auto finish = [this, image = std::move(image), wanted,
+    const auto wanted = plan.wanted();
+    const auto finish = [this, image = std::move(image), wanted, places,
                          done = std::move(done)](std::int32_t status, const std::vector<std::uint64_t> &numbers) {
         auto inherited = image;
+        auto place = places.begin();
         for (auto &entry : inherited.entries) {
-            const auto found = std::find(wanted.begin(), wanted.end(), entry.stretch);
             if (status == KERN_SUCCESS && entry.inheritance == VM_INHERIT_COPY) {
-                entry.stretch.number = numbers[static_cast<std::size_t>(found - wanted.begin())];
+                entry.stretch.number = numbers[*place++];
             }
         }
         inherited.stretches = stretches_of(inherited.entries);

@@ -18,6 +18,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace norma::rt {
@@ -41,9 +42,10 @@ struct ObjectUse {
 
 // Stretches of this node's objects that a node wants snapshots of, all of the same moment.
 struct Freeze {
-    std::vector<Stretch> stretches; // frozen, or about to be; each has a use
-    std::vector<Stretch> awaited;   // those not frozen yet
-    Done done;                      // until none is awaited
+    std::vector<Stretch> wanted; // a snapshot of each; one stretch may be there several times
+    std::set<Stretch> stretches; // frozen, or about to be; each has a use
+    std::set<Stretch> awaited;   // those not frozen yet
+    Done done;                   // until none is awaited
     std::uint64_t timer = 0;
 };
 
@@ -114,10 +116,13 @@ class Node {
     void serve_snapshot(const Request &request, const Done &done);
     void serve_thaw(const Request &request, const Done &done);
 
-    // ---- inherit.cpp: copies of memory, for a child ----
+    // ---- inherit.cpp: copies of memory, for whoever asks for them ----
     // Of an image with all its parent's memory, that which the inheritance attributes leave to a child. It is held
     // until `done` returns.
     void inherit(TaskImage image, std::function<void(std::int32_t status, TaskImage image)> done);
+    // Copies of pieces of memory. The use of each of their stretches goes over to the copies', or back if it fails.
+    using Pieces = std::vector<MapEntry>;
+    void copy_pieces(Pieces pieces, std::function<void(std::int32_t status, Pieces copies)> done);
 
     // ---- process.cpp: tasks as processes ----
     // KERN_SUCCESS through on_ready once the library in the new process has said hello.
@@ -150,7 +155,7 @@ class Node {
     bool take_place(const Task &task, Place &place, std::uint64_t size);
     // The memory behind a range of a task, wherever that is: its pieces, in order, each of whose objects is used here
     // from then on, once. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (not all of it allows `access`).
-    using Reached = std::function<void(std::int32_t status, std::vector<MapEntry> pieces)>;
+    using Reached = std::function<void(std::int32_t status, Pieces pieces)>;
     void reach(TaskId task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
     void release_all(std::span<const MapEntry> pieces); // a use of each object
     bool inside_objects(std::span<const MapEntry> pieces) const;

@@ -87,6 +87,21 @@ void map_pieces(Node &node, TaskId id, Place place, std::vector<MapEntry> pieces
     }
 }
 
+// Maps pieces, whose stretches are used, or copies of them.
+void map_reached(Node &node, TaskId task, const MapArgs &args, std::vector<MapEntry> pieces, const Done &done) {
+    if (args.copy == 0) {
+        map_pieces(node, task, place_of(args), std::move(pieces), done);
+        return;
+    }
+    node.copy_pieces(std::move(pieces), [&node, task, args, done](std::int32_t status, std::vector<MapEntry> copies) {
+        if (status == KERN_SUCCESS) {
+            map_pieces(node, task, place_of(args), std::move(copies), done);
+        } else {
+            done(status_reply(status));
+        }
+    });
+}
+
 void map_fresh(Node &node, Task &task, const MapArgs &args, Done done) {
     MapEntry entry;
     entry.protection = static_cast<vm_prot_t>(args.protection);
@@ -102,8 +117,8 @@ void map_fresh(Node &node, Task &task, const MapArgs &args, Done done) {
 
 void map_object(Node &node, TaskId task, const dsm::ObjectId &object, const MapArgs &args, const Done &done) {
     const auto size = page_ceil(args.bytes);
-    if (args.copy != 0 || object.home >= node.count || !page_aligned(args.offset)) {
-        done(status_reply(args.copy != 0 ? KERN_NOT_SUPPORTED : KERN_INVALID_ARGUMENT));
+    if (object.home >= node.count || !page_aligned(args.offset)) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
     if (!size || *size > node.window.size) {
@@ -124,7 +139,7 @@ void map_object(Node &node, TaskId task, const dsm::ObjectId &object, const MapA
             node.release_all(piece);
             done(status_reply(KERN_INVALID_ARGUMENT));
         } else {
-            map_pieces(node, task, place_of(args), piece, done);
+            map_reached(node, task, args, piece, done);
         }
     });
 }
@@ -154,10 +169,7 @@ void op_vm_map(Node &node, const Request &request, Done done) {
 void op_vm_remap(Node &node, const Request &request, Done done) {
     const auto *task = node.running(request.target);
     MapArgs args;
-    auto status = task == nullptr ? KERN_INVALID_TASK : read_args(request, args);
-    if (status == KERN_SUCCESS && args.copy != 0) {
-        status = KERN_NOT_SUPPORTED;
-    }
+    const auto status = task == nullptr ? KERN_INVALID_TASK : read_args(request, args);
     if (status != KERN_SUCCESS) {
         done(status_reply(status));
         return;
@@ -173,7 +185,7 @@ void op_vm_remap(Node &node, const Request &request, Done done) {
                 piece.inheritance = args.inheritance;
                 piece.behavior = VM_BEHAVIOR_DEFAULT;
             }
-            map_pieces(node, id, place_of(args), std::move(pieces), done);
+            map_reached(node, id, args, std::move(pieces), done);
         });
 }
 

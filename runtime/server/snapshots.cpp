@@ -39,8 +39,8 @@ bool may_freeze(const Node &node, dsm::NodeId asker, const Stretch &stretch) {
 void Node::serve_freeze(const Request &request, Done done) {
     const std::pair key(request.caller.node, request.args[0]);
     const auto wanted = wanted_by(request);
-    const bool sound = !wanted.empty() && std::set(wanted.begin(), wanted.end()).size() == wanted.size() &&
-                       !freezes.contains(key) && std::all_of(wanted.begin(), wanted.end(), [&](const Stretch &stretch) {
+    const bool sound = !wanted.empty() && !freezes.contains(key) &&
+                       std::all_of(wanted.begin(), wanted.end(), [&](const Stretch &stretch) {
                            return may_freeze(*this, request.caller.node, stretch);
                        });
     if (!sound) {
@@ -48,7 +48,9 @@ void Node::serve_freeze(const Request &request, Done done) {
         return;
     }
     auto &freeze = freezes[key];
-    freeze.stretches = freeze.awaited = wanted;
+    const std::set stretches(wanted.begin(), wanted.end());
+    freeze.wanted = wanted;
+    freeze.stretches = freeze.awaited = stretches;
     freeze.done = std::move(done);
     freeze.timer = loop.at(Clock::now() + config.call_timeout, [this, key] {
         const auto found = freezes.find(key);
@@ -56,10 +58,10 @@ void Node::serve_freeze(const Request &request, Done done) {
         thaw(found);
         answer(status_reply(KERN_OPERATION_TIMED_OUT));
     });
-    for (const auto &stretch : wanted) {
+    for (const auto &stretch : stretches) {
         use(stretch);
     }
-    for (const auto &stretch : wanted) { // the last may be frozen at once, and all be over when this returns
+    for (const auto &stretch : stretches) { // the last may be frozen at once, and all be over when this returns
         pager.freeze(stretch.object, stretch.number);
     }
 }
@@ -68,7 +70,7 @@ void Node::serve_freeze(const Request &request, Done done) {
 void Node::frozen(const Stretch &stretch) {
     std::vector<Done> ready;
     for (auto &[key, freeze] : freezes) {
-        std::erase(freeze.awaited, stretch);
+        freeze.awaited.erase(stretch);
         if (freeze.awaited.empty() && freeze.done) {
             loop.cancel(std::exchange(freeze.timer, 0));
             ready.push_back(std::exchange(freeze.done, nullptr));
@@ -112,15 +114,15 @@ void Node::serve_snapshot(const Request &request, const Done &done) {
         return;
     }
     std::uint64_t bytes = 0;
-    for (const auto &stretch : found->second.stretches) {
+    for (const auto &stretch : found->second.wanted) {
         bytes += pager.pages(stretch.object) * kMapPage;
     }
     std::vector<Stretch> made;
     const bool room = bytes <= memory_limit - std::min(memory_used, memory_limit);
     bool complete = room;
     try {
-        for (std::size_t i = 0; room && i < found->second.stretches.size(); ++i) {
-            const auto &stretch = found->second.stretches[i];
+        for (std::size_t i = 0; room && i < found->second.wanted.size(); ++i) {
+            const auto &stretch = found->second.wanted[i];
             made.push_back({.object = stretch.object, .number = pager.snapshot(stretch.object, stretch.number)});
             memory_used += pager.pages(stretch.object) * kMapPage;
             use(made.back());

@@ -14,9 +14,8 @@ task_t self() {
     return mach_task_self();
 }
 
-kern_return_t map(task_t task, vm_address_t &address, memory_object_t object, vm_size_t size, vm_offset_t offset = 0,
-                  boolean_t copy = FALSE) {
-    return vm_map(task, &address, size, 0, TRUE, object, offset, copy, VM_PROT_DEFAULT, VM_PROT_DEFAULT,
+kern_return_t map(task_t task, vm_address_t &address, memory_object_t object, vm_size_t size, vm_offset_t offset = 0) {
+    return vm_map(task, &address, size, 0, TRUE, object, offset, FALSE, VM_PROT_DEFAULT, VM_PROT_DEFAULT,
                   VM_INHERIT_SHARE);
 }
 
@@ -90,7 +89,6 @@ SYSTEM_CASE(objects_rules) {
         CHECK_KERN(KERN_INVALID_ARGUMENT, map(self(), first, object, kPage, 0 - vm_offset_t{kPage}));
         CHECK_KERN(KERN_INVALID_ARGUMENT, map(self(), first, object, 0));
         CHECK_KERN(KERN_NO_SPACE, map(self(), first, object, 0 - vm_size_t{1}));
-        CHECK_KERN(KERN_NOT_SUPPORTED, map(self(), first, object, kPage, 0, TRUE));
         CHECK_KERN(KERN_INVALID_ARGUMENT, map(self(), first, self(), kPage));
         CHECK_KERN(KERN_INVALID_ARGUMENT, map(self(), first, 4711, kPage));
         CHECK_EQ(vm_address_t{0x78}, first);

@@ -328,8 +328,6 @@ SYSTEM_CASE(remap_rules) {
         CHECK_KERN(KERN_INVALID_ARGUMENT, remap(dst, place, kPage, src, memory, 0, FALSE));
         CHECK_KERN(KERN_INVALID_ARGUMENT, remap(dst, place, 0, src, memory));
         CHECK_KERN(KERN_NO_SPACE, remap(dst, place, kPage, src, memory, kMost));
-        CHECK_KERN(KERN_NOT_SUPPORTED,
-                   vm_remap(dst, &place, kPage, 0, TRUE, src, memory, TRUE, &protection, &maximum, VM_INHERIT_COPY));
         CHECK_KERN(KERN_INVALID_ARGUMENT,
                    vm_remap(dst, &place, kPage, 0, TRUE, src, memory, FALSE, &protection, &maximum, 3));
         CHECK_KERN(KERN_INVALID_ARGUMENT,
