@@ -71,15 +71,29 @@ enum class Op : std::uint32_t {
     thread_get_state, // 0 flavor -> blob: the state
     thread_abort,
     // memory of other tasks: `port` names a task
-    vm_borrow,    // 0 name of a task (a right takes 0 and 1), 2 address, 3 bytes, 4 access; for the caller itself
+    vm_borrow,    // 0 name of a task (a right takes 0, 1 and 5), 2 address, 3 bytes, 4 access; for the caller itself
                   // -> vals[0] address where it has the memory now
     vm_give_back, // 0 any address of what was borrowed
-    vm_map,       // 0 name of a memory object (a right takes 0 and 1), or null; blob: MapArgs -> vals[0] address
-    vm_remap,     // 0 name of a task (a right takes 0 and 1); blob: MapArgs, whose offset is an address of that task
+    vm_map,       // 0 name of a memory object (a right takes 0, 1 and 5), or null; blob: MapArgs -> vals[0] address
+    vm_remap,     // 0 name of a task (a right takes 0, 1 and 5); blob: MapArgs, whose offset is an address of that task
                   // -> vals[0] address, 1 protection, 2 maximum
     // no port
     object_open,   // 0 bytes (0: it is there); blob: its name -> port; vals[1] bytes
     object_remove, // blob: its name
+    // ports: `port` names the task whose names they are
+    port_allocate = 64, // 0 MACH_PORT_RIGHT_..., 1 name (0: any) -> vals[0] name
+    port_deallocate,    // 0 name
+    port_remove,        // 0 name
+    port_mod_refs,      // 0 name, 1 MACH_PORT_RIGHT_..., 2 delta (as signed)
+    port_get_refs,      // 0 name, 1 MACH_PORT_RIGHT_... -> vals[0]
+    port_type,          // 0 name -> vals[0]
+    // the caller's own names: no port
+    port_insert,  // 0 task, 1 name there, 2 name, 3 disposition
+    port_extract, // 0 task, 1 name there, 2 disposition -> vals[0] name, vals[1] MACH_MSG_TYPE_...
+    port_ask,     // 0 name, 1 MACH_NOTIFY_..., 2 sync, 3 name of the port that is to hear of it (0: none)
+    msg_send,     // 0 timeout in ms (as signed; < 0: none); blob: the message
+    msg_receive,  // 0 timeout, 1 name, 2 bytes there is room for, 3 keep what is larger -> blob: the message; vals[1]
+                  // its size if it is too large
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -94,6 +108,21 @@ enum class Op : std::uint32_t {
     thaw,             // 0 number of a freeze, also of one that has not been answered
     abort_waits,      // 0 thread, whatever it waits for here
     vm_pieces,        // target task; 0 address, 1 bytes, 2 access -> blob: map entries
+    // target: a port (runtime/ports.hpp); "receive right" in a blob is a Carried of the target
+    port_attach = 144, // 0 made; or 1 node + 1: it is where the receive right is now, which is the blob
+    port_release,
+    port_send,    // 0 timeout in ms, 1 number among the caller's, 2 even if the queue is full; blob: Message -> status
+    port_receive, // 0 timeout, 1 number, 2 room, 3 keep what is larger; blob: receive right -> vals[0] number of the
+                  // delivery, vals[1] bytes; blob: Message
+    port_destroy, // blob: receive right
+    port_notify,  // 0 sync; blob: receive right, then who is to hear of it
+    port_dead,    // from its home
+    // no target
+    port_taken,  // 0 number of the delivery, 1 the receiver has it (else it goes back into the queue)
+    port_cancel, // 0 number
+    // target: a task
+    port_put,  // 0 name (0: any); blob: Carried -> vals[0] name
+    port_take, // 0 name, 1 disposition; blob: the task it is for
 };
 
 inline constexpr std::size_t kOpArgs = 6;

@@ -9,6 +9,7 @@
 #include "rpc/verbs/frame.hpp"
 #include "rpc/verbs/hello.hpp"
 #include "runtime/launch.hpp"
+#include "runtime/message.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/probe.hpp"
@@ -54,7 +55,7 @@ std::vector<std::byte> bytes_of(std::string_view fields) {
 }
 
 TEST(Golden, VersionsOfTheseBytes) {
-    EXPECT_EQ(rpc::kWireVersion, 1);
+    EXPECT_EQ(rpc::kWireVersion, 2);
     EXPECT_EQ(kTaskProtocol, 1U);
 }
 
@@ -158,6 +159,10 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::vm_give_back), 40U);
     EXPECT_EQ(static_cast<unsigned>(Op::vm_remap), 42U);
     EXPECT_EQ(static_cast<unsigned>(Op::object_remove), 44U);
+    EXPECT_EQ(static_cast<unsigned>(Op::port_allocate), 64U);
+    EXPECT_EQ(static_cast<unsigned>(Op::msg_receive), 74U);
+    EXPECT_EQ(static_cast<unsigned>(Op::port_attach), 144U);
+    EXPECT_EQ(static_cast<unsigned>(Op::port_take), 154U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
@@ -173,24 +178,38 @@ TEST(Golden, Request) {
     Request request;
     request.op = Op::task_clone;
     request.caller = {.node = 2, .task = 3, .thread = 4, .call = 5};
-    request.target = {.kind = Right::Kind::task, .task = 6, .thread = 7};
+    request.target = {.kind = Right::Kind::task, .task = 6, .thread = 7, .key = {0x21, 0x22}};
     request.args = {1, 2, 3, 4, 5, 0x1112131415161718};
     request.blob = {std::byte{0xaa}};
     EXPECT_EQ(hex(encode(request)),
               digits_of("02 01000000 0200 0300000000000000 0400000000000000 0500000000000000 01 0600000000000000 "
-                        "0700000000000000 0100000000000000 0200000000000000 0300000000000000 0400000000000000 "
-                        "0500000000000000 1817161514131211 01000000 aa"));
+                        "0700000000000000 2100000000000000 2200000000000000 0100000000000000 0200000000000000 "
+                        "0300000000000000 0400000000000000 0500000000000000 1817161514131211 01000000 aa"));
 }
 
 TEST(Golden, Reply) {
     Reply reply;
     reply.status = 5;
     reply.vals = {1, 2, 3, 4};
-    reply.rights = {{.kind = Right::Kind::thread, .task = 8, .thread = 9}};
+    reply.rights = {{.kind = Right::Kind::thread, .task = 8, .thread = 9, .key = {0x21, 0x22}}};
     reply.blob = {std::byte{0xaa}, std::byte{0xbb}};
     EXPECT_EQ(hex(encode(11, reply)),
               digits_of("03 0b00000000000000 05000000 0100000000000000 0200000000000000 0300000000000000 "
-                        "0400000000000000 01000000 02 0800000000000000 0900000000000000 02000000 aabb"));
+                        "0400000000000000 01000000 02 0800000000000000 0900000000000000 2100000000000000 "
+                        "2200000000000000 02000000 aabb"));
+}
+
+TEST(Golden, MessageOfPorts) {
+    const Carried reply{.right = {.kind = Right::Kind::port, .task = 6, .thread = 0, .key = {0x21, 0x22}}};
+    const Carried receive{.right = reply.right, .receive = {0x31, 0x32}};
+    const std::string right = "04 0600000000000000 0000000000000000 2100000000000000 2200000000000000 ";
+    const std::string none = "0000000000000000 0000000000000000 ";
+    EXPECT_EQ(hex(encode(receive)), digits_of(right + "3100000000000000 3200000000000000"));
+    Message message{.id = 5, .complex = true, .reply = reply, .rights = {receive}, .body = bytes_of("01000000")};
+    message.body.resize(4 + 12 + 1);
+    EXPECT_EQ(hex(encode(message)),
+              digits_of("05000000 01 " + right + none + "01000000 " + right +
+                        "3100000000000000 3200000000000000 11000000 01000000 000000000000000000000000 00"));
 }
 
 TEST(Golden, TaskImage) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Mach's task, thread and virtual memory calls on norma.
+ * Mach's task, thread and virtual memory calls on norma; its ports and messages are in <norma/mach_port.h>, which this
+ * header includes.
  *
  * Names, argument order and numeric values are Mach's. The library exports every call that has a plain Mach name
  * under the prefix norma_mach_ and this header binds the plain name to it, so Mach code compiles unchanged and
@@ -72,10 +73,15 @@ typedef int vm_behavior_t;
 #define KERN_RESOURCE_SHORTAGE 6
 #define KERN_MEMORY_FAILURE 9 /* the data is gone for good */
 #define KERN_MEMORY_ERROR 10  /* the data may be back later */
+#define KERN_NAME_EXISTS 13
 #define KERN_ABORTED 14
+#define KERN_INVALID_NAME 15
 #define KERN_INVALID_TASK 16
+#define KERN_INVALID_RIGHT 17
 #define KERN_INVALID_VALUE 18
+#define KERN_UREFS_OVERFLOW 19
 #define KERN_INVALID_CAPABILITY 20
+#define KERN_RIGHT_EXISTS 21
 #define KERN_INVALID_HOST 22
 #define KERN_EXCEPTION_PROTECTED 32
 #define KERN_INVALID_LEDGER 33
@@ -371,4 +377,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
 #ifdef __cplusplus
 }
 #endif
+
+#include <norma/mach_port.h>
+
 #endif

@@ -23,6 +23,16 @@ extern "C" const char *norma_strerror(kern_return_t code) noexcept {
         return "the data cannot be had at this moment";
     case KERN_ABORTED:
         return "aborted";
+    case KERN_NAME_EXISTS:
+        return "the name stands for something already";
+    case KERN_INVALID_NAME:
+        return "the name stands for nothing";
+    case KERN_INVALID_RIGHT:
+        return "the name does not stand for such a right";
+    case KERN_UREFS_OVERFLOW:
+        return "too many references";
+    case KERN_RIGHT_EXISTS:
+        return "the task has rights to that port under another name";
     case KERN_INVALID_TASK:
         return "no such task, or it has ended";
     case KERN_INVALID_VALUE:

@@ -4,6 +4,7 @@
 #include "norma/mach.h"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
+#include "runtime/server/keys.hpp"
 #include "runtime/server/probe.hpp"
 
 namespace norma::rt {
@@ -14,7 +15,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
           self, loop, config.call_timeout,
           [this](dsm::NodeId to, const std::vector<std::byte> &record) { send_request(to, record); },
           [this](const Request &request, Done done) { execute(request, std::move(done)); }),
-      sync(self, incarnation, loop),
+      sync(self, incarnation, loop), ports(self, incarnation, port_links()),
       pager(self, incarnation, config.prefetch,
             {.send = [this](dsm::NodeId to, std::span<const dsm::ObjectMsg> messages,
                             rpc::StagingPtr payload) { send_pages(to, messages, std::move(payload)); },
@@ -26,6 +27,31 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())) {}
 
 Node::~Node() = default;
+
+PortLinks Node::port_links() {
+    return {.call =
+                [this](dsm::NodeId to, Request request, const Done &done, bool deadline) {
+                    if (to >= count) { // in a right from a node that does as it likes
+                        done(status_reply(KERN_NODE_DOWN));
+                        return;
+                    }
+                    router.call(to, std::move(request), done, deadline);
+                },
+            .at = [this](std::chrono::milliseconds delay,
+                         std::function<void()> action) { return loop.at(Clock::now() + delay, std::move(action)); },
+            .cancel = [this](std::uint64_t timer) { loop.cancel(timer); },
+            .draw = draw_key,
+            .names = [this](TaskId id) -> NameSpace * {
+                const auto found = tasks.find(id);
+                return found == tasks.end() ? nullptr : &found->second->names;
+            },
+            .each_names =
+                [this](const std::function<void(NameSpace &)> &visit) {
+                    for (auto &[id, task] : tasks) {
+                        visit(task->names);
+                    }
+                }};
+}
 
 void Node::start(const rpc::Options &options) {
     transport = rpc::make_transport(
@@ -166,6 +192,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     probe->node_down(node);
     router.node_down(node);
     sync.node_died(node);
+    ports.node_down(node);
     pager.node_down(node);
     for (auto &[id, task] : tasks) {
         if (task->awaited_by == node && task->state != Task::State::ending) {

@@ -11,6 +11,7 @@
 #include "runtime/launch.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/loop.hpp"
+#include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
 #include "runtime/server/router.hpp"
 #include "runtime/server/sync_service.hpp"
@@ -71,6 +72,7 @@ class Node {
     Loop loop;
     Router router;
     SyncService sync;
+    PortService ports;
     dsm::Pager pager;
     Window window;
     SliceAllocator addresses;
@@ -84,6 +86,7 @@ class Node {
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped
+    std::uint64_t bad_rights = 0;  // to tasks and threads, with a key that is not theirs
 
     // ---- node_job.cpp: the launcher ----
     void report_exit(int status, const std::string &note);
@@ -139,7 +142,7 @@ class Node {
     void from_task(Task &task, int channel, std::span<const std::byte> packet);
 
     // ---- helpers of the operations ----
-    Task *running(const Right &right); // null: not a task of this node that runs
+    Task *running(const Right &right); // null: not a task of this node, or a thread of one, that runs
     dsm::PageIndex page_of(const MapEntry &entry, std::uint64_t address) const; // of the entry's object
     // Maps, through the service thread, what the task's address map says of `entry`, and tells the pager.
     void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
@@ -156,7 +159,7 @@ class Node {
     // The memory behind a range of a task, wherever that is: its pieces, in order, each of whose objects is used here
     // from then on, once. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (not all of it allows `access`).
     using Reached = std::function<void(std::int32_t status, Pieces pieces)>;
-    void reach(TaskId task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
+    void reach(const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
     void release_all(std::span<const MapEntry> pieces); // a use of each object
     bool inside_objects(std::span<const MapEntry> pieces) const;
     void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
@@ -191,6 +194,7 @@ class Node {
     void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);
 
+    PortLinks port_links();
     void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
     void forget(const dsm::ObjectId &id);
     void end_of(const Stretch &stretch);

@@ -13,8 +13,8 @@ struct Operation {
     Right::Kind target; // what the port must name; none: there is no port
     Handler handler;
     bool waits; // may take for ever, so it has no deadline
-    // What the name in args[0] must stand for: args[0] and args[1] become the right's task and thread. none: no name.
-    // Where an object is expected, the null name will do, and both are 0.
+    // What the name in args[0] must stand for; the right it stands for is then in the arguments (put_argument). none:
+    // no name. Where an object is expected, the null name will do.
     Right::Kind argument = Right::Kind::none;
 };
 
@@ -82,6 +82,20 @@ void op_vm_give_back(Node &, const Request &, Done);
 void op_vm_wire(Node &, const Request &, Done);
 void op_region_export(Node &, const Request &, Done);
 void op_region_find(Node &, const Request &, Done);
+
+// ops_port.cpp
+void op_port_allocate(Node &, const Request &, Done);
+void op_port_deallocate(Node &, const Request &, Done);
+void op_port_remove(Node &, const Request &, Done);
+void op_port_mod_refs(Node &, const Request &, Done);
+void op_port_get_refs(Node &, const Request &, Done);
+void op_port_type(Node &, const Request &, Done);
+void op_port_insert(Node &, const Request &, Done);
+void op_port_extract(Node &, const Request &, Done);
+void op_port_take(Node &, const Request &, Done);
+void op_port_ask(Node &, const Request &, Done);
+void op_msg_send(Node &, const Request &, Done);
+void op_msg_receive(Node &, const Request &, Done);
 
 // probe.cpp
 void op_probe_am(Node &, const Request &, Done);

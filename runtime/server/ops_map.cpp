@@ -159,7 +159,7 @@ void op_vm_map(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    if (const auto object = object_of(request.args[0], request.args[1]); object.serial != 0) {
+    if (const auto object = object_argument(request); object.serial != 0) {
         map_object(node, task->id, object, args, done);
     } else {
         map_fresh(node, *task, args, std::move(done));
@@ -175,7 +175,7 @@ void op_vm_remap(Node &node, const Request &request, Done done) {
         return;
     }
     node.reach(
-        request.args[0], args.offset, args.bytes, VM_PROT_NONE,
+        task_argument(request), args.offset, args.bytes, VM_PROT_NONE,
         [&node, id = task->id, args, done = std::move(done)](std::int32_t reached, std::vector<MapEntry> pieces) {
             if (reached != KERN_SUCCESS) {
                 done(status_reply(reached));

@@ -129,6 +129,7 @@ void op_thread_abort(Node &node, const Request &request, Done done) {
 void op_abort_waits(Node &node, const Request &request, Done done) {
     node.sync.abort(request.args[0]);
     node.abort_waits(request.args[0]);
+    node.ports.abort(request.args[0]);
     done(status_reply(KERN_SUCCESS));
 }
 

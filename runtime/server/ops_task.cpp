@@ -20,10 +20,6 @@ Reply right_reply(const Right &right) {
     return reply;
 }
 
-Right right_of(const Task &task) {
-    return {.kind = Right::Kind::task, .task = task.id, .thread = 0};
-}
-
 TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     TaskImage image;
     image.program = parent.program;
@@ -96,7 +92,7 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
         if (!image->teleported) {
             found->second->awaited_by.reset();
         }
-        done(right_reply(right_of(*found->second)));
+        done(right_reply(found->second->own_right()));
         return;
     }
     node.map_entry(*found->second, image->entries[next], [&node, id, image, next, done](int error) {
@@ -226,14 +222,14 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
     }
     const auto where = static_cast<dsm::NodeId>(request.args[1]);
     if (where == node.self) {
-        done(right_reply(right_of(*parent)));
+        done(right_reply(parent->own_right()));
         return;
     }
     auto image = image_of(node, *parent, request.args[0] != 0);
     image.first = parent->first;
     image.teleported = true;
     parent->moving = true;
-    make_child(node, std::move(image), where, [&node, right = right_of(*parent), request, done](const Reply &reply) {
+    make_child(node, std::move(image), where, [&node, right = parent->own_right(), request, done](const Reply &reply) {
         auto *left = node.running(right);
         if (reply.status != KERN_SUCCESS) {
             if (left != nullptr) {
@@ -248,7 +244,7 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
             done(status_reply(KERN_INVALID_TASK));
             return;
         }
-        left->successor = child.task;
+        left->successor = child;
         const Move move{.parent = left->id, .first = left->first, .child = child, .request = request, .done = done};
         node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
     });
@@ -336,11 +332,11 @@ void op_task_resume(Node &node, const Request &request, Done done) {
 void op_task_wait(Node &node, const Request &request, Done done) {
     const auto id = request.target.task;
     if (const auto found = node.ended.find(id); found != node.ended.end()) {
-        if (found->second.successor != 0) {
+        if (found->second.successor.kind != Right::Kind::none) {
             const auto successor = found->second.successor;
             auto follow = request;
-            follow.target.task = successor;
-            node.router.call(node_of(successor), std::move(follow), std::move(done), false);
+            follow.target = successor;
+            node.router.call(node_of(successor.task), std::move(follow), std::move(done), false);
             return;
         }
         Reply reply;

@@ -17,7 +17,7 @@ constexpr std::uint64_t kLeastStack = 64 * 1024;
 
 Reply thread_reply(const Task &task, std::uint64_t number) {
     Reply reply;
-    reply.rights.push_back({.kind = Right::Kind::thread, .task = task.id, .thread = number});
+    reply.rights.push_back(task.thread_right(number));
     return reply;
 }
 
@@ -44,7 +44,7 @@ std::int32_t thread_status(const Ack &ack) {
 }
 
 Thread *target_thread(Node &node, const Request &request, Task *&task, const Done &done) {
-    task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
+    task = node.running(request.target);
     auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
     if (thread == nullptr || thread->ended) {
         done(status_reply(KERN_TERMINATED));
@@ -89,7 +89,7 @@ void op_task_threads(Node &node, const Request &request, Done done) {
             const bool alive =
                 std::find(tids.begin(), tids.end(), static_cast<std::uint64_t>(thread.tid)) != tids.end();
             if (!thread.ended && (thread.tid == 0 || alive)) {
-                reply.rights.push_back({.kind = Right::Kind::thread, .task = id, .thread = number});
+                reply.rights.push_back(live.thread_right(number));
             }
         }
         done(reply);
@@ -118,9 +118,9 @@ void op_thread_start(Node &node, const Request &request, Done done) {
     thread.entry = request.args[0];
     thread.argument = request.args[1];
     thread.stack_bytes = request.args[2];
-    node.start_thread(*task, number, [id = task->id, number, done](Reply reply) {
+    node.start_thread(*task, number, [right = task->thread_right(number), done](Reply reply) {
         if (reply.status == KERN_SUCCESS) {
-            reply.rights.push_back({.kind = Right::Kind::thread, .task = id, .thread = number});
+            reply.rights.push_back(right);
         }
         done(std::move(reply));
     });
@@ -270,7 +270,7 @@ void op_thread_terminate(Node &node, const Request &request, Done done) {
 }
 
 void op_thread_wait(Node &node, const Request &request, Done done) {
-    auto *task = node.running({.kind = Right::Kind::task, .task = request.target.task, .thread = 0});
+    auto *task = node.running(request.target);
     auto *thread = task == nullptr ? nullptr : task->thread(request.target.thread);
     if (thread == nullptr || thread->ended) {
         done(status_reply(KERN_SUCCESS));

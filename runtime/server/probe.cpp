@@ -205,11 +205,13 @@ void op_stats(Node &node, const Request &, Done done) {
         fmt::format("node={} faults_read={} faults_write={} zero_filled={} pages_in={} pages_out={} poisoned={} "
                     "messages_sent={} messages_received={} bytes_sent={} bytes_received={} dropped_garbage={} "
                     "dropped_version={} "
-                    "dropped_key={} dropped_incarnation={} dropped_late={} bad_records={} tasks={} objects={}",
+                    "dropped_key={} dropped_incarnation={} dropped_late={} bad_records={} rights_refused={} tasks={} "
+                    "objects={} ports={}",
                     node.self, pages.faults_read, pages.faults_write, pages.zero_filled, pages.pages_in,
                     pages.pages_out, pages.poisoned, wire.sent, wire.received, wire.bytes_sent, wire.bytes_received,
                     wire.dropped_garbage, wire.dropped_version, wire.dropped_key, wire.dropped_incarnation,
-                    wire.dropped_late, node.bad_records, node.tasks.size(), node.objects.size()) +
+                    wire.dropped_late, node.bad_records, node.bad_rights + node.ports.home().refused(),
+                    node.tasks.size(), node.objects.size(), node.ports.home().ports()) +
         protocol_stats(node);
     Reply reply;
     const auto bytes = std::as_bytes(std::span(text));

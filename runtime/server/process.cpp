@@ -178,6 +178,7 @@ void Node::on_channel(TaskId id, int fd) {
         from_task(*found->second, fd, std::span(buffer).first(static_cast<std::size_t>(size)));
     } else if (size == 0) {
         loop.unwatch(fd);
+        ports.thread_gone({.task = id, .channel = fd});
         found->second->channels.erase(fd);
         close_if_open(fd);
     }
@@ -225,6 +226,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         loop.unwatch(channel);
         close_if_open(channel);
     }
+    ports.task_over(task->names, task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {
         release(shared.stretch);
@@ -234,12 +236,14 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         addresses.release(loan.range());
     }
     // An end that was asked for is no failure.
-    ended[task->id] = {.status = task->terminated ? 0 : status,
+    ended[task->id] = {.key = task->key,
+                       .status = task->terminated ? 0 : status,
                        .successor = task->successor,
                        .awaited_by = task->awaited_by,
                        .first = task->first};
     // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
-    for (dsm::NodeId node = 0; task->successor == 0 && node < count; ++node) {
+    const bool moved = task->successor.kind != Right::Kind::none;
+    for (dsm::NodeId node = 0; !moved && node < count; ++node) {
         if (task->sync_homes[node]) {
             tell_of_end(node, task->id, status == 0 && !task->terminated);
         }
@@ -261,11 +265,11 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
     for (const auto &waiter : task->waiters) {
         Request again;
         again.op = Op::task_wait;
-        again.target = {.kind = Right::Kind::task, .task = task->id, .thread = 0};
+        again.target = task->own_right();
         again.args[0] = static_cast<std::uint64_t>(-1);
         execute(again, waiter); // now answered from `ended`, or by the successor's node
     }
-    if (task->first && task->successor == 0 && !task->awaited_by) {
+    if (task->first && !moved && !task->awaited_by) {
         report_exit(task->terminated ? 0 : status, "");
     }
 }

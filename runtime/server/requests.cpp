@@ -78,6 +78,11 @@ void serve_thaw(Node &node, const Request &request, Done done) {
     node.serve_thaw(request, done);
 }
 
+template <void (PortService::*serve)(const Request &, const Done &)>
+void serve_port(Node &node, const Request &request, Done done) {
+    (node.ports.*serve)(request, done);
+}
+
 constexpr std::array kOperations{
     Operation{Op::task_create, Kind::task, op_task_create, false},
     Operation{Op::task_create_on, Kind::task, op_task_create_on, false},
@@ -120,6 +125,17 @@ constexpr std::array kOperations{
     Operation{Op::sync_create, Kind::none, serve_sync_create, false},
     Operation{Op::sync_request, Kind::none, serve_sync_request, true},
     Operation{Op::barrier_expect, Kind::task, op_barrier_expect, false},
+    Operation{Op::port_allocate, Kind::task, op_port_allocate, false},
+    Operation{Op::port_deallocate, Kind::task, op_port_deallocate, false},
+    Operation{Op::port_remove, Kind::task, op_port_remove, false},
+    Operation{Op::port_mod_refs, Kind::task, op_port_mod_refs, false},
+    Operation{Op::port_get_refs, Kind::task, op_port_get_refs, false},
+    Operation{Op::port_type, Kind::task, op_port_type, false},
+    Operation{Op::port_insert, Kind::none, op_port_insert, false},
+    Operation{Op::port_extract, Kind::none, op_port_extract, false},
+    Operation{Op::port_ask, Kind::none, op_port_ask, false},
+    Operation{Op::msg_send, Kind::none, op_msg_send, true},
+    Operation{Op::msg_receive, Kind::none, op_msg_receive, true},
     Operation{Op::probe_am, Kind::none, op_probe_am, true},
     Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
     Operation{Op::stats, Kind::none, op_stats, false},
@@ -135,6 +151,17 @@ constexpr std::array kOperations{
     Operation{Op::sync_thread_died, Kind::none, serve_sync_thread_died, false},
     Operation{Op::sync_task_moved, Kind::none, serve_sync_task_moved, false},
     Operation{Op::abort_waits, Kind::none, op_abort_waits, false},
+    Operation{Op::port_attach, Kind::port, serve_port<&PortService::serve_attach>, false},
+    Operation{Op::port_release, Kind::port, serve_port<&PortService::serve_release>, false},
+    Operation{Op::port_send, Kind::port, serve_port<&PortService::serve_send>, true},
+    Operation{Op::port_receive, Kind::port, serve_port<&PortService::serve_receive>, true},
+    Operation{Op::port_destroy, Kind::port, serve_port<&PortService::serve_destroy>, false},
+    Operation{Op::port_notify, Kind::port, serve_port<&PortService::serve_notify>, false},
+    Operation{Op::port_dead, Kind::port, serve_port<&PortService::serve_dead>, false},
+    Operation{Op::port_taken, Kind::none, serve_port<&PortService::serve_taken>, false},
+    Operation{Op::port_cancel, Kind::none, serve_port<&PortService::serve_cancel>, false},
+    Operation{Op::port_put, Kind::task, serve_port<&PortService::serve_put>, false},
+    Operation{Op::port_take, Kind::task, op_port_take, false},
 };
 
 void answer(Task &task, int channel, const Reply &reply) {
@@ -165,6 +192,21 @@ std::int32_t bad_port(Kind wanted) {
     return wanted == Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT;
 }
 
+// Whether a right to a task or a thread of this node has its key; true of what is unknown here.
+bool has_key(Node &node, const Right &right) {
+    const auto task = node.tasks.find(right.task);
+    if (right.kind == Kind::thread) {
+        const auto *thread = task == node.tasks.end() ? nullptr : task->second->thread(right.thread);
+        return thread == nullptr || thread->key == right.key;
+    }
+    if (right.kind != Kind::task) {
+        return true; // of a port its home knows; to a host everybody has a right
+    }
+    const auto ended = node.ended.find(right.task);
+    return task != node.tasks.end() ? task->second->key == right.key
+                                    : ended == node.ended.end() || ended->second.key == right.key;
+}
+
 } // namespace
 
 const Operation *find_operation(Op op) {
@@ -177,6 +219,11 @@ void Node::execute(const Request &request, Done done) {
     const auto *operation = find_operation(request.op);
     if (operation == nullptr || operation->target != request.target.kind) {
         done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (!has_key(*this, request.target)) {
+        ++bad_rights;
+        done(status_reply(bad_port(request.target.kind)));
         return;
     }
     operation->handler(*this, request, std::move(done));
@@ -222,8 +269,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             reply_to(status_reply(bad_port(operation->argument)));
             return;
         }
-        request.args[0] = named.task;
-        request.args[1] = named.thread;
+        put_argument(request, named);
     }
     const auto tid = static_cast<pid_t>(head.thread);
     auto number = task.number_of(tid);
@@ -231,6 +277,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
         number = task.add_thread(tid, self);
     }
     request.caller.task = task.id;
+    request.caller.channel = channel;
     request.caller.thread = task.threads.at(number).sync_identity;
     auto destination = self;
     if (operation->target != Kind::none) {

@@ -1,40 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/task.hpp"
 
+#include "runtime/server/keys.hpp"
+
 #include <algorithm>
 
 namespace norma::rt {
 
+Task::Task(TaskId number, const Window &window)
+    : id(number), key(draw_key()), map(window),
+      names(kFirstName, {{kNameTaskSelf, own_right()}, {kNameHost, {.kind = Right::Kind::host, .task = id}}}) {}
+
+Right Task::own_right() const {
+    return {.kind = Right::Kind::task, .task = id, .thread = 0, .key = key};
+}
+
+Right Task::thread_right(std::uint64_t number) const {
+    return {.kind = Right::Kind::thread, .task = id, .thread = number, .key = threads.at(number).key};
+}
+
 std::uint32_t Task::name(const Right &right) {
-    if (right.kind == Right::Kind::none) {
-        return kNameNull;
-    }
-    if (right.kind == Right::Kind::task && right.task == id) {
-        return kNameTaskSelf;
-    }
-    const auto [found, added] = name_of.try_emplace(right, static_cast<std::uint32_t>(kFirstName + names.size()));
-    if (added) {
-        names.push_back(right);
-    }
-    return found->second;
+    return names.add({.right = right}).name;
 }
 
 Right Task::right(std::uint32_t name) const {
-    if (name == kNameTaskSelf) {
-        return {.kind = Right::Kind::task, .task = id, .thread = 0};
-    }
-    if (name == kNameHost) {
-        return {.kind = Right::Kind::host, .task = id, .thread = 0};
-    }
-    if (name >= kFirstName && name - kFirstName < names.size()) {
-        return names[name - kFirstName];
-    }
-    return {};
+    const auto *entry = names.find(name);
+    return entry == nullptr || entry->right.kind == Right::Kind::dead ? Right{} : entry->right;
 }
 
 std::uint64_t Task::add_thread(pid_t tid, dsm::NodeId node) {
     const auto number = next_thread++;
     threads[number].tid = tid;
+    threads[number].key = draw_key();
     threads[number].sync_identity = tid == 0 ? 0 : rt::sync_identity(node, tid);
     return number;
 }

@@ -5,6 +5,7 @@
 
 #include "dsm/pager.hpp"
 #include "runtime/address_map.hpp"
+#include "runtime/names.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/router.hpp"
 
@@ -47,6 +48,7 @@ struct Ack {
 
 struct Thread {
     pid_t tid = 0;                   // 0: not started
+    Key key{};                       // of the right to it
     std::uint64_t sync_identity = 0; // what it is to the synchronisation service; survives teleport
     int suspend_count = 0;
     bool ended = false;
@@ -57,9 +59,10 @@ struct Thread {
 };
 
 struct Task {
-    Task(TaskId number, const Window &window) : id(number), map(window) {}
+    Task(TaskId number, const Window &window);
 
     TaskId id;
+    Key key; // of the right to it
     Program program;
     bool first = false;
     // The node that has asked for it, until it is told so (a clone) or lets it go on in its parent's place (a
@@ -80,13 +83,12 @@ struct Task {
     std::optional<dsm::NodeId> child_node;   // where task_create puts children; none: on this node
     std::map<std::uint64_t, Thread> threads; // by number
     std::uint64_t next_thread = 1;
-    std::vector<Right> names; // name kFirstName + i
-    std::map<Right, std::uint32_t> name_of;
+    NameSpace names;
     dsm::NodeSet sync_homes; // nodes whose synchronisation objects it has used
     std::vector<Done> waiters;
     std::function<void(std::int32_t status)> on_ready; // once: after hello, or after death before it
     std::vector<std::function<void()>> on_reaped;
-    TaskId successor = 0; // of a teleport that has succeeded
+    Right successor{}; // of a teleport that has succeeded
 
     // Commands go out one at a time, in order; a new one when the last is acknowledged.
     struct Pending {
@@ -100,8 +102,10 @@ struct Task {
     std::uint64_t commands_sent = 0; // the number of the last one
     bool command_out = false;        // the first of the queue has been sent
 
-    std::uint32_t name(const Right &right);
-    Right right(std::uint32_t name) const; // kind none: no such name
+    std::uint32_t name(const Right &right); // of what is no port; one more reference to it
+    Right right(std::uint32_t name) const;  // kind none: no such name
+    Right own_right() const;
+    Right thread_right(std::uint64_t number) const;
     std::uint64_t add_thread(pid_t tid, dsm::NodeId node);
     Thread *thread(std::uint64_t number);
     std::uint64_t number_of(pid_t tid) const; // of a thread that lives; 0: not known
@@ -117,8 +121,9 @@ inline std::uint64_t sync_identity(dsm::NodeId node, pid_t tid) {
 
 // How a task that is over ended; kept so that a late norma_task_wait() still learns of it.
 struct EndedTask {
+    Key key{};
     int status = 0;
-    TaskId successor = 0;
+    Right successor{};
     std::optional<dsm::NodeId> awaited_by; // as in Task
     bool first = false;
 };

@@ -51,11 +51,29 @@ std::optional<Coherence> decode_coherence(std::span<const std::byte> record) {
                              .lost = raw.lost != 0}};
 }
 
+void put_argument(Request &request, const Right &right) {
+    request.args[0] = right.task;
+    request.args[1] = right.kind == Right::Kind::task ? right.key.high : right.thread;
+    request.args[5] = right.key.low;
+}
+
+Right task_argument(const Request &request) {
+    return {.kind = Right::Kind::task,
+            .task = request.args[0],
+            .thread = 0,
+            .key = {.high = request.args[1], .low = request.args[5]}};
+}
+
+dsm::ObjectId object_argument(const Request &request) {
+    const auto place = request.args[0];
+    return {.home = node_of(place), .incarnation = static_cast<std::uint16_t>(place >> 32), .serial = request.args[1]};
+}
+
 std::vector<std::byte> encode(const Request &request) {
     rpc::Writer writer;
     writer.put(PeerMsg::request).put(request.op).put(request.caller.node).put(request.caller.task);
     writer.put(request.caller.thread).put(request.caller.call);
-    writer.put(request.target.kind).put(request.target.task).put(request.target.thread);
+    put_right(writer, request.target);
     for (const auto arg : request.args) {
         writer.put(arg);
     }
@@ -72,15 +90,13 @@ std::optional<Request> decode_request(std::span<const std::byte> record) {
     request.caller.task = reader.get<TaskId>();
     request.caller.thread = reader.get<std::uint64_t>();
     request.caller.call = reader.get<std::uint64_t>();
-    request.target.kind = reader.get<Right::Kind>();
-    request.target.task = reader.get<TaskId>();
-    request.target.thread = reader.get<std::uint64_t>();
+    const bool known = get_right(reader, request.target);
     for (auto &arg : request.args) {
         arg = reader.get<std::uint64_t>();
     }
     const auto blob = reader.get_bytes();
     request.blob.assign(blob.begin(), blob.end());
-    if (!reader.done() || request.target.kind > Right::Kind::object_name) {
+    if (!reader.done() || !known) {
         return std::nullopt;
     }
     return request;
@@ -94,7 +110,7 @@ std::vector<std::byte> encode(std::uint64_t call, const Reply &reply) {
     }
     writer.put(static_cast<std::uint32_t>(reply.rights.size()));
     for (const auto &right : reply.rights) {
-        writer.put(right.kind).put(right.task).put(right.thread);
+        put_right(writer, right);
     }
     writer.put_bytes(reply.blob);
     return writer.bytes();
@@ -109,13 +125,10 @@ std::optional<Reply> decode_reply(std::span<const std::byte> record, std::uint64
     for (auto &val : reply.vals) {
         val = reader.get<std::uint64_t>();
     }
-    const auto rights = reader.get_count(17);
+    const auto rights = reader.get_count(kRightBytes);
     for (std::uint32_t i = 0; i < rights; ++i) {
         Right right;
-        right.kind = reader.get<Right::Kind>();
-        right.task = reader.get<TaskId>();
-        right.thread = reader.get<std::uint64_t>();
-        if (right.kind > Right::Kind::object_name) {
+        if (!get_right(reader, right)) {
             return std::nullopt;
         }
         reply.rights.push_back(right);

@@ -5,6 +5,7 @@
 #include "dsm/core/core.hpp"
 #include "runtime/address_map.hpp"
 #include "runtime/protocol.hpp"
+#include "runtime/right.hpp"
 
 #include <array>
 #include <cstddef>
@@ -17,28 +18,13 @@ namespace norma::rt {
 
 enum class PeerMsg : std::uint8_t { coherence = 1, request, reply, bulk };
 
-using TaskId = std::uint64_t; // birth node 16 | its incarnation 16 | serial 32; 0 is none
-constexpr dsm::NodeId node_of(TaskId task) {
-    return static_cast<dsm::NodeId>(task >> 48);
-}
-
-// What a port name stands for.
-struct Right {
-    // object_name: stands for a memory object, but gives no right to map it.
-    enum class Kind : std::uint8_t { none, task, thread, host, object, object_name } kind{};
-    TaskId task = 0;          // host: the node; objects: home node 16 | its incarnation 16 | stretch 32
-    std::uint64_t thread = 0; // number within the task; objects: serial number
-    auto operator<=>(const Right &) const = default;
-};
-
+// An object's right: task is home node 16 | its incarnation 16 | stretch 32, thread its serial number. It has no key:
+// any node of the job may attach to any object.
 constexpr Right right_of(const Stretch &stretch, Right::Kind kind) {
     const auto &[home, incarnation, serial] = stretch.object;
     return {.kind = kind,
             .task = TaskId{home} << 48 | TaskId{incarnation & 0xffff} << 32 | (stretch.number & 0xffffffff),
             .thread = serial};
-}
-constexpr dsm::ObjectId object_of(TaskId task, std::uint64_t thread) {
-    return {.home = node_of(task), .incarnation = static_cast<std::uint16_t>(task >> 32), .serial = thread};
 }
 
 // Where the object with this name is, or would be made. The same on every node, whoever has built it.
@@ -56,6 +42,7 @@ struct Caller {
     TaskId task = 0;
     std::uint64_t thread = 0; // unique in the job while the thread lives
     std::uint64_t call = 0;   // unique among the calls of the node
+    int channel = -1;         // of the thread, on its own node; does not travel
 };
 
 struct Request {
@@ -98,6 +85,12 @@ struct Coherence {
     dsm::Msg msg;
 };
 std::optional<Coherence> decode_coherence(std::span<const std::byte> record);
+
+// A second right of a request, beside its target: to a task or an object. Args 0: task; 1: a task's key or an object's
+// serial number; 5: the rest of the key.
+void put_argument(Request &request, const Right &right);
+Right task_argument(const Request &request);
+dsm::ObjectId object_argument(const Request &request); // serial 0: it was the null name
 
 std::vector<std::byte> encode(const Request &request);
 std::optional<Request> decode_request(std::span<const std::byte> record);

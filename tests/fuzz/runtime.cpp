@@ -3,7 +3,9 @@
 // and read again, so nothing half understood gets in.
 #include "tests/fuzz/targets.hpp"
 
+#include "norma/mach.h"
 #include "runtime/launch.hpp"
+#include "runtime/message.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/ops.hpp"
@@ -63,6 +65,26 @@ void peer(Bytes input) {
     }
 }
 
+// The first byte says whose it is.
+void port_message(Bytes input) {
+    const bool from_task = !input.empty() && input[0] == std::byte{1};
+    const auto bytes = input.subspan(std::min<std::size_t>(input.size(), 1));
+    if (!from_task) {
+        if (const auto got = decode_message(bytes)) {
+            FUZZ_CHECK(std::ranges::equal(encode(*got), bytes));
+            lay_out(*got, 1, {.reply = 2, .rights = std::vector<std::uint32_t>(got->rights.size(), 3)});
+        }
+        return;
+    }
+    Outgoing out;
+    if (parse_message(bytes, out) == MACH_MSG_SUCCESS) {
+        out.message.rights.resize(out.rights.size());
+        const auto back = decode_message(encode(out.message));
+        FUZZ_CHECK(back && *back == out.message);
+        FUZZ_CHECK(received_bytes(out.message) == bytes.size() + sizeof(mach_msg_trailer_t));
+    }
+}
+
 void image(Bytes input) {
     const auto got = decode_image(input, kWindow);
     if (!got) {
@@ -92,7 +114,7 @@ void packet(Bytes input) {
         FUZZ_CHECK(request->blob.size() + sizeof(RequestHead) == input.size());
         const auto *operation = find_operation(static_cast<Op>(request->head.op));
         const auto right = task.right(request->head.port);
-        FUZZ_CHECK(right.kind <= Right::Kind::host);
+        FUZZ_CHECK(right.kind <= Right::Kind::dead);
         FUZZ_CHECK(operation == nullptr || static_cast<std::uint32_t>(operation->op) == request->head.op);
         FUZZ_CHECK(right.kind == Right::Kind::none || right.kind == Right::Kind::host || right.task == task.id);
     }

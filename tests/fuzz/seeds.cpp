@@ -11,6 +11,7 @@
 #include "rpc/verbs/hello.hpp"
 #include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
+#include "runtime/message.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/wire.hpp"
@@ -113,6 +114,19 @@ void peers() {
     reply.rights = {{.kind = rt::Right::Kind::thread, .task = 8, .thread = 9}};
     reply.blob = {std::byte{7}};
     keep("peer", "reply", rt::encode(11, reply));
+
+    const rt::Carried right{.right = {.kind = rt::Right::Kind::port, .task = 6, .thread = 0, .key = {1, 2}}};
+    rt::Message message{.id = 5, .complex = true, .reply = right, .rights = {right}, .body = Input(20)};
+    message.body[0] = std::byte{1};
+    message.rights[0].receive = {3, 4};
+    auto record = rt::encode(message);
+    record.insert(record.begin(), std::byte{0});
+    keep("port_message", "of-a-node", record);
+    auto laid_out = rt::lay_out(message, 0, {.reply = 17, .rights = {18}});
+    laid_out.resize(laid_out.size() - sizeof(mach_msg_trailer_t));
+    laid_out.insert(laid_out.begin(), std::byte{1});
+    laid_out[2] = std::byte{0}; // no local port
+    keep("port_message", "of-a-task", laid_out);
 
     rt::TaskImage image;
     image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};

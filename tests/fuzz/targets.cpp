@@ -23,6 +23,7 @@ constexpr std::array kTargets{
     Target{"address_map", address_map, 512},
     Target{"matrix", matrix, 1024},
     Target{"picture", picture, 512},
+    Target{"port_message", port_message, 512},
     Target{"core", core, 2048},
     Target{"sync", sync, 1024},
     Target{"verbs_hello", verbs_hello, 128},

@@ -7,15 +7,16 @@
 namespace fuzz {
 
 // From other node servers.
-void message(Bytes input);     // rpc/record: the header in front of every message
-void inbox(Bytes input);       // rpc/inbox: the order of messages
-void reader(Bytes input);      // rpc/wire: what all records are read with
-void verbs_hello(Bytes input); // rpc/verbs/hello: what comes with a connection
-void verbs_frame(Bytes input); // rpc/verbs/frame: what comes with a send
-void peer(Bytes input);        // runtime/server/wire: coherence messages, requests, replies
-void image(Bytes input);       // runtime/server/image: the task that a clone or a teleport brings
-void core(Bytes input);        // dsm/core: any events in any order
-void sync(Bytes input);        // runtime/sync: any requests and deaths in any order
+void message(Bytes input);      // rpc/record: the header in front of every message
+void inbox(Bytes input);        // rpc/inbox: the order of messages
+void reader(Bytes input);       // rpc/wire: what all records are read with
+void verbs_hello(Bytes input);  // rpc/verbs/hello: what comes with a connection
+void verbs_frame(Bytes input);  // rpc/verbs/frame: what comes with a send
+void peer(Bytes input);         // runtime/server/wire: coherence messages, requests, replies
+void image(Bytes input);        // runtime/server/image: the task that a clone or a teleport brings
+void port_message(Bytes input); // runtime/message: between nodes, and as a task lays it out
+void core(Bytes input);         // dsm/core: any events in any order
+void sync(Bytes input);         // runtime/sync: any requests and deaths in any order
 
 // From the launcher, from tasks, from the environment.
 void launch(Bytes input);      // runtime/launch

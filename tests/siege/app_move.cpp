@@ -12,6 +12,13 @@ void say(const char *text) {
     std::fflush(stdout);
 }
 
+// Node 1 gets a right to the task, and with it the means to end it.
+void give_to_node_1(task_t task) {
+    task_t there = TASK_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_task_clone(mach_task_self(), FALSE, 1, &there));
+    CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(there, 0x1000, task, MACH_MSG_TYPE_COPY_SEND));
+}
+
 } // namespace
 
 // move_in_vain 0: a clone; 1: itself. Node 1 does not answer in time.
@@ -27,13 +34,18 @@ SYSTEM_CASE(move_in_vain) {
 // A child that is terminated on its way to node 1.
 SYSTEM_CASE(move_child) {
     auto child = norma::clone_to(0);
+    give_to_node_1(child.port());
     task_t moved = TASK_NULL;
     CHECK_KERN(KERN_INVALID_TASK, norma_task_teleport(child.port(), TRUE, 1, &moved));
     CHECK_EQ(0, END_OF(child.release()));
     return 0;
 }
 
+// move_first 1: gives its right away before.
 SYSTEM_CASE(move_first) {
+    if (systest::number(args, 0, 0) != 0) {
+        give_to_node_1(mach_task_self());
+    }
     task_t self = TASK_NULL;
     CHECK_KERN(KERN_SUCCESS, norma_task_teleport(mach_task_self(), TRUE, 1, &self));
     return 0;

@@ -5,6 +5,7 @@
 #include "tests/siege/partner.hpp"
 
 #include "norma/mach.h"
+#include "runtime/message.hpp"
 #include "runtime/server/image.hpp"
 
 #include <gmock/gmock.h>
@@ -71,6 +72,14 @@ class Move : public ::testing::Test {
         EXPECT_EQ(reply.status, KERN_SUCCESS);
         return reply.rights.at(0);
     }
+    // What a task of the program gives to one that the test says it has made.
+    rt::Right given_right() {
+        other_.answer(other_.expect(rt::Op::spawn), created(task_of(1, 8)));
+        const auto put = other_.expect(rt::Op::port_put);
+        other_.answer(put, {});
+        const auto carried = rt::decode_carried(put.blob);
+        return carried ? carried->right : rt::Right{};
+    }
     static void expect_exit(const launch::Record &record, int status, const std::string &note) {
         const auto *exited = std::get_if<launch::Exited>(&record);
         ASSERT_NE(exited, nullptr);
@@ -107,9 +116,9 @@ TEST_F(ImpatientMove, EndsTheCloneThatComesTooLate) {
 
 TEST_F(Move, OfATaskThatWasTerminatedDoesNotTakePlace) {
     job_.run({SIEGE_APP, "move_child"});
+    const auto parent = given_right();
     const auto spawn = other_.expect(rt::Op::spawn);
-    const auto ended = other_.ask(request_for(rt::Op::task_terminate, task_of(0, 2)));
-    EXPECT_EQ(other_.answer_to(ended).status, KERN_SUCCESS);
+    EXPECT_EQ(other_.answer_to(other_.ask(request_for(rt::Op::task_terminate, parent))).status, KERN_SUCCESS);
     other_.answer(spawn, created(child_));
     EXPECT_EQ(other_.expect(rt::Op::task_terminate).target, child_);
     EXPECT_EQ(job_.wait_for_end(), 0);
@@ -117,9 +126,23 @@ TEST_F(Move, OfATaskThatWasTerminatedDoesNotTakePlace) {
 }
 
 TEST_F(Move, OfAFirstTaskThatWasTerminatedDoesNotTakePlace) {
-    job_.run({SIEGE_APP, "move_first"});
+    job_.run({SIEGE_APP, "move_first", "1"});
+    const auto parent = given_right();
     const auto spawn = other_.expect(rt::Op::spawn);
-    EXPECT_EQ(other_.answer_to(other_.ask(request_for(rt::Op::task_terminate, task_of(0, 1)))).status, KERN_SUCCESS);
+    // Who has not been given the right does not have it, whatever he knows about the task.
+    EXPECT_EQ(parent.task, task_of(0, 1).task);
+    for (const rt::Key key : {rt::Key{}, rt::Key{.high = parent.key.high, .low = parent.key.low ^ 1}}) {
+        auto guessed = parent;
+        guessed.key = key;
+        for (const auto op : {rt::Op::task_terminate, rt::Op::task_suspend, rt::Op::port_put, rt::Op::task_wait}) {
+            EXPECT_EQ(other_.answer_to(other_.ask(request_for(op, guessed))).status, KERN_INVALID_TASK);
+        }
+        guessed.kind = rt::Right::Kind::thread;
+        guessed.thread = 1;
+        EXPECT_EQ(other_.answer_to(other_.ask(request_for(rt::Op::thread_terminate, guessed))).status,
+                  KERN_INVALID_ARGUMENT);
+    }
+    EXPECT_EQ(other_.answer_to(other_.ask(request_for(rt::Op::task_terminate, parent))).status, KERN_SUCCESS);
     EXPECT_EQ(job_.wait_for_end(), 0);
     other_.answer(spawn, created(child_));
     EXPECT_EQ(other_.expect(rt::Op::task_terminate).target, child_);

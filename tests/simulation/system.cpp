@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the node server asks the system for, answered by the simulation: these functions stand in, at link time, for
-// runtime/server/{binding,clock,loop,node_job,processes}.cpp, runtime/{log,sockets}.cpp and rpc/transport.cpp.
+// runtime/server/{binding,clock,keys,loop,node_job,processes}.cpp, runtime/{log,sockets}.cpp and rpc/transport.cpp.
 #include "rpc/sim/transport.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
+#include "runtime/server/keys.hpp"
 #include "runtime/sockets.hpp"
 #include "tests/simulation/world.hpp"
 
@@ -17,6 +18,10 @@ using sim::world;
 
 Clock::time_point Clock::now() {
     return time_point(std::chrono::nanoseconds(world().scheduler.now()));
+}
+
+Key draw_key() {
+    return {.high = ++world().last_key, .low = 1}; // nobody guesses here; and draws would change what seeds mean
 }
 
 std::uint64_t share_of_memory(unsigned) {

@@ -38,6 +38,7 @@ class World {
 
     const std::uint64_t seed;
     rpc::sim::Random random;
+    std::uint64_t last_key = 0;
     const Plan plan;
     rpc::sim::Scheduler scheduler;
     Trace trace;

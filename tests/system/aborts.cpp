@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // thread_abort: out of every wait for others, and out of system calls, on this node and on another.
-#include "tests/system/app.hpp"
+#include "tests/system/ports.hpp"
 
 #include <cerrno>
 #include <chrono>
@@ -14,6 +14,7 @@ using systest::shared;
 
 struct Wait {
     norma_sync_t barrier, mutex, condition, semaphore, held; // held: a mutex that the first task has locked
+    mach_port_t inbox, full;                                 // full: its queue is
     task_t task;
     thread_t thread;
     int (*how)(Wait *);
@@ -42,6 +43,13 @@ int at_task(Wait *wait) { // of which this thread is one
 }
 int at_thread(Wait *) {
     return norma_thread_wait(mach_thread_self(), 20'000);
+}
+int at_receive(Wait *wait) {
+    systest::Plain message{};
+    return mach_msg(&message.head, MACH_RCV_MSG, 0, sizeof message, wait->inbox, 0, MACH_PORT_NULL);
+}
+int at_send(Wait *wait) {
+    return systest::send(wait->full, 9);
 }
 int at_pipe(Wait *) {
     static thread_local int ends[2]; // not on the stack, which is coherent memory
@@ -83,6 +91,32 @@ void check_abort(task_t task, Wait *wait, int (*how)(Wait *), int expected, bool
     CHECK_EQ(expected, wait->result.load());
     CHECK_KERN(KERN_SUCCESS, norma_thread_wait(thread, 10'000));
     CHECK_KERN(KERN_TERMINATED, thread_abort(thread));
+}
+
+// Both ports live on this node; the right to receive is the task's.
+void in_messages(task_t task, Wait *wait, bool suspended) {
+    wait->inbox = systest::make_port_to_send();
+    wait->full = systest::make_port_to_send();
+    if (task != mach_task_self()) {
+        CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(task, wait->inbox, wait->inbox, MACH_MSG_TYPE_MOVE_RECEIVE));
+        CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(task, wait->full, wait->full, MACH_MSG_TYPE_MAKE_SEND));
+    }
+    for (std::uint64_t i = 0; i < MACH_PORT_QLIMIT_DEFAULT; ++i) {
+        CHECK_KERN(MACH_MSG_SUCCESS, systest::send(wait->full, i));
+    }
+    check_abort(task, wait, at_send, MACH_SEND_INTERRUPTED, suspended);
+    for (std::uint64_t i = 0; i < MACH_PORT_QLIMIT_DEFAULT; ++i) {
+        CHECK_EQ(i, systest::number_from(wait->full));
+    }
+    systest::expect_silence(wait->full);
+    check_abort(task, wait, at_receive, MACH_RCV_INTERRUPTED, suspended);
+    // It has taken no message with it.
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(wait->inbox, 8));
+    thread_t thread = THREAD_NULL;
+    wait->how = at_receive;
+    wait->result = kNothing;
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(task, run, wait, 0, &thread));
+    CHECK_SOON(wait->result == MACH_MSG_SUCCESS);
 }
 
 void never(Wait *wait, task_t task) {
@@ -127,6 +161,7 @@ SYSTEM_CASE(thread_aborts) {
                 check_abort(task, wait, how, KERN_ABORTED, suspended);
             }
             check_abort(task, wait, at_pipe, EINTR, suspended);
+            in_messages(task, wait, suspended);
         }
         never(wait, task);
     }

@@ -57,6 +57,10 @@ TEST_P(DeathOfNode, LeavesTheOthersRunning) {
     EXPECT_EQ(end.out, "went on\n");
 }
 
+TEST_P(DeathOfNode, TakesPortsAndRightsAlong) {
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"ports_node_dies"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_after_eviction"}), 0, kNodeOneGone);
 }

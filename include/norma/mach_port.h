@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Mach's ports and messages on norma; included by <norma/mach.h>, which a program includes instead. docs/ports.md says
+ * where ports live and what becomes of rights when tasks and nodes die.
+ *
+ * There are send, receive and dead-name rights. Send-once rights and port sets do not exist; out-of-line memory in
+ * messages is refused (MACH_SEND_INVALID_TYPE). A message has at most NORMA_MSG_BYTES_MAX bytes and
+ * NORMA_MSG_RIGHTS_MAX port descriptors. Task, thread and host ports are send rights in the same name space; a message
+ * cannot be sent to them (MACH_SEND_INVALID_DEST), their calls are functions.
+ */
+#ifndef NORMA_MACH_PORT_H
+#define NORMA_MACH_PORT_H
+
+#include <norma/mach.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef natural_t mach_port_right_t;
+typedef natural_t mach_port_type_t;
+typedef natural_t mach_port_urefs_t;
+typedef natural_t mach_port_mscount_t;
+typedef int mach_port_delta_t;
+typedef natural_t mach_msg_type_name_t;
+typedef natural_t mach_msg_bits_t;
+typedef natural_t mach_msg_size_t;
+typedef natural_t mach_msg_timeout_t;
+typedef natural_t mach_msg_trailer_type_t;
+typedef natural_t mach_msg_trailer_size_t;
+typedef unsigned char mach_msg_descriptor_type_t;
+typedef integer_t mach_msg_id_t;
+typedef integer_t mach_msg_option_t;
+typedef kern_return_t mach_msg_return_t;
+
+#define MACH_PORT_DEAD ((mach_port_t)~0u)
+#define MACH_PORT_VALID(name) ((name) != MACH_PORT_NULL && (name) != MACH_PORT_DEAD)
+
+/* Kinds of rights, and the types that mach_port_type tells. */
+#define MACH_PORT_RIGHT_SEND ((mach_port_right_t)0)
+#define MACH_PORT_RIGHT_RECEIVE ((mach_port_right_t)1)
+#define MACH_PORT_RIGHT_SEND_ONCE ((mach_port_right_t)2)
+#define MACH_PORT_RIGHT_PORT_SET ((mach_port_right_t)3)
+#define MACH_PORT_RIGHT_DEAD_NAME ((mach_port_right_t)4)
+#define MACH_PORT_TYPE(right) ((mach_port_type_t)(1u << ((right) + 16u)))
+#define MACH_PORT_TYPE_NONE ((mach_port_type_t)0)
+#define MACH_PORT_TYPE_SEND MACH_PORT_TYPE(MACH_PORT_RIGHT_SEND)
+#define MACH_PORT_TYPE_RECEIVE MACH_PORT_TYPE(MACH_PORT_RIGHT_RECEIVE)
+#define MACH_PORT_TYPE_DEAD_NAME MACH_PORT_TYPE(MACH_PORT_RIGHT_DEAD_NAME)
+#define MACH_PORT_TYPE_SEND_RECEIVE (MACH_PORT_TYPE_SEND | MACH_PORT_TYPE_RECEIVE)
+#define MACH_PORT_TYPE_DNREQUEST 0x80000000u /* a dead-name notification is asked for */
+
+#define MACH_PORT_UREFS_MAX 65535 /* counts stay there when they have got there */
+#define MACH_PORT_QLIMIT_DEFAULT 5
+
+/* How a right is passed on; what it was passed as is MOVE_RECEIVE or MOVE_SEND under another name. */
+#define MACH_MSG_TYPE_MOVE_RECEIVE 16
+#define MACH_MSG_TYPE_MOVE_SEND 17
+#define MACH_MSG_TYPE_MOVE_SEND_ONCE 18
+#define MACH_MSG_TYPE_COPY_SEND 19
+#define MACH_MSG_TYPE_MAKE_SEND 20
+#define MACH_MSG_TYPE_MAKE_SEND_ONCE 21
+#define MACH_MSG_TYPE_PORT_NONE 0
+#define MACH_MSG_TYPE_PORT_RECEIVE MACH_MSG_TYPE_MOVE_RECEIVE
+#define MACH_MSG_TYPE_PORT_SEND MACH_MSG_TYPE_MOVE_SEND
+
+#define MACH_MSGH_BITS_REMOTE_MASK 0x000000ffu
+#define MACH_MSGH_BITS_LOCAL_MASK 0x0000ff00u
+#define MACH_MSGH_BITS_COMPLEX 0x80000000u
+#define MACH_MSGH_BITS(remote, local) ((mach_msg_bits_t)((remote) | ((local) << 8)))
+#define MACH_MSGH_BITS_REMOTE(bits) ((bits)&MACH_MSGH_BITS_REMOTE_MASK)
+#define MACH_MSGH_BITS_LOCAL(bits) (((bits)&MACH_MSGH_BITS_LOCAL_MASK) >> 8)
+
+typedef struct {
+    mach_msg_bits_t msgh_bits;
+    mach_msg_size_t msgh_size; /* of header and body; received: without the trailer */
+    mach_port_t msgh_remote_port;
+    mach_port_t msgh_local_port;
+    mach_port_t msgh_reserved;
+    mach_msg_id_t msgh_id;
+} mach_msg_header_t;
+
+/* In a complex message: behind the header, then so many descriptors. */
+typedef struct {
+    mach_msg_size_t msgh_descriptor_count;
+} mach_msg_body_t;
+
+#define MACH_MSG_PORT_DESCRIPTOR 0
+#define MACH_MSG_OOL_DESCRIPTOR 1
+typedef struct {
+    mach_port_t name;
+    mach_msg_size_t pad1;
+    unsigned int pad2 : 16;
+    mach_msg_type_name_t disposition : 8;
+    mach_msg_descriptor_type_t type : 8;
+} mach_msg_port_descriptor_t;
+
+/* Behind every received message. */
+#define MACH_MSG_TRAILER_FORMAT_0 0
+#define MACH_MSG_TRAILER_MINIMUM_SIZE 8
+typedef struct {
+    mach_msg_trailer_type_t msgh_trailer_type;
+    mach_msg_trailer_size_t msgh_trailer_size;
+} mach_msg_trailer_t;
+
+#define NORMA_MSG_BYTES_MAX (48 * 1024)
+#define NORMA_MSG_RIGHTS_MAX 256
+
+/* Options of mach_msg. */
+#define MACH_MSG_OPTION_NONE 0x000
+#define MACH_SEND_MSG 0x001
+#define MACH_RCV_MSG 0x002
+#define MACH_RCV_LARGE 0x004
+#define MACH_SEND_TIMEOUT 0x010
+#define MACH_SEND_INTERRUPT 0x040
+#define MACH_RCV_TIMEOUT 0x100
+#define MACH_RCV_INTERRUPT 0x400
+#define MACH_MSG_TIMEOUT_NONE ((mach_msg_timeout_t)0)
+
+/* What mach_msg returns. */
+#define MACH_MSG_SUCCESS 0x00000000
+#define MACH_SEND_INVALID_DATA 0x10000002 /* no buffer, or an option that does not exist */
+#define MACH_SEND_INVALID_DEST 0x10000003 /* no send right, or to a port that is dead */
+#define MACH_SEND_TIMED_OUT 0x10000004    /* the queue stayed full */
+#define MACH_SEND_INTERRUPTED 0x10000007  /* by thread_abort */
+#define MACH_SEND_MSG_TOO_SMALL 0x10000008
+#define MACH_SEND_INVALID_REPLY 0x10000009
+#define MACH_SEND_INVALID_RIGHT 0x1000000a /* a descriptor names a right the task does not have */
+#define MACH_SEND_NO_BUFFER 0x1000000d
+#define MACH_SEND_TOO_LARGE 0x1000000e
+#define MACH_SEND_INVALID_TYPE 0x1000000f /* a descriptor of a kind or disposition that does not exist */
+#define MACH_SEND_INVALID_HEADER 0x10000010
+#define MACH_RCV_INVALID_NAME 0x10004002 /* no receive right */
+#define MACH_RCV_TIMED_OUT 0x10004003
+#define MACH_RCV_TOO_LARGE 0x10004004
+#define MACH_RCV_INTERRUPTED 0x10004005  /* by thread_abort */
+#define MACH_RCV_PORT_CHANGED 0x10004006 /* the right to receive was moved away */
+#define MACH_RCV_INVALID_DATA 0x10004008
+#define MACH_RCV_PORT_DIED 0x10004009
+
+/* Notifications: messages with these ids, from the node server. They are queued even where a queue is full. */
+typedef struct {
+    unsigned char mig_vers, if_vers, reserved1, mig_encoding, int_rep, char_rep, float_rep, reserved2;
+} NDR_record_t;
+#define MACH_NOTIFY_NO_SENDERS 70
+#define MACH_NOTIFY_DEAD_NAME 72
+typedef struct {
+    mach_msg_header_t not_header;
+    NDR_record_t NDR;
+    mach_msg_type_number_t not_count; /* send rights made in all */
+    mach_msg_trailer_t trailer;
+} mach_no_senders_notification_t;
+typedef struct {
+    mach_msg_header_t not_header;
+    NDR_record_t NDR;
+    mach_port_t not_port; /* the name, with one more reference to the dead name */
+    mach_msg_trailer_t trailer;
+} mach_dead_name_notification_t;
+
+/**
+ * Sends `msg` (option MACH_SEND_MSG), then receives into it (MACH_RCV_MSG); either part alone, or both. `timeout`, in
+ * milliseconds, counts for a part with its MACH_SEND_TIMEOUT or MACH_RCV_TIMEOUT; without them it waits for ever.
+ * Sending waits while the queue holds MACH_PORT_QLIMIT_DEFAULT messages; if it fails, nothing has been sent and every
+ * right is where it was. Messages from one thread to one port arrive in order. Of those that wait to receive, the
+ * longest waiter gets the next message; rcv_size must be enough for the message with its trailer, else it is
+ * destroyed (MACH_RCV_TOO_LARGE), or with MACH_RCV_LARGE left in the queue, its size in msgh_size. thread_abort ends
+ * either wait (MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED), with or without MACH_SEND_INTERRUPT, MACH_RCV_INTERRUPT:
+ * nothing waits anew by itself. `notify` is not looked at. Thread-safe; blocks the calling thread only. (Mach 3
+ * mach_msg.)
+ */
+mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
+                           mach_msg_size_t rcv_size, mach_port_t rcv_name, mach_msg_timeout_t timeout,
+                           mach_port_t notify) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(mach_msg);
+
+/** Makes a port on the node of `task`, which gets the right to receive (MACH_PORT_RIGHT_RECEIVE), or a dead name
+ * (MACH_PORT_RIGHT_DEAD_NAME). KERN_INVALID_VALUE (another right), KERN_INVALID_TASK, KERN_RESOURCE_SHORTAGE. */
+kern_return_t mach_port_allocate(task_t task, mach_port_right_t right, mach_port_t *name) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_allocate);
+
+/** As mach_port_allocate, under a name that the caller chooses. KERN_NAME_EXISTS, KERN_INVALID_VALUE (0 or ~0). */
+kern_return_t mach_port_allocate_name(task_t task, mach_port_right_t right, mach_port_t name) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_allocate_name);
+
+/** Takes one reference from a send right or a dead name. KERN_INVALID_NAME, KERN_INVALID_RIGHT (only a receive
+ * right). */
+kern_return_t mach_port_deallocate(task_t task, mach_port_t name) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_deallocate);
+
+/** Takes everything away that `name` stands for. A port whose receive right goes dies. KERN_INVALID_NAME. */
+kern_return_t mach_port_destroy(task_t task, mach_port_t name) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(mach_port_destroy);
+
+/** The references of one kind that `name` has; 0 if it has none of that kind. KERN_INVALID_NAME, KERN_INVALID_VALUE. */
+kern_return_t mach_port_get_refs(task_t task, mach_port_t name, mach_port_right_t right,
+                                 mach_port_urefs_t *refs) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(mach_port_get_refs);
+
+/** Changes the references of one kind by `delta`; the receive right's only by -1, upon which the port dies.
+ * KERN_INVALID_NAME, KERN_INVALID_RIGHT (none of that kind), KERN_INVALID_VALUE (no such kind, or more than there
+ * are). References beyond MACH_PORT_UREFS_MAX: KERN_UREFS_OVERFLOW. */
+kern_return_t mach_port_mod_refs(task_t task, mach_port_t name, mach_port_right_t right,
+                                 mach_port_delta_t delta) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(mach_port_mod_refs);
+
+/** What `name` stands for: MACH_PORT_TYPE_ bits. KERN_INVALID_NAME if for nothing. */
+kern_return_t mach_port_type(task_t task, mach_port_t name, mach_port_type_t *type) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_type);
+
+/** Gives `task` the right that `poly` names in the caller's name space, as `disposition` says, under `name`. All rights
+ * of a task to one port are under one name: KERN_RIGHT_EXISTS if it has one already under another; KERN_NAME_EXISTS if
+ * `name` stands for something else. KERN_INVALID_CAPABILITY (the caller does not have the right), KERN_INVALID_VALUE
+ * (disposition or name), KERN_INVALID_TASK. */
+kern_return_t mach_port_insert_right(task_t task, mach_port_t name, mach_port_t poly,
+                                     mach_msg_type_name_t disposition) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_insert_right);
+
+/** Takes a right from `task` as `disposition` says, and gives it to the caller: *poly is its name here, *type
+ * MACH_MSG_TYPE_PORT_SEND or MACH_MSG_TYPE_PORT_RECEIVE. KERN_INVALID_NAME, KERN_INVALID_RIGHT, KERN_INVALID_VALUE. */
+kern_return_t mach_port_extract_right(task_t task, mach_port_t name, mach_msg_type_name_t disposition,
+                                      mach_port_t *poly, mach_msg_type_name_t *type) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_extract_right);
+
+/**
+ * Asks for one message to the port that the calling task receives from under `notify` (none: takes the request back).
+ * MACH_NOTIFY_NO_SENDERS: when nobody has a send right to the port whose receive right is `name` and at least `sync`
+ * have been made; at once if that is so already. MACH_NOTIFY_DEAD_NAME: when the port that `name` is a send right to
+ * dies; at once, if `sync` is not 0, for a dead name. `disposition`: MACH_MSG_TYPE_MAKE_SEND_ONCE. An earlier request
+ * is replaced, and goes unsaid; *previous is MACH_PORT_NULL. `task` must be the caller. KERN_INVALID_TASK,
+ * KERN_INVALID_NAME, KERN_INVALID_RIGHT (also for tasks and threads, whose ends norma_task_wait and norma_thread_wait
+ * tell), KERN_INVALID_VALUE (kind or disposition), KERN_INVALID_CAPABILITY (`notify`), KERN_INVALID_ARGUMENT (a dead
+ * name and no sync).
+ */
+kern_return_t mach_port_request_notification(task_t task, mach_port_t name, mach_msg_id_t kind,
+                                             mach_port_mscount_t sync, mach_port_t notify,
+                                             mach_msg_type_name_t disposition,
+                                             mach_port_t *previous) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_port_request_notification);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Messages: as a task lays them out (<norma/mach_port.h>), and as node servers keep them and pass them on, where rights
+// stand in the place of names. Pure.
+#pragma once
+
+#include "runtime/right.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace norma::rt {
+
+// So that a message with its rights, in a request between node servers, is below the limit of a record.
+inline constexpr std::size_t kMaxMessageBytes = 48 * 1024; // as the sender lays it out
+inline constexpr std::size_t kMaxMessageRights = 256;
+
+struct Message {
+    std::int32_t id = 0;
+    bool complex = false;        // begins with a count and port descriptors
+    Carried reply;               // the header's local port
+    std::vector<Carried> rights; // of the descriptors, in their order
+    std::vector<std::byte> body; // what is behind the header, the descriptors with no names in them
+    bool operator==(const Message &) const = default;
+};
+
+// As the task said it, with names.
+struct NamedRight {
+    std::uint32_t name = 0;
+    std::uint32_t disposition = 0; // MACH_MSG_TYPE_...
+};
+struct Outgoing {
+    NamedRight remote, local;
+    std::vector<NamedRight> rights;
+    Message message; // without its rights
+};
+
+// MACH_MSG_SUCCESS or why it cannot be sent: too small, too large, a header or descriptors that make no sense.
+std::int32_t parse_message(std::span<const std::byte> packet, Outgoing &out);
+
+// Bytes a receiver's buffer needs, the trailer included.
+std::size_t received_bytes(const Message &message);
+// As the receiver gets it, with its trailer. `local` is the name of the port it came to.
+struct ReceivedNames {
+    std::uint32_t reply = 0;
+    std::vector<std::uint32_t> rights;
+};
+std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, const ReceivedNames &names);
+
+// Between node servers.
+std::vector<std::byte> encode(const Message &message);
+std::optional<Message> decode_message(std::span<const std::byte> bytes);
+std::vector<std::byte> encode(const Carried &carried);
+std::optional<Carried> decode_carried(std::span<const std::byte> bytes);
+
+// Every right in it, the reply's first.
+void each_right(Message &message, const std::function<void(Carried &)> &visit);
+
+} // namespace norma::rt

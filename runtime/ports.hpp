@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The ports that live on a node: their queues, who waits to send or to receive, which nodes have rights to them. Pure:
+// no clock, thread, socket or system call. The node server gives it requests and news of deaths, and carries out the
+// events it lists (runtime/server/port_service).
+//
+// A port stays where it was made; the right to receive from it may move. The home knows which nodes have send rights,
+// each node counts its own. A node that comes to have a right says attach(), and only when that is answered may the
+// node it has the right from let go of its own: so there is no moment at which a right in a message is nobody's.
+#pragma once
+
+#include "runtime/message.hpp"
+
+#include <norma/mach.h>
+
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace norma::rt {
+
+// A send or a receive that may wait: its number is unique on its node.
+struct Ticket {
+    dsm::NodeId node = 0;
+    std::uint64_t number = 0;
+    auto operator<=>(const Ticket &) const = default;
+};
+
+struct PortEvent {
+    enum class Kind : std::uint8_t {
+        sent,      // answers a send. Unless it succeeded, `message` is the sender's again, with its rights
+        received,  // answers a receive; with a message, `delivery` is to be settled by taken()
+        died,      // a port: `right`, to be told to `nodes`
+        destroyed, // a message that nobody can receive any more: its rights go
+        taken,     // a message: its rights are the receiver's now
+        no_senders // to be told to `right`, of which a reference goes; `number` of send rights were made
+    } kind{};
+    Ticket to{};
+    std::int32_t status = 0;
+    std::shared_ptr<const Message> message{};
+    std::uint64_t delivery = 0, number = 0; // received, too large: number of bytes
+    Right right{};
+    dsm::NodeSet nodes{};
+};
+using PortEvents = std::vector<PortEvent>;
+
+struct PortLimits {
+    std::size_t ports = std::size_t{1} << 20, queue = MACH_PORT_QLIMIT_DEFAULT;
+};
+
+class PortHome {
+  public:
+    PortHome(dsm::NodeId node, std::uint32_t incarnation, PortLimits limits = {});
+
+    // A new port whose right to receive is on `node`. The keys have just been drawn. KERN_RESOURCE_SHORTAGE.
+    kern_return_t create(const Key &send, const Key &receive, dsm::NodeId node, Right &right);
+
+    // ---- what a node has: no port with that key answers false, and is counted ----
+    bool attach(const Right &right, dsm::NodeId node, bool made); // send rights
+    void release(const Right &right, dsm::NodeId node, PortEvents &out);
+    bool move_receiver(const Carried &receive, dsm::NodeId to, PortEvents &out); // the port dies if that is down
+    bool destroy(const Carried &receive, PortEvents &out);
+    // Tells `notify` once when no node has send rights and at least `sync` have been made; the request before it goes
+    // unsaid, and its place to notify is returned. Kind none takes the request back.
+    bool on_no_senders(const Carried &receive, const Right &notify, std::uint64_t sync, Right &previous,
+                       PortEvents &out);
+
+    // ---- messages: each is answered by exactly one event, unless its node has died ----
+    // `forced`: also if the queue is full.
+    void send(const Right &right, const Ticket &who, std::shared_ptr<const Message> message, bool forced,
+              PortEvents &out);
+    // `room`: bytes there are for a message; one that needs more stays if `keep_large`.
+    void receive(const Carried &receive, const Ticket &who, std::uint64_t room, bool keep_large, PortEvents &out);
+    // MACH_SEND_TIMED_OUT, MACH_RCV_TIMED_OUT if it waits still; else does nothing.
+    void cancel(const Ticket &who, PortEvents &out);
+    // What became of a message that was delivered to `node`: the receiver has it, or it is back, first in the queue.
+    bool taken(dsm::NodeId node, std::uint64_t delivery, bool kept, PortEvents &out);
+
+    void node_died(dsm::NodeId node, PortEvents &out);
+
+    std::size_t ports() const { return ports_.size(); }
+    std::size_t waiting() const { return waiting_.size(); }
+    std::size_t delivering() const { return deliveries_.size(); }
+    std::uint64_t refused() const { return refused_; } // keys of no port
+
+  private:
+    struct Sender {
+        Ticket who;
+        std::shared_ptr<const Message> message;
+    };
+    struct Receiver {
+        Ticket who;
+        std::uint64_t room;
+        bool keep_large;
+    };
+    struct Port {
+        Key key{}, receive{};
+        dsm::NodeId receiver = 0; // the node that has the right to receive, or a message with it
+        dsm::NodeSet senders{};   // nodes with rights to send
+        std::uint64_t made = 0, sync = 0;
+        Right notify{}; // where to say that there are none; none: nobody has asked
+        std::deque<std::shared_ptr<const Message>> queue{};
+        std::list<Sender> blocked{};     // only while the queue is full
+        std::list<Receiver> receivers{}; // only while it is empty
+    };
+    struct Delivery {
+        dsm::NodeId node;
+        Key port;
+        std::shared_ptr<const Message> message;
+    };
+
+    Right right_of(const Port &port) const;
+    Port *find(const Right &right);
+    Port *find(const Carried &receive);
+    Port *refuse();
+    void pump(Port &port, PortEvents &out);
+    void check_senders(Port &port, PortEvents &out);
+    void die(const Key &key, PortEvents &out);
+
+    dsm::NodeId node_;
+    std::uint32_t incarnation_;
+    PortLimits limits_;
+    std::map<Key, Port> ports_;
+    std::map<Ticket, Key> waiting_; // who waits at which port
+    std::map<std::uint64_t, Delivery> deliveries_;
+    std::uint64_t last_delivery_ = 0, refused_ = 0;
+    dsm::NodeSet down_;
+};
+
+} // namespace norma::rt

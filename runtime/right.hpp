@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a port name stands for, as node servers tell each other. A right is good only with the key of what it is to,
+// 128 bits that its home has drawn and that nobody can guess; they are looked at where it lives.
+#pragma once
+
+#include "dsm/core/core.hpp"
+
+#include "rpc/wire.hpp"
+
+#include <compare>
+#include <cstdint>
+
+namespace norma::rt {
+
+using TaskId = std::uint64_t; // birth node 16 | its incarnation 16 | serial 32; 0 is none
+constexpr dsm::NodeId node_of(TaskId task) {
+    return static_cast<dsm::NodeId>(task >> 48);
+}
+
+struct Key {
+    std::uint64_t high = 0, low = 0; // both 0: none
+    bool any() const { return (high | low) != 0; }
+    auto operator<=>(const Key &) const = default;
+};
+
+struct Right {
+    // object_name: stands for a memory object, but gives no right to map it.
+    enum class Kind : std::uint8_t { none, task, thread, host, port, dead, object, object_name } kind{};
+    TaskId task = 0;          // host: the node; port: home node and incarnation, as in a task's id; dead: not looked at
+    std::uint64_t thread = 0; // number within the task (of an object both are said in wire.hpp)
+    Key key{};
+    auto operator<=>(const Right &) const = default;
+};
+
+//   kind 1 | task 8 | thread 8 | key 16
+inline constexpr std::size_t kRightBytes = 33;
+void put_right(rpc::Writer &writer, const Right &right);
+bool get_right(rpc::Reader &reader, Right &right); // false: no such kind, or at a node that cannot be
+
+// A right on its way from one name space to another.
+struct Carried {
+    Right right;   // none: there was none; dead: it was to something that is no more
+    Key receive{}; // if any: this is the right to receive from the port, else to send to it
+    bool operator==(const Carried &) const = default;
+};
+
+//   right 33 | receive 16
+inline constexpr std::size_t kCarriedBytes = kRightBytes + 16;
+void put_carried(rpc::Writer &writer, const Carried &carried);
+bool get_carried(rpc::Reader &reader, Carried &carried); // also false: to receive from what is no port
+
+} // namespace norma::rt

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What tasks of this node ask of their ports. The other half, for nodes, is in port_requests.cpp.
+#include "runtime/server/port_service.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace norma::rt {
+
+namespace {
+
+std::int32_t send_status(std::int32_t status) {
+    return status == KERN_NODE_DOWN ? MACH_SEND_INVALID_DEST : status;
+}
+
+} // namespace
+
+PortService::PortService(dsm::NodeId self, std::uint32_t incarnation, PortLinks links)
+    : self_(self), links_(std::move(links)), home_(self, incarnation),
+      refs_(links_.call, [this](const Right &right) { port_died(right); }) {}
+
+std::int32_t PortService::allocate(TaskId task, std::uint32_t kind, std::uint32_t &name) {
+    auto &names = *links_.names(task);
+    if (kind == MACH_PORT_RIGHT_DEAD_NAME) {
+        return names.allocate_dead(name);
+    }
+    if (kind != MACH_PORT_RIGHT_RECEIVE) {
+        return KERN_INVALID_VALUE;
+    }
+    if (name != MACH_PORT_NULL && !names.is_free(name)) {
+        return MACH_PORT_VALID(name) ? KERN_NAME_EXISTS : KERN_INVALID_VALUE;
+    }
+    Carried receive{.right = {}, .receive = links_.draw()};
+    if (const auto status = home_.create(links_.draw(), receive.receive, self_, receive.right);
+        status != KERN_SUCCESS) {
+        return status;
+    }
+    bool took = false;
+    if (name == MACH_PORT_NULL) {
+        name = names.add(receive).name;
+    } else {
+        names.add_as(name, receive, took);
+    }
+    return KERN_SUCCESS;
+}
+
+// ---- rights that leave their names, and come back ----
+
+std::int32_t PortService::take(NameSpace &names, std::uint32_t name, std::uint32_t disposition,
+                               std::vector<Passed> &passed) {
+    Taken taken;
+    Letting unasked;
+    const auto status = names.take(name, disposition, taken, unasked);
+    let_go(unasked);
+    if (status != KERN_SUCCESS) {
+        return status;
+    }
+    if (taken.needs_reference) {
+        refs_.hold(taken.carried.right, disposition == MACH_MSG_TYPE_MAKE_SEND, [](bool) {});
+    }
+    passed.push_back({.name = name, .disposition = disposition, .carried = taken.carried});
+    return KERN_SUCCESS;
+}
+
+// `lost`: nobody knows whether the other side had it already, so the home has to be told whose a receive right is.
+void PortService::bring_back(TaskId task, std::vector<Passed> passed, bool lost) {
+    for (; !passed.empty(); passed.pop_back()) {
+        const auto &[name, disposition, carried] = passed.back();
+        auto *names = links_.names(task);
+        const bool copied = disposition == MACH_MSG_TYPE_COPY_SEND || disposition == MACH_MSG_TYPE_MAKE_SEND;
+        if (copied || names == nullptr) {
+            discard(carried);
+            continue;
+        }
+        const bool is_port = carried.right.kind == Right::Kind::port;
+        const bool alive = is_port ? !refs_.is_dead(carried.right) && !down_[node_of(carried.right.task)]
+                                   : carried.right.kind != Right::Kind::dead;
+        const auto added = names->put_back(name, carried, alive);
+        if (!carried.receive.any() && !added.took_reference) {
+            refs_.drop(carried.right);
+        }
+        if (carried.receive.any() && lost) {
+            move_receiver(carried, self_, [this, right = carried.right](bool moved) {
+                if (!moved) {
+                    port_died(right);
+                }
+            });
+        }
+    }
+}
+
+void PortService::discard(const Carried &carried) {
+    if (!carried.receive.any()) {
+        refs_.drop(carried.right);
+        return;
+    }
+    auto request = request_for(Op::port_destroy, carried.right);
+    request.blob = encode(carried);
+    links_.call(
+        node_of(carried.right.task), std::move(request), [](const Reply &) {}, true);
+}
+
+void PortService::let_go(const Letting &rights) {
+    std::ranges::for_each(rights, [this](const Carried &carried) { discard(carried); });
+}
+
+void PortService::discard_all(const Message &message) {
+    discard(message.reply);
+    let_go(message.rights);
+}
+
+std::uint32_t PortService::name_for(NameSpace &names, const Carried &carried) {
+    const auto added = names.add(carried);
+    if (!carried.receive.any() && !added.took_reference) {
+        refs_.drop(carried.right);
+    }
+    return added.name;
+}
+
+// ---- sending ----
+
+// The rights of a message, the one it goes to last. The descriptors come first: a message may move along the right to
+// its own destination.
+std::int32_t PortService::take_all(NameSpace &names, Outgoing &out, std::vector<Passed> &passed) {
+    for (const auto &[name, disposition] : out.rights) {
+        if (!MACH_PORT_VALID(name)) {
+            const auto kind = name == MACH_PORT_NULL ? Right::Kind::none : Right::Kind::dead;
+            out.message.rights.push_back({.right = {.kind = kind}});
+            continue;
+        }
+        if (const auto status = take(names, name, disposition, passed); status != KERN_SUCCESS) {
+            return status == KERN_INVALID_VALUE ? MACH_SEND_INVALID_TYPE : MACH_SEND_INVALID_RIGHT;
+        }
+        out.message.rights.push_back(passed.back().carried);
+    }
+    const auto take_one = [&](const NamedRight &right, std::int32_t refusal) -> std::int32_t {
+        const bool receive = right.disposition == MACH_MSG_TYPE_MOVE_RECEIVE;
+        const auto status = receive ? KERN_INVALID_VALUE : take(names, right.name, right.disposition, passed);
+        return status == KERN_SUCCESS         ? MACH_MSG_SUCCESS
+               : status == KERN_INVALID_VALUE ? MACH_SEND_INVALID_HEADER
+                                              : refusal;
+    };
+    if (out.local.name != MACH_PORT_NULL) {
+        if (const auto status = take_one(out.local, MACH_SEND_INVALID_REPLY); status != MACH_MSG_SUCCESS) {
+            return status;
+        }
+        out.message.reply = passed.back().carried;
+    }
+    if (const auto status = take_one(out.remote, MACH_SEND_INVALID_DEST); status != MACH_MSG_SUCCESS) {
+        return status;
+    }
+    const auto &to = passed.back().carried.right;
+    const bool to_itself = std::ranges::any_of(out.message.rights, [&to](const Carried &carried) {
+        return carried.receive.any() && carried.right == to; // nobody could ever receive it
+    });
+    return to.kind != Right::Kind::port ? MACH_SEND_INVALID_DEST
+           : to_itself                  ? MACH_SEND_INVALID_RIGHT
+                                        : MACH_MSG_SUCCESS;
+}
+
+void PortService::send(const Waiter &who, std::span<const std::byte> packet, std::int64_t timeout_ms,
+                       const Done &done) {
+    Outgoing out;
+    const auto status = waits_.contains(who) ? MACH_SEND_INVALID_DATA : parse_message(packet, out);
+    if (status != MACH_MSG_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    std::vector<Passed> passed;
+    if (const auto taken = take_all(*links_.names(who.task), out, passed); taken != MACH_MSG_SUCCESS) {
+        bring_back(who.task, std::move(passed), false);
+        done(status_reply(taken));
+        return;
+    }
+    const auto to = passed.back().carried.right;
+    auto request = request_for(Op::port_send, to);
+    const auto number = ++last_number_;
+    request.args = {static_cast<std::uint64_t>(timeout_ms), number};
+    request.blob = encode(out.message);
+    waits_[who] = {.home = node_of(to.task), .number = number};
+    links_.call(
+        node_of(to.task), std::move(request),
+        [this, who, number, passed, done](const Reply &reply) {
+            const bool aborted = end_wait(who, number);
+            if (reply.status != MACH_MSG_SUCCESS) {
+                bring_back(who.task, passed, reply.status == KERN_NODE_DOWN);
+            } else { // what the message has brought there is that node's own by now
+                for (const auto &[name, disposition, carried] : passed) {
+                    if (!carried.receive.any()) {
+                        refs_.drop(carried.right);
+                    }
+                }
+            }
+            done(status_reply(aborted && reply.status == MACH_SEND_TIMED_OUT ? MACH_SEND_INTERRUPTED
+                                                                             : send_status(reply.status)));
+        },
+        false);
+}
+
+// ---- receiving ----
+
+void PortService::receive(const Waiter &who, std::uint32_t name, std::uint64_t room, bool keep_large,
+                          std::int64_t timeout_ms, const Done &done) {
+    const auto *entry = links_.names(who.task)->find(name);
+    if (entry == nullptr || !entry->receive.any() || waits_.contains(who)) {
+        done(status_reply(waits_.contains(who) ? MACH_RCV_INVALID_DATA : MACH_RCV_INVALID_NAME));
+        return;
+    }
+    const auto home = node_of(entry->right.task);
+    auto request = request_for(Op::port_receive, entry->right);
+    const auto number = ++last_number_;
+    request.args = {static_cast<std::uint64_t>(timeout_ms), number, room, keep_large ? 1U : 0U};
+    request.blob = encode(Carried{.right = entry->right, .receive = entry->receive});
+    waits_[who] = {.home = home, .number = number};
+    const Receiving receiving{.who = who, .name = name, .home = home, .number = number, .done = done};
+    links_.call(
+        home, std::move(request), [this, receiving](const Reply &reply) { received(receiving, reply); }, false);
+}
+
+bool PortService::still_waits(const Waiter &who, std::uint64_t number) const {
+    const auto found = waits_.find(who);
+    return found != waits_.end() && found->second.number == number;
+}
+
+bool PortService::end_wait(const Waiter &who, std::uint64_t number) {
+    const auto found = waits_.find(who);
+    if (found == waits_.end() || found->second.number != number) {
+        return false;
+    }
+    const bool aborted = found->second.aborted;
+    waits_.erase(found);
+    return aborted;
+}
+
+// The message is the home's until it is settled: if the thread has ended on the way, another one gets it.
+void PortService::received(const Receiving &receiving, const Reply &reply) {
+    const auto &[who, name, home, number, done] = receiving;
+    if (!still_waits(who, number)) {
+        if (reply.status == MACH_MSG_SUCCESS) {
+            settle(home, reply.vals[0], false);
+        }
+        done(status_reply(MACH_RCV_INTERRUPTED));
+        return;
+    }
+    auto decoded = decode_message(reply.blob);
+    if (reply.status != MACH_MSG_SUCCESS || !decoded) {
+        const bool aborted = end_wait(who, number);
+        Reply failed = status_reply(reply.status == MACH_MSG_SUCCESS                ? MACH_RCV_INVALID_DATA
+                                    : reply.status == KERN_NODE_DOWN                ? MACH_RCV_PORT_DIED
+                                    : aborted && reply.status == MACH_RCV_TIMED_OUT ? MACH_RCV_INTERRUPTED
+                                                                                    : reply.status);
+        failed.vals[1] = reply.vals[1];
+        done(failed);
+        return;
+    }
+    const auto message = std::make_shared<Message>(std::move(*decoded));
+    admit(message, [this, receiving, delivery = reply.vals[0], message] {
+        const auto from = receiving.home;
+        if (!still_waits(receiving.who, receiving.number)) {
+            expel(*message, from, [this, from, delivery] { settle(from, delivery, false); });
+            receiving.done(status_reply(MACH_RCV_INTERRUPTED));
+            return;
+        }
+        waits_.erase(receiving.who);
+        settle(from, delivery, true);
+        give_message(receiving.who, receiving.name, *message, receiving.done);
+    });
+}
+
+void PortService::give_message(const Waiter &who, std::uint32_t name, const Message &message, const Done &done) {
+    auto &names = *links_.names(who.task);
+    ReceivedNames received;
+    received.reply = name_for(names, message.reply);
+    for (const auto &carried : message.rights) {
+        received.rights.push_back(name_for(names, carried));
+    }
+    Reply reply;
+    reply.blob = lay_out(message, name, received);
+    done(reply);
+}
+
+void PortService::settle(dsm::NodeId home, std::uint64_t delivery, bool kept) {
+    auto request = request_for(Op::port_taken, {});
+    request.args = {delivery, kept ? 1U : 0U};
+    links_.call(
+        home, std::move(request), [](const Reply &) {}, true);
+}
+
+void PortService::thread_gone(const Waiter &who) {
+    const auto found = waits_.find(who);
+    if (found == waits_.end()) {
+        return;
+    }
+    const auto wait = found->second;
+    waits_.erase(found);
+    give_up(wait);
+}
+
+// The home answers as if its time were over, unless it has answered already.
+void PortService::give_up(const Wait &wait) {
+    auto request = request_for(Op::port_cancel, {});
+    request.args[0] = wait.number;
+    links_.call(
+        wait.home, std::move(request), [](const Reply &) {}, true);
+}
+
+void PortService::abort(std::uint64_t thread) {
+    std::vector<Wait> given_up;
+    for (auto &[who, wait] : waits_) {
+        if (who.thread == thread) {
+            wait.aborted = true;
+            given_up.push_back(wait);
+        }
+    }
+    std::ranges::for_each(given_up, [this](const Wait &wait) { give_up(wait); });
+}
+
+// ---- the rest ----
+
+void PortService::pass(TaskId task, std::uint32_t name, std::uint32_t disposition, const Right &to,
+                       std::uint32_t wanted, const Done &done) {
+    std::vector<Passed> passed;
+    if (const auto status = take(*links_.names(task), name, disposition, passed); status != KERN_SUCCESS) {
+        done(status_reply(status));
+        return;
+    }
+    const auto carried = passed.back().carried;
+    if (carried.right.kind == Right::Kind::dead) {
+        bring_back(task, std::move(passed), false);
+        done(status_reply(KERN_INVALID_RIGHT));
+        return;
+    }
+    auto request = request_for(Op::port_put, to);
+    request.args[0] = wanted;
+    request.blob = encode(carried);
+    links_.call(
+        node_of(to.task), std::move(request),
+        [this, task, passed, disposition, done](Reply reply) {
+            const auto &right = passed.back().carried;
+            if (reply.status != KERN_SUCCESS) {
+                bring_back(task, passed, reply.status == KERN_NODE_DOWN || reply.status == KERN_OPERATION_TIMED_OUT);
+            } else if (!right.receive.any()) {
+                refs_.drop(right.right);
+            }
+            reply.vals[1] =
+                disposition == MACH_MSG_TYPE_MOVE_RECEIVE ? MACH_MSG_TYPE_PORT_RECEIVE : MACH_MSG_TYPE_PORT_SEND;
+            done(std::move(reply));
+        },
+        false);
+}
+
+void PortService::request_notification(const Request &request, const Done &done) {
+    auto &names = *links_.names(request.caller.task);
+    const auto name = static_cast<std::uint32_t>(request.args[0]), place = static_cast<std::uint32_t>(request.args[3]);
+    const auto *entry = names.find(name);
+    const bool no_senders = request.args[1] == MACH_NOTIFY_NO_SENDERS;
+    if (entry == nullptr || (no_senders && !entry->receive.any())) {
+        done(status_reply(entry == nullptr ? KERN_INVALID_NAME : KERN_INVALID_RIGHT));
+        return;
+    }
+    std::vector<Passed> passed;
+    if (place != MACH_PORT_NULL && take(names, place, MACH_MSG_TYPE_MAKE_SEND, passed) != KERN_SUCCESS) {
+        done(status_reply(KERN_INVALID_CAPABILITY));
+        return;
+    }
+    const auto to = passed.empty() ? Right{} : passed.back().carried.right;
+    if (!no_senders) {
+        const bool dead = entry->dead > 0;
+        const bool late = dead && to.kind != Right::Kind::none;
+        const bool sends = entry->sends > 0 && entry->right.kind == Right::Kind::port;
+        const std::int32_t status = dead && request.args[2] == 0 ? KERN_INVALID_ARGUMENT
+                                    : !dead && !sends            ? KERN_INVALID_RIGHT
+                                                                 : KERN_SUCCESS;
+        if (status != KERN_SUCCESS) {
+            bring_back(request.caller.task, std::move(passed), false);
+        } else if (late) {
+            notify(to, MACH_NOTIFY_DEAD_NAME, name);
+        } else if (!dead) {
+            Letting previous;
+            names.ask_for_death(name, to, previous);
+            let_go(previous);
+        }
+        done(status_reply(status));
+        return;
+    }
+    auto ask = request_for(Op::port_notify, entry->right);
+    ask.args[0] = request.args[2];
+    ask.blob = encode(Carried{.right = entry->right, .receive = entry->receive});
+    const auto where = encode(Carried{.right = to});
+    ask.blob.insert(ask.blob.end(), where.begin(), where.end());
+    links_.call(
+        node_of(entry->right.task), std::move(ask),
+        [this, to, done](const Reply &reply) {
+            refs_.drop(to); // the home has its own
+            done(reply);
+        },
+        true);
+}
+
+void PortService::task_over(NameSpace &names, TaskId task) {
+    for (auto wait = waits_.lower_bound({.task = task, .channel = 0}); wait != waits_.end() && wait->first.task == task;
+         wait = waits_.lower_bound({.task = task, .channel = 0})) {
+        thread_gone(wait->first);
+    }
+    Letting all;
+    names.clear(all);
+    let_go(all);
+}
+
+} // namespace norma::rt

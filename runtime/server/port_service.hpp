@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Joins ports (runtime/ports) and name spaces (runtime/names) of this node to those of the others: rights become names
+// and names rights, messages go to where their port lives, and every right on the way is somebody's.
+#pragma once
+
+#include "runtime/message.hpp"
+#include "runtime/names.hpp"
+#include "runtime/ports.hpp"
+#include "runtime/server/port_refs.hpp"
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <tuple>
+
+namespace norma::rt {
+
+// What the service asks of its node server.
+struct PortLinks {
+    PortRefs::Call call;
+    std::function<std::uint64_t(std::chrono::milliseconds, std::function<void()>)> at;
+    std::function<void(std::uint64_t timer)> cancel;
+    std::function<Key()> draw;                // 128 bits that nobody can guess
+    std::function<NameSpace *(TaskId)> names; // null: no such task, or it has ended
+    std::function<void(const std::function<void(NameSpace &)> &)> each_names;
+};
+
+class PortService {
+  public:
+    PortService(dsm::NodeId self, std::uint32_t incarnation, PortLinks links);
+
+    // ---- what tasks of this node ask ----
+    // The thread that waits: its task, and what ends when it does.
+    struct Waiter {
+        TaskId task;
+        int channel;
+        std::uint64_t thread = 0; // what it is to abort(); the others say already who it is
+        bool operator<(const Waiter &other) const {
+            return std::tie(task, channel) < std::tie(other.task, other.channel);
+        }
+    };
+    std::int32_t allocate(TaskId task, std::uint32_t kind, std::uint32_t &name);
+    void send(const Waiter &who, std::span<const std::byte> packet, std::int64_t timeout_ms, const Done &done);
+    void receive(const Waiter &who, std::uint32_t name, std::uint64_t room, bool keep_large, std::int64_t timeout_ms,
+                 const Done &done);
+    // Hands the right that `name` is in `task` to another task, maybe on another node; under `wanted` there, or any
+    // (0).
+    void pass(TaskId task, std::uint32_t name, std::uint32_t disposition, const Right &to, std::uint32_t wanted,
+              const Done &done);
+    void request_notification(const Request &request, const Done &done);
+    void let_go(const Letting &rights);
+    void thread_gone(const Waiter &who); // what it waits for is given up
+    void abort(std::uint64_t thread);    // MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED if it waits still
+    void task_over(NameSpace &names, TaskId task);
+
+    // ---- requests of nodes, this one too ----
+    void serve_attach(const Request &request, const Done &done);
+    void serve_release(const Request &request, const Done &done);
+    void serve_send(const Request &request, const Done &done);
+    void serve_receive(const Request &request, const Done &done);
+    void serve_taken(const Request &request, const Done &done);
+    void serve_cancel(const Request &request, const Done &done);
+    void serve_destroy(const Request &request, const Done &done);
+    void serve_dead(const Request &request, const Done &done);
+    void serve_notify(const Request &request, const Done &done);
+    void serve_put(const Request &request, const Done &done);
+
+    void node_down(dsm::NodeId node);
+
+    const PortHome &home() const { return home_; }
+    std::size_t references() const { return refs_.ports(); }
+    std::size_t waiting() const { return pending_.size() + waits_.size(); }
+
+  private:
+    using Taken = NameSpace::Taken;
+    struct Passed { // a right that has left its name, and may come back
+        std::uint32_t name, disposition;
+        Carried carried;
+    };
+    struct Pending { // at the home, until its event comes
+        Done done;
+        std::uint64_t timer = 0;
+        bool given_up = false; // while the rights of its message are being attached
+    };
+    struct Wait { // at the thread's node
+        dsm::NodeId home;
+        std::uint64_t number;
+        bool aborted = false;
+    };
+
+    std::int32_t take(NameSpace &names, std::uint32_t name, std::uint32_t disposition, std::vector<Passed> &passed);
+    std::int32_t take_all(NameSpace &names, Outgoing &out, std::vector<Passed> &passed);
+    void bring_back(TaskId task, std::vector<Passed> passed, bool lost);
+    void discard(const Carried &carried);
+    void discard_all(const Message &message);
+    std::uint32_t name_for(NameSpace &names, const Carried &carried);
+    // Makes every right of the message this node's as well; those that are dead become so in it.
+    void admit(const std::shared_ptr<Message> &message, std::function<void()> then);
+    void admit_one(const Carried &carried, PortRefs::Then then);
+    // The contrary: they are `owner`'s alone again.
+    void expel(const Message &message, dsm::NodeId owner, const std::function<void()> &then);
+    void expel_one(const Carried &carried, dsm::NodeId owner, const std::function<void()> &then);
+    void move_receiver(const Carried &receive, dsm::NodeId to, PortRefs::Then then);
+    struct Receiving {
+        Waiter who;
+        std::uint32_t name;
+        dsm::NodeId home;
+        std::uint64_t number;
+        Done done;
+    };
+    void received(const Receiving &receiving, const Reply &reply);
+    void give_message(const Waiter &who, std::uint32_t name, const Message &message, const Done &done);
+    void settle(dsm::NodeId home, std::uint64_t delivery, bool kept);
+    bool still_waits(const Waiter &who, std::uint64_t number) const;
+    bool end_wait(const Waiter &who, std::uint64_t number); // whether it was aborted
+    void give_up(const Wait &wait);
+    void port_died(const Right &right);
+    void notify(const Right &place, std::int32_t id, std::uint32_t value);
+    void run(PortEvents events);
+    void answer_send(const PortEvent &event);
+    void answer_receive(const PortEvent &event);
+    void start_timer(const Ticket &who, std::int64_t timeout_ms);
+    std::optional<Carried> receive_right_of(const Request &request) const;
+
+    dsm::NodeId self_;
+    PortLinks links_;
+    PortHome home_;
+    PortRefs refs_;
+    std::map<Ticket, Pending> pending_;
+    std::map<Waiter, Wait> waits_;
+    std::uint64_t last_number_ = 0;
+    dsm::NodeSet down_;
+};
+
+} // namespace norma::rt

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Messages as tasks lay them out and as node servers pass them on: what goes in comes out, and nothing else gets in.
+#include "runtime/message.hpp"
+
+#include "norma/mach.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace norma::rt {
+namespace {
+
+struct Packet {
+    mach_msg_header_t head{};
+    mach_msg_body_t body{};
+    mach_msg_port_descriptor_t ports[2]{};
+    std::uint32_t number = 0;
+};
+
+Packet good() {
+    Packet packet;
+    packet.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND) | MACH_MSGH_BITS_COMPLEX;
+    packet.head.msgh_remote_port = 20;
+    packet.head.msgh_local_port = 21;
+    packet.head.msgh_reserved = 99;
+    packet.head.msgh_id = 5;
+    packet.body.msgh_descriptor_count = 2;
+    packet.ports[0].name = 22;
+    packet.ports[0].disposition = MACH_MSG_TYPE_MOVE_SEND;
+    packet.ports[1].name = 23;
+    packet.ports[1].pad1 = 0x12345678; // what happened to stand there
+    packet.ports[1].disposition = MACH_MSG_TYPE_MOVE_RECEIVE;
+    packet.number = 4711;
+    return packet;
+}
+
+std::int32_t parse(const Packet &packet, Outgoing &out, std::size_t size = sizeof(Packet)) {
+    return parse_message(std::as_bytes(std::span(&packet, 1)).first(size), out);
+}
+
+std::int32_t parse_changed(const std::function<void(Packet &)> &change) {
+    auto packet = good();
+    change(packet);
+    Outgoing out;
+    return parse(packet, out);
+}
+
+Carried a_right(std::uint64_t number, bool receive = false) {
+    return {.right = {.kind = Right::Kind::port, .task = TaskId{2} << 48, .thread = 0, .key = {number, 2}},
+            .receive = receive ? Key{number, 3} : Key{}};
+}
+
+TEST(Message, ParsedAndLaidOutAgain) {
+    Outgoing out;
+    ASSERT_EQ(parse(good(), out), MACH_MSG_SUCCESS);
+    EXPECT_EQ(out.remote.name, 20u);
+    EXPECT_EQ(out.local.disposition, unsigned{MACH_MSG_TYPE_MAKE_SEND});
+    ASSERT_EQ(out.rights.size(), 2u);
+    EXPECT_EQ(out.rights[1].name, 23u);
+    out.message.reply = a_right(1);
+    out.message.rights = {a_right(2), a_right(3, true)};
+    const auto bytes = lay_out(out.message, 50, {.reply = 51, .rights = {52, 53}});
+    ASSERT_EQ(bytes.size(), sizeof(Packet) + sizeof(mach_msg_trailer_t));
+    EXPECT_EQ(bytes.size(), received_bytes(out.message));
+    Packet got;
+    std::memcpy(&got, bytes.data(), sizeof got);
+    EXPECT_EQ(got.head.msgh_size, sizeof got);
+    EXPECT_EQ(got.head.msgh_local_port, 50u);
+    EXPECT_EQ(got.head.msgh_remote_port, 51u);
+    EXPECT_EQ(got.head.msgh_reserved, 0u);
+    EXPECT_EQ(got.head.msgh_id, 5);
+    EXPECT_EQ(got.head.msgh_bits,
+              MACH_MSGH_BITS(MACH_MSG_TYPE_PORT_SEND, MACH_MSG_TYPE_PORT_SEND) | MACH_MSGH_BITS_COMPLEX);
+    EXPECT_EQ(got.ports[0].name, 52u);
+    EXPECT_EQ(got.ports[0].disposition, unsigned{MACH_MSG_TYPE_PORT_SEND});
+    EXPECT_EQ(got.ports[1].name, 53u);
+    EXPECT_EQ(got.ports[1].pad1, 0u);
+    EXPECT_EQ(got.ports[1].disposition, unsigned{MACH_MSG_TYPE_PORT_RECEIVE});
+    EXPECT_EQ(got.number, 4711u);
+}
+
+TEST(Message, RefusedFromATask) {
+    Outgoing out;
+    for (std::size_t size = 0; size < sizeof(Packet) - sizeof(std::uint32_t); ++size) {
+        EXPECT_EQ(parse(good(), out, size), MACH_SEND_MSG_TOO_SMALL) << size;
+        out = {};
+    }
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.head.msgh_bits |= 0x10000; }), MACH_SEND_INVALID_HEADER);
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.head.msgh_local_port = 0; }), MACH_SEND_INVALID_HEADER);
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.body.msgh_descriptor_count = 3; }), MACH_SEND_MSG_TOO_SMALL);
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.body.msgh_descriptor_count = 257; }), MACH_SEND_TOO_LARGE);
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.body.msgh_descriptor_count = ~0U; }), MACH_SEND_TOO_LARGE);
+    EXPECT_EQ(parse_changed([](Packet &packet) { packet.ports[1].type = MACH_MSG_OOL_DESCRIPTOR; }),
+              MACH_SEND_INVALID_TYPE);
+    const std::vector<std::byte> large(kMaxMessageBytes + 1);
+    EXPECT_EQ(parse_message(large, out), MACH_SEND_TOO_LARGE);
+}
+
+TEST(Message, BetweenNodes) {
+    Outgoing out;
+    ASSERT_EQ(parse(good(), out), MACH_MSG_SUCCESS);
+    out.message.reply = a_right(1);
+    out.message.rights = {a_right(2), a_right(3, true)};
+    auto bytes = encode(out.message);
+    const auto back = decode_message(bytes);
+    ASSERT_TRUE(back);
+    EXPECT_EQ(*back, out.message);
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+        EXPECT_FALSE(decode_message(std::span(bytes).first(size))) << size;
+    }
+    bytes.push_back(std::byte{0});
+    EXPECT_FALSE(decode_message(bytes));
+    // A count in the body that is not that of the rights; rights in a message that is not complex; the right to
+    // receive as a reply port; the right to receive from a task.
+    auto wrong = out.message;
+    wrong.rights.pop_back();
+    EXPECT_FALSE(decode_message(encode(wrong)));
+    wrong = out.message;
+    wrong.complex = false;
+    EXPECT_FALSE(decode_message(encode(wrong)));
+    wrong = out.message;
+    wrong.reply = a_right(4, true);
+    EXPECT_FALSE(decode_message(encode(wrong)));
+    wrong = out.message;
+    wrong.rights[1].right.kind = Right::Kind::task;
+    EXPECT_FALSE(decode_message(encode(wrong)));
+    EXPECT_LT(kMaxMessageBytes + (kMaxMessageRights + 1) * kCarriedBytes + 256, std::size_t{64} * 1024);
+}
+
+} // namespace
+} // namespace norma::rt

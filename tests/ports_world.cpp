@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "tests/ports_world.hpp"
+
+#include <cassert>
+
+namespace norma::rt::test {
+
+PortWorld::PortWorld(std::uint64_t seed, unsigned nodes) : random_(seed) {
+    for (unsigned i = 0; i < nodes; ++i) {
+        const auto node = static_cast<dsm::NodeId>(i);
+        nodes_.push_back(std::make_unique<Node>());
+        nodes_.back()->service = std::make_unique<PortService>(node, 1, links(node));
+    }
+}
+
+PortLinks PortWorld::links(dsm::NodeId self) {
+    return {.call = [this, self](dsm::NodeId to, Request request, const Done &done,
+                                 bool) { call(self, to, std::move(request), done); },
+            .at =
+                [this, self](std::chrono::milliseconds, std::function<void()> action) {
+                    nodes_[self]->timers[++last_timer_] = std::move(action);
+                    return last_timer_;
+                },
+            .cancel = [this, self](std::uint64_t timer) { nodes_[self]->timers.erase(timer); },
+            .draw = [this] { return Key{.high = ++last_key_, .low = last_key_}; },
+            .names = [this](TaskId task) { return names(task); },
+            .each_names =
+                [this, self](const std::function<void(NameSpace &)> &visit) {
+                    for (auto &[task, space] : nodes_[self]->tasks) {
+                        visit(space);
+                    }
+                }};
+}
+
+TaskId PortWorld::add_task(dsm::NodeId node) {
+    const auto task = TaskId{node} << 48 | TaskId{1} << 32 | ++last_task_;
+    nodes_[node]->tasks.emplace(task, NameSpace(16, {{1, {.kind = Right::Kind::task, .task = task, .thread = 0}}}));
+    return task;
+}
+
+NameSpace *PortWorld::names(TaskId task) {
+    auto &node = *nodes_[node_of(task)];
+    const auto found = node.tasks.find(task);
+    return node.down || found == node.tasks.end() ? nullptr : &found->second;
+}
+
+void PortWorld::end_task(TaskId task) {
+    auto &node = *nodes_[node_of(task)];
+    auto gone = node.tasks.extract(task);
+    node.service->task_over(gone.mapped(), task);
+}
+
+void PortWorld::kill(dsm::NodeId node) {
+    nodes_[node]->down = true;
+    nodes_[node]->timers.clear();
+    for (dsm::NodeId other = 0; other < nodes(); ++other) {
+        wires_.erase({other, node});
+        if (other != node && alive(other)) {
+            news_.emplace_back(other, node);
+        }
+    }
+}
+
+void PortWorld::call(dsm::NodeId from, dsm::NodeId to, Request request, const Done &done) {
+    auto &node = *nodes_[from];
+    const auto number = ++last_call_;
+    request.caller.node = from;
+    request.caller.call = number;
+    if (to == from) {
+        serve(to, request, done);
+        return;
+    }
+    if (node.heard_down[to]) {
+        Reply reply;
+        reply.status = KERN_NODE_DOWN;
+        done(reply);
+        return;
+    }
+    node.calls.emplace(number, Pending{.to = to, .done = done});
+    if (!alive(to)) {
+        return; // answered when the news comes
+    }
+    wires_[{from, to}].push_back([this, from, to, number, request] {
+        serve(to, request, [this, from, to, number](const Reply &reply) {
+            if (alive(from) && alive(to)) {
+                wires_[{to, from}].push_back([this, from, number, reply] { finish(from, number, reply); });
+            }
+        });
+    });
+}
+
+void PortWorld::finish(dsm::NodeId at, std::uint64_t number, const Reply &reply) {
+    auto found = nodes_[at]->calls.extract(number);
+    if (!found.empty()) {
+        found.mapped().done(reply);
+    }
+}
+
+void PortWorld::serve(dsm::NodeId at, const Request &request, const Done &done) {
+    using Serve = void (PortService::*)(const Request &, const Done &);
+    static const std::map<Op, Serve> kServe{
+        {Op::port_attach, &PortService::serve_attach},   {Op::port_release, &PortService::serve_release},
+        {Op::port_send, &PortService::serve_send},       {Op::port_receive, &PortService::serve_receive},
+        {Op::port_destroy, &PortService::serve_destroy}, {Op::port_notify, &PortService::serve_notify},
+        {Op::port_dead, &PortService::serve_dead},       {Op::port_taken, &PortService::serve_taken},
+        {Op::port_cancel, &PortService::serve_cancel},   {Op::port_put, &PortService::serve_put}};
+    (service(at).*kServe.at(request.op))(request, done);
+}
+
+// What the dead node has sent and has not arrived by now is lost; calls to it are answered.
+void PortWorld::hear(dsm::NodeId at, dsm::NodeId dead) {
+    auto &node = *nodes_[at];
+    if (node.down) {
+        return;
+    }
+    node.heard_down.set(dead);
+    wires_.erase({dead, at});
+    std::vector<std::uint64_t> lost;
+    for (const auto &[number, pending] : node.calls) {
+        if (pending.to == dead) {
+            lost.push_back(number);
+        }
+    }
+    Reply reply;
+    reply.status = KERN_NODE_DOWN;
+    for (const auto number : lost) {
+        finish(at, number, reply);
+    }
+    node.service->node_down(dead);
+}
+
+bool PortWorld::step() {
+    std::vector<std::function<void()>> choices;
+    for (auto &wire : wires_) {
+        if (!wire.second.empty()) {
+            choices.push_back([&queue = wire.second] {
+                const auto next = std::move(queue.front());
+                queue.pop_front();
+                next();
+            });
+        }
+    }
+    for (std::size_t i = 0; i < news_.size(); ++i) {
+        choices.push_back([this, i] {
+            const auto [at, dead] = news_[i];
+            news_.erase(news_.begin() + static_cast<std::ptrdiff_t>(i));
+            hear(at, dead);
+        });
+    }
+    if (choices.empty() || below(16) == 0) { // time passes
+        for (auto &node : nodes_) {
+            if (!node->timers.empty()) {
+                choices.push_back([&node] { node->timers.extract(node->timers.begin()).mapped()(); });
+            }
+        }
+    }
+    if (choices.empty()) {
+        return false;
+    }
+    choices[below(static_cast<unsigned>(choices.size()))]();
+    return true;
+}
+
+PortWorld::Traits PortWorld::left() const {
+    Traits traits;
+    for (const auto &node : nodes_) {
+        if (!node->down) {
+            traits.ports += node->service->home().ports();
+            traits.references += node->service->references();
+            traits.waiting += node->service->waiting() + node->service->home().waiting();
+            traits.delivering += node->service->home().delivering();
+        }
+    }
+    return traits;
+}
+
+} // namespace norma::rt::test

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Node servers of ports in one process: the production PortService of each node, over links that keep the order between
+// two nodes and nothing else. Nodes die, and the others hear of it one by one.
+#pragma once
+
+#include "norma/mach.h"
+#include "runtime/server/port_service.hpp"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace norma::rt::test {
+
+// A message with a right, and a number for the judge.
+struct Packet {
+    mach_msg_header_t head;
+    mach_msg_body_t body;
+    mach_msg_port_descriptor_t port;
+    std::uint64_t number;
+};
+
+class PortWorld {
+  public:
+    PortWorld(std::uint64_t seed, unsigned nodes);
+
+    unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
+    unsigned nodes() const { return static_cast<unsigned>(nodes_.size()); }
+    bool alive(dsm::NodeId node) const { return !nodes_[node]->down; }
+    PortService &service(dsm::NodeId node) { return *nodes_[node]->service; }
+    TaskId add_task(dsm::NodeId node);
+    NameSpace *names(TaskId task); // null: has ended, or its node
+    void end_task(TaskId task);
+    void kill(dsm::NodeId node);
+
+    bool step();    // something on its way arrives, or a timer goes off; false: all is quiet
+    void settle() { // until all is quiet
+        while (step()) {
+        }
+    }
+
+    struct Traits {
+        std::size_t ports = 0, references = 0, waiting = 0, delivering = 0;
+    };
+    Traits left() const; // on the nodes that live
+
+  private:
+    struct Pending {
+        dsm::NodeId to;
+        Done done;
+    };
+    struct Node {
+        bool down = false;
+        std::unique_ptr<PortService> service;
+        std::map<TaskId, NameSpace> tasks;
+        std::map<std::uint64_t, Pending> calls;
+        std::map<std::uint64_t, std::function<void()>> timers;
+        dsm::NodeSet heard_down;
+    };
+    using Delivery = std::function<void()>;
+
+    PortLinks links(dsm::NodeId self);
+    void call(dsm::NodeId from, dsm::NodeId to, Request request, const Done &done);
+    void serve(dsm::NodeId at, const Request &request, const Done &done);
+    void finish(dsm::NodeId at, std::uint64_t call, const Reply &reply);
+    void hear(dsm::NodeId at, dsm::NodeId dead);
+
+    std::mt19937_64 random_;
+    std::vector<std::unique_ptr<Node>> nodes_;
+    std::map<std::pair<dsm::NodeId, dsm::NodeId>, std::deque<Delivery>> wires_;
+    std::vector<std::pair<dsm::NodeId, dsm::NodeId>> news_; // who has yet to hear of whose death
+    std::uint64_t last_call_ = 0, last_timer_ = 0, last_key_ = 0;
+    std::uint32_t last_task_ = 0;
+};
+
+} // namespace norma::rt::test
