@@ -16,6 +16,9 @@
 
 namespace systest {
 
+inline constexpr vm_address_t kWindow = 0x200000000000; // NORMA_WINDOW_BASE and NORMA_WINDOW_SIZE, by default
+inline constexpr vm_size_t kWindowSize = vm_size_t{16} << 40;
+
 using Args = std::span<char *const>; // on the coherent stack, so it survives a teleport
 
 using Body = int (*)(Args);

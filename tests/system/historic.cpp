@@ -10,14 +10,14 @@ namespace {
 
 using systest::address_of;
 using systest::child_of_mine;
+using systest::kWindow;
+using systest::kWindowSize;
 using systest::Maker;
 using systest::shared_bytes;
 using systest::spawn;
 using systest::truly_shared;
 
 constexpr vm_size_t kPage = systest::kPageBytes;
-constexpr vm_address_t kWindow = 0x200000000000; // NORMA_WINDOW_BASE and NORMA_WINDOW_SIZE, as they are by default
-constexpr vm_size_t kWindowSize = vm_size_t{16} << 40;
 constexpr auto kMost = std::numeric_limits<vm_size_t>::max();
 
 volatile std::uint64_t &word_at(vm_address_t address) {

@@ -10,12 +10,12 @@
 namespace {
 
 using systest::address_of;
+using systest::kWindow;
+using systest::kWindowSize;
 using systest::shared;
 using systest::spawn;
 
 constexpr std::size_t kPage = 4096;
-constexpr vm_address_t kWindow = 0x200000000000; // NORMA_WINDOW_BASE, as it is by default
-constexpr vm_size_t kWindowSize = vm_size_t{16} << 40;
 constexpr auto kMost = std::numeric_limits<vm_size_t>::max();
 
 task_t self() {

@@ -2,114 +2,28 @@
 // Random programs on all nodes, step by step against a simple reference: what is allocated, inherited, protected,
 // created, cloned, teleported, written, read and ended there gives the same results and the same contents. One number
 // reproduces a program; what it did is printed if it fails.
-#include "tests/system/reference.hpp"
+#include "tests/system/program.hpp"
 
 #include <algorithm>
 #include <array>
-#include <optional>
-#include <random>
-#include <string>
 #include <string_view>
-#include <vector>
+
+namespace systest {
 
 namespace {
 
-using systest::Access;
-using systest::PageRange;
-using systest::ReferenceMemory;
-
-constexpr std::size_t kPage = systest::kPageBytes;
-constexpr std::size_t kActors = 7;               // the first is the task that directs, and takes part itself
-constexpr vm_address_t kWindow = 0x200000000000; // NORMA_WINDOW_BASE and NORMA_WINDOW_SIZE, as they are by default
-constexpr vm_size_t kWindowSize = vm_size_t{16} << 40;
 constexpr std::size_t kArenaPages = 12;
 constexpr std::array kAttributes{VM_INHERIT_SHARE, VM_INHERIT_COPY, VM_INHERIT_NONE};
 constexpr std::array kProtections{VM_PROT_NONE, VM_PROT_READ, VM_PROT_DEFAULT, VM_PROT_DEFAULT, VM_PROT_ALL};
-
-struct Actor {
-    task_t task = TASK_NULL;
-    int node = 0;
-    bool mute = false; // it has no seat, as it was made without memory
-    ReferenceMemory memory;
-};
-
-// What an actor is told to read and write, and what must come of it.
-struct Batch {
-    std::size_t who = 0;
-    std::vector<Access> orders, expected;
-};
-
-class Program {
-  public:
-    Program(systest::Stage &stage, std::uint64_t seed);
-    void play();
-
-  private:
-    using Step = void (Program::*)(std::size_t who);
-
-    // Drawing.
-    std::size_t below(std::size_t limit) { return random_() % limit; }
-    bool chance(unsigned percent) { return below(100) < percent; }
-    template <class T> auto one_of(const T &all) { return all[below(all.size())]; }
-    int any_node() { return static_cast<int>(below(static_cast<std::size_t>(norma::node_count()))); }
-    PageRange any_range();
-    std::size_t any_actor();
-
-    // Steps.
-    void allocate(std::size_t who);
-    void deallocate(std::size_t who);
-    void inherit(std::size_t who);
-    void protect(std::size_t who);
-    void create(std::size_t who);
-    void clone(std::size_t who);
-    void teleport(std::size_t who);
-    void terminate(std::size_t who);
-    void access(std::size_t who);
-    void access_by_all(std::size_t who);
-
-    void adopt(task_t task, int node, bool mute, ReferenceMemory memory);
-    void end(std::size_t who);
-
-    // Reads and writes.
-    void add(Batch &batch, vm_address_t page, std::size_t word, bool write);
-    Batch some_accesses(std::size_t who, std::size_t count);
-    Batch aside(std::size_t who, std::size_t busy);
-    void start(const Batch &batch);
-    void finish(const Batch &batch);
-    void check_everything();
-    void check_contents();
-    void check_regions(std::size_t who);
-
-    // Results.
-    void expect(kern_return_t expected, kern_return_t got);
-    void log(std::size_t who, const std::string &what) {
-        trace_ += fmt::format("\n  {}: task {} on node {}: {}", step_, who, actors_.at(who)->node, what);
-    }
-    [[noreturn]] void complain(const std::string &what) {
-        systest::fail(__FILE__, __LINE__,
-                      fmt::format("program {} of {} nodes, step {}: {}; what it did:{}", seed_, norma::node_count(),
-                                  step_, what, trace_));
-    }
-
-    systest::Stage &stage_;
-    const std::uint64_t seed_;
-    std::mt19937_64 random_;
-    std::array<std::optional<Actor>, kActors> actors_;
-    std::vector<PageRange> places_; // all that was ever allocated in; the first at addresses that programs choose
-    std::vector<Step> steps_;       // the more often, the more likely
-    std::size_t length_, most_actors_;
-    unsigned asides_; // per cent
-    std::size_t step_ = 0;
-    std::uint64_t last_value_ = 0;
-    std::string trace_;
-};
 
 std::string text_of(const PageRange &range) {
     return fmt::format("{:#x} + {} pages", range.first, range.pages);
 }
 
+} // namespace
+
 // Programs differ in character: the steps they take, their length, how many tasks and pages there are.
-Program::Program(systest::Stage &stage, std::uint64_t seed) : stage_(stage), seed_(seed), random_(seed) {
+Program::Program(Stage &stage, std::uint64_t seed) : stage_(stage), seed_(seed), random_(seed) {
     constexpr std::array kSteps{&Program::allocate, &Program::deallocate, &Program::inherit,       &Program::protect,
                                 &Program::create,   &Program::clone,      &Program::teleport,      &Program::terminate,
                                 &Program::access,   &Program::access,     &Program::access_by_all, &Program::create};
@@ -122,9 +36,9 @@ Program::Program(systest::Stage &stage, std::uint64_t seed) : stage_(stage), see
     most_actors_ = 2 + below(kActors - 1);
     asides_ = chance(50) ? 50 : 0;
     const auto nodes = static_cast<vm_size_t>(norma::node_count());
-    const vm_size_t slice = kWindowSize / nodes / kPage * kPage;
+    const vm_size_t slice = kWindowSize / nodes / kPageBytes * kPageBytes;
     const std::size_t pages = 1 + below(kArenaPages);
-    places_.push_back({kWindow + slice * (1 + below(nodes)) - 2 * kArenaPages * kPage, pages});
+    places_.push_back({kWindow + slice * (1 + below(nodes)) - 2 * kArenaPages * kPageBytes, pages});
     actors_[0] = Actor{.task = mach_task_self(), .node = norma::this_node(), .mute = false, .memory = {}};
 }
 
@@ -174,7 +88,7 @@ void Program::allocate(std::size_t who) {
     // By the first task only, which keeps such memory: so the addresses are nobody else's for as long as it lasts.
     const bool anywhere = who == 0 && chance(25) && places_.size() < 3;
     PageRange range = anywhere ? PageRange{0, 1 + below(4)} : any_range();
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who, fmt::format("vm_allocate {}", anywhere ? fmt::format("{} pages", range.pages) : text_of(range)));
     const auto status = vm_allocate(actor.task, &range.first, range.bytes(), anywhere);
     expect(actor.memory.allocate(range), status);
@@ -190,7 +104,7 @@ void Program::deallocate(std::size_t who) {
     if (who == 0 && range.first - places_[0].first >= places_[0].bytes()) {
         return; // allocated anywhere
     }
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who, "vm_deallocate " + text_of(range));
     expect(actor.memory.deallocate(range), vm_deallocate(actor.task, range.first, range.bytes()));
     finish(others);
@@ -209,7 +123,7 @@ void Program::protect(std::size_t who) {
     const auto range = any_range();
     const auto protection = one_of(kProtections);
     const bool maximum = chance(15);
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who, fmt::format("vm_protect {}, {}{}", text_of(range), protection, maximum ? ", maximum" : ""));
     expect(actor.memory.protect(range, maximum, protection),
            vm_protect(actor.task, range.first, range.bytes(), maximum, protection));
@@ -220,7 +134,7 @@ void Program::create(std::size_t who) {
     auto &actor = *actors_.at(who);
     const bool local = chance(30), inherit = !chance(4);
     const int node = local ? actor.node : any_node();
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who,
         fmt::format("{} on {}{}", local ? "task_create" : "norma_task_create", node, inherit ? "" : ", no memory"));
     task_t child = TASK_NULL;
@@ -235,7 +149,7 @@ void Program::clone(std::size_t who) {
     auto &actor = *actors_.at(who);
     const bool inherit = !chance(4);
     const int node = any_node();
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who, fmt::format("norma_task_clone to {}{}", node, inherit ? "" : ", no memory"));
     task_t child = TASK_NULL;
     expect(KERN_SUCCESS, norma_task_clone(actor.task, inherit, node, &child));
@@ -249,7 +163,7 @@ void Program::teleport(std::size_t who) {
         return;
     }
     const int node = any_node();
-    const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+    const auto others = aside(who);
     log(who, fmt::format("norma_task_teleport to {}", node));
     const auto old = actor.task;
     expect(KERN_SUCCESS, norma_task_teleport(old, TRUE, node, &actor.task));
@@ -258,14 +172,14 @@ void Program::teleport(std::size_t who) {
         expect(KERN_INVALID_TASK, task_suspend(old));
         actor.node = node;
         if (!actor.mute) {
-            systest::put_into(actor.task, stage_.seat(who));
+            put_into(actor.task, stage_.seat(who));
         }
     }
 }
 
 void Program::terminate(std::size_t who) {
     if (who != 0) {
-        const auto others = aside((who + 1 + below(kActors - 1)) % kActors, who);
+        const auto others = aside(who);
         end(who);
         finish(others);
     }
@@ -288,7 +202,7 @@ void Program::adopt(task_t task, int node, bool mute, ReferenceMemory memory) {
     }
     *free = Actor{.task = task, .node = node, .mute = mute, .memory = std::move(memory)};
     if (!mute) {
-        systest::put_into(task, stage_.seat(index));
+        put_into(task, stage_.seat(index));
     }
     trace_ += fmt::format(" -> task {}", index);
 }
@@ -318,146 +232,7 @@ void Program::access_by_all(std::size_t) {
     }
 }
 
-void Program::add(Batch &batch, vm_address_t page, std::size_t word, bool write) {
-    Access order{.address = ReferenceMemory::word_address(page, word), .value = 0, .write = write, .fault = false};
-    if (write) {
-        order.value = ++last_value_;
-    }
-    batch.orders.push_back(order);
-    actors_.at(batch.who)->memory.access(page, word, order);
-    batch.expected.push_back(order);
-    log(batch.who, fmt::format("{} {:#x}: {}", write ? "writes" : "reads", order.address,
-                               order.fault ? "fault" : std::to_string(order.value)));
-}
-
-Batch Program::some_accesses(std::size_t who, std::size_t count) {
-    Batch batch{.who = who, .orders = {}, .expected = {}};
-    for (; count > 0 && !actors_.at(who)->mute; --count) {
-        add(batch, any_range().first, below(ReferenceMemory::kWords), chance(60));
-    }
-    return batch;
-}
-
-// What another task does while the one that is busy is subject to a call: it writes only what the two do not share.
-// Empty if there is no such task.
-Batch Program::aside(std::size_t who, std::size_t busy) {
-    Batch batch{.who = who, .orders = {}, .expected = {}};
-    if (who == 0 || !actors_.at(who) || actors_.at(who)->mute || !chance(asides_)) {
-        return batch;
-    }
-    for (auto count = 1 + below(8); count > 0; --count) {
-        const auto page = any_range().first;
-        const bool may_write = !actors_.at(who)->memory.shares(page, actors_.at(busy)->memory);
-        add(batch, page, below(ReferenceMemory::kWords), may_write && chance(60));
-    }
-    start(batch);
-    return batch;
-}
-
-void Program::start(const Batch &batch) {
-    if (batch.who != 0 && !batch.orders.empty()) {
-        systest::begin(stage_.seat(batch.who), batch.orders);
-    }
-}
-
-void Program::finish(const Batch &batch) {
-    if (batch.orders.empty()) {
-        return;
-    }
-    auto answers = batch.orders;
-    if (batch.who == 0) {
-        std::for_each(answers.begin(), answers.end(), systest::do_access);
-    } else {
-        auto &seat = stage_.seat(batch.who);
-        if (!systest::finished(seat)) {
-            complain(fmt::format("task {} does not answer", batch.who));
-        }
-        std::copy_n(seat.accesses.begin(), answers.size(), answers.begin());
-    }
-    const auto text = [](const Access &access) {
-        return access.fault ? std::string("a fault") : std::to_string(access.value);
-    };
-    for (std::size_t i = 0; i < answers.size(); ++i) {
-        if (text(answers[i]) != text(batch.expected[i])) {
-            complain(fmt::format("task {} {} {:#x}: {}, not {}", batch.who, answers[i].write ? "writes" : "reads",
-                                 answers[i].address, text(answers[i]), text(batch.expected[i])));
-        }
-    }
-}
-
-void Program::check_everything() {
-    check_contents();
-    for (std::size_t who = 0; who < kActors; ++who) {
-        if (actors_.at(who)) {
-            check_regions(who);
-        }
-    }
-}
-
-// Everybody reads everything, at the same time.
-void Program::check_contents() {
-    const auto logged = trace_.size();
-    for (const auto &place : places_) {
-        std::vector<Batch> all;
-        for (std::size_t who = 0; who < kActors; ++who) {
-            if (actors_.at(who) && !actors_.at(who)->mute) {
-                Batch batch{.who = who, .orders = {}, .expected = {}};
-                for (std::size_t i = 0; i < place.pages * ReferenceMemory::kWords; ++i) {
-                    add(batch, place.page(i / ReferenceMemory::kWords), i % ReferenceMemory::kWords, false);
-                }
-                start(batch);
-                all.push_back(std::move(batch));
-            }
-        }
-        trace_.resize(logged);
-        for (const auto &batch : all) {
-            finish(batch);
-        }
-    }
-}
-
-void Program::check_regions(std::size_t who) {
-    const auto &actor = *actors_.at(who);
-    for (const auto &place : places_) {
-        vm_address_t start = 0;
-        vm_size_t size = 0;
-        vm_region_basic_info_data_t info{};
-        for (std::size_t i = 0; i < place.pages; ++i) {
-            const auto page = place.page(i);
-            if (page >= start + size) {
-                auto count = VM_REGION_BASIC_INFO_COUNT;
-                mach_port_t name = 0;
-                start = page;
-                const auto status = vm_region(actor.task, &start, &size, VM_REGION_BASIC_INFO,
-                                              reinterpret_cast<vm_region_info_t>(&info), &count, &name);
-                CHECK(status == KERN_SUCCESS || status == KERN_NO_SPACE);
-                if (status == KERN_NO_SPACE) {
-                    start = kWindow + kWindowSize;
-                }
-            }
-            const auto *const expected = actor.memory.at(page);
-            if ((page >= start) != (expected != nullptr)) {
-                complain(fmt::format("task {} {} page {:#x}", who, page >= start ? "has" : "does not have", page));
-            }
-            if (expected != nullptr &&
-                (info.inheritance != expected->inheritance || info.protection != expected->protection ||
-                 info.max_protection != expected->maximum)) {
-                complain(fmt::format("task {} has page {:#x} with inheritance {}, protection {}, maximum {}, not {}, "
-                                     "{}, {}",
-                                     who, page, info.inheritance, info.protection, info.max_protection,
-                                     expected->inheritance, expected->protection, expected->maximum));
-            }
-        }
-    }
-}
-
-void Program::expect(kern_return_t expected, kern_return_t got) {
-    if (got != expected) {
-        complain(fmt::format("the call returns {} ({}), not {}", got, norma_strerror(got), expected));
-    }
-}
-
-} // namespace
+} // namespace systest
 
 // programs [--seeds HOW_MANY] [--first SEED]
 SYSTEM_CASE(programs) {
@@ -468,9 +243,9 @@ SYSTEM_CASE(programs) {
         (option == "--seeds" ? seeds : first) = systest::number(args, i + 1, 0);
     }
     systest::catch_faults();
-    systest::Stage stage(kActors);
+    systest::Stage stage(systest::kActors);
     for (long seed = first; seed < first + seeds; ++seed) {
-        Program(stage, static_cast<std::uint64_t>(seed)).play();
+        systest::Program(stage, static_cast<std::uint64_t>(seed)).play();
     }
     fmt::print("{} programs\n", seeds);
     return 0;
