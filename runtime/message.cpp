@@ -166,6 +166,21 @@ std::optional<Carried> decode_carried(std::span<const std::byte> bytes) {
     return get_carried(reader, carried) && reader.done() ? std::optional(carried) : std::nullopt;
 }
 
+std::vector<std::byte> encode(const NamedService &service) {
+    auto bytes = encode(service.right);
+    bytes.insert(bytes.end(), service.name.begin(), service.name.end());
+    return bytes;
+}
+
+std::optional<NamedService> decode_service(std::span<const std::byte> bytes) {
+    const auto right = decode_carried(bytes.first(std::min(kCarriedBytes, bytes.size())));
+    const auto name = bytes.subspan(std::min(kCarriedBytes, bytes.size()));
+    if (!right || right->receive.any() || name.empty() || name.size() >= BOOTSTRAP_MAX_NAME_LEN) {
+        return std::nullopt;
+    }
+    return NamedService{.right = *right, .name = {name.begin(), name.end()}};
+}
+
 void each_right(Message &message, const std::function<void(Carried &)> &visit) {
     visit(message.reply);
     std::ranges::for_each(message.rights, visit);

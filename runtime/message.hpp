@@ -56,6 +56,14 @@ std::optional<Message> decode_message(std::span<const std::byte> bytes);
 std::vector<std::byte> encode(const Carried &carried);
 std::optional<Carried> decode_carried(std::span<const std::byte> bytes);
 
+// What a name server is told: a right, and a name for it or for what is wanted.
+struct NamedService {
+    Carried right; // not to receive
+    std::vector<std::byte> name;
+};
+std::vector<std::byte> encode(const NamedService &service);
+std::optional<NamedService> decode_service(std::span<const std::byte> bytes);
+
 // Every right in it, the reply's first.
 void each_right(Message &message, const std::function<void(Carried &)> &visit);
 

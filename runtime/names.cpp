@@ -233,7 +233,28 @@ void NameSpace::ask_for_death(std::uint32_t name, const Right &notify, Letting &
     found.notify = notify;
 }
 
+Right NameSpace::slot(std::uint32_t slot) const {
+    const auto found = slots_.find(slot);
+    return found == slots_.end() ? Right{} : found->second;
+}
+
+void NameSpace::set_slot(std::uint32_t slot, const Right &right, Letting &out) {
+    if (const auto found = slots_.find(slot); found != slots_.end()) {
+        out.push_back({.right = found->second});
+        slots_.erase(found);
+    }
+    if (right.kind != Right::Kind::none) {
+        slots_[slot] = right;
+    }
+}
+
 NameSpace::Death NameSpace::port_died(const Right &right, Letting &out) {
+    std::erase_if(slots_, [&](const auto &slot) {
+        if (slot.second == right) {
+            out.push_back({.right = right});
+        }
+        return slot.second == right;
+    });
     const auto place = by_right_.find(right);
     if (place == by_right_.end()) {
         return {};
@@ -258,8 +279,12 @@ void NameSpace::clear(Letting &out) {
     for (auto &[name, entry] : entries_) {
         let_go_of(entry, out);
     }
+    for (const auto &[slot, right] : slots_) {
+        out.push_back({.right = right});
+    }
     entries_.clear();
     by_right_.clear();
+    slots_.clear();
 }
 
 void NameSpace::let_go_of(Entry &entry, Letting &out) {

@@ -16,6 +16,12 @@
 
 namespace norma::rt {
 
+// Places for rights that a task hands on to its children: the bootstrap port, and the registered ones.
+inline constexpr std::uint32_t kSlotBootstrap = TASK_BOOTSTRAP_PORT, kSlotRegistered = 16;
+constexpr bool is_slot(std::uint64_t slot) {
+    return slot == kSlotBootstrap || (slot >= kSlotRegistered && slot < kSlotRegistered + TASK_PORT_REGISTER_MAX);
+}
+
 using Letting = std::vector<Carried>; // what is let go of
 
 class NameSpace {
@@ -74,6 +80,11 @@ class NameSpace {
     Death port_died(const Right &right, Letting &out);
     void clear(Letting &out);
 
+    // Rights that the task has without a name, to hand them on to its children; with a reference, as names.
+    const std::map<std::uint32_t, Right> &slots() const { return slots_; }
+    Right slot(std::uint32_t slot) const;
+    void set_slot(std::uint32_t slot, const Right &right, Letting &out); // none: empties it
+
   private:
     Entry *entry(std::uint32_t name);
     std::uint32_t next_free();
@@ -83,6 +94,7 @@ class NameSpace {
     std::uint32_t next_;
     std::map<std::uint32_t, Entry> entries_;
     std::map<Right, std::uint32_t> by_right_;
+    std::map<std::uint32_t, Right> slots_;
 };
 
 } // namespace norma::rt

@@ -94,6 +94,11 @@ enum class Op : std::uint32_t {
     msg_send,     // 0 timeout in ms (as signed; < 0: none); blob: the message
     msg_receive,  // 0 timeout, 1 name, 2 bytes there is room for, 3 keep what is larger -> blob: the message; vals[1]
                   // its size if it is too large
+    special_get,  // 0 task, 1 slot -> vals[0] name, or 0 if there is nothing
+    special_set,  // 0 task, 1 slot, 2 name (0: nothing)
+    name_set,     // 0 name of a name server, or ~0: that of node 3; 1 name of a port (0: none), 2 also if it is in use;
+                  // blob: what it is to be known as
+    name_get,     // 0 as in name_set, 3; blob -> vals[0] name
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -121,8 +126,11 @@ enum class Op : std::uint32_t {
     port_taken,  // 0 number of the delivery, 1 the receiver has it (else it goes back into the queue)
     port_cancel, // 0 number
     // target: a task
-    port_put,  // 0 name (0: any); blob: Carried -> vals[0] name
-    port_take, // 0 name, 1 disposition; blob: the task it is for
+    port_put,  // 0 name (0: any), or 1 slot; blob: Carried -> vals[0] name
+    port_take, // 0 name, 1 disposition; or 2 slot; blob: the task it is for
+    // target: a name server
+    name_put,  // 0 also if it is in use; blob: Carried, name
+    name_find, // blob: the task it is for, name
 };
 
 inline constexpr std::size_t kOpArgs = 6;

@@ -24,9 +24,9 @@ struct Key {
 };
 
 struct Right {
-    // object_name: stands for a memory object, but gives no right to map it.
-    enum class Kind : std::uint8_t { none, task, thread, host, port, dead, object, object_name } kind{};
-    TaskId task = 0;          // host: the node; port: home node and incarnation, as in a task's id; dead: not looked at
+    // names: the node's name server. object_name: stands for a memory object, but gives no right to map it.
+    enum class Kind : std::uint8_t { none, task, thread, host, port, dead, names, object, object_name } kind{};
+    TaskId task = 0;          // host, port, names: only its node and incarnation count; dead: not looked at
     std::uint64_t thread = 0; // number within the task (of an object both are said in wire.hpp)
     Key key{};
     auto operator<=>(const Right &) const = default;
@@ -36,6 +36,11 @@ struct Right {
 inline constexpr std::size_t kRightBytes = 33;
 void put_right(rpc::Writer &writer, const Right &right);
 bool get_right(rpc::Reader &reader, Right &right); // false: no such kind, or at a node that cannot be
+
+// Of a node; every task of the job may ask it.
+inline Right name_server(dsm::NodeId node) {
+    return {.kind = Right::Kind::names, .task = TaskId{node} << 48, .thread = 0};
+}
 
 // A right on its way from one name space to another.
 struct Carried {

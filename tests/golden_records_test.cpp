@@ -10,6 +10,7 @@
 #include "rpc/verbs/hello.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
+#include "runtime/names.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/probe.hpp"
@@ -55,7 +56,7 @@ std::vector<std::byte> bytes_of(std::string_view fields) {
 }
 
 TEST(Golden, VersionsOfTheseBytes) {
-    EXPECT_EQ(rpc::kWireVersion, 2);
+    EXPECT_EQ(rpc::kWireVersion, 3);
     EXPECT_EQ(kTaskProtocol, 1U);
 }
 
@@ -161,8 +162,10 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::object_remove), 44U);
     EXPECT_EQ(static_cast<unsigned>(Op::port_allocate), 64U);
     EXPECT_EQ(static_cast<unsigned>(Op::msg_receive), 74U);
+    EXPECT_EQ(static_cast<unsigned>(Op::name_get), 78U);
     EXPECT_EQ(static_cast<unsigned>(Op::port_attach), 144U);
     EXPECT_EQ(static_cast<unsigned>(Op::port_take), 154U);
+    EXPECT_EQ(static_cast<unsigned>(Op::name_find), 156U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
@@ -223,11 +226,13 @@ TEST(Golden, TaskImage) {
     entry.stretch = image.stretches[0].stretch;
     entry.offset = kMapPage;
     image.entries = {entry};
+    image.slots = {{kSlotRegistered, {.kind = Right::Kind::port, .task = 6, .thread = 0, .key = {0x21, 0x22}}}};
     EXPECT_EQ(hex(encode(image)),
               digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 01 00 01000000 "
                         "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0500000000000000 "
                         "0010000000000000 03 07 01 00 "
-                        "01000000 01000000 02000000 0300000000000000 0500000000000000 0400000000000000"));
+                        "01000000 01000000 02000000 0300000000000000 0500000000000000 0400000000000000 "
+                        "01000000 10000000 04 0600000000000000 0000000000000000 2100000000000000 2200000000000000"));
 }
 
 TEST(Golden, AddressEnvelope) {

@@ -128,5 +128,23 @@ TEST(Message, BetweenNodes) {
     EXPECT_LT(kMaxMessageBytes + (kMaxMessageRights + 1) * kCarriedBytes + 256, std::size_t{64} * 1024);
 }
 
+TEST(Messages, WhatANameServerIsTold) {
+    const NamedService service{.right = {.right = {.kind = Right::Kind::port, .task = 1, .thread = 0, .key = {2, 3}}},
+                               .name = std::vector<std::byte>(BOOTSTRAP_MAX_NAME_LEN - 1, std::byte{'x'})};
+    const auto bytes = encode(service);
+    const auto back = decode_service(bytes);
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->right, service.right);
+    EXPECT_EQ(back->name, service.name);
+    EXPECT_FALSE(decode_service(std::span(bytes).first(kCarriedBytes))); // no name
+    EXPECT_FALSE(decode_service(std::span(bytes).first(kCarriedBytes - 1)));
+    auto wrong = service;
+    wrong.name.push_back(std::byte{'x'});
+    EXPECT_FALSE(decode_service(encode(wrong)));
+    wrong = service;
+    wrong.right.receive = {4, 5};
+    EXPECT_FALSE(decode_service(encode(wrong)));
+}
+
 } // namespace
 } // namespace norma::rt

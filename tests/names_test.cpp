@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
+#include <utility>
 
 namespace norma::rt {
 namespace {
@@ -237,6 +239,30 @@ class Program {
     Model model_;
     std::map<std::uint64_t, int> references_;
 };
+
+// Rights that have no name; each has a reference of its own.
+TEST(Names, SlotsAreLetGoOf) {
+    auto names = make();
+    Letting gone;
+    names.set_slot(kSlotBootstrap, port(1), gone);
+    names.set_slot(kSlotRegistered, port(2), gone);
+    names.set_slot(kSlotRegistered + 1, port(2), gone);
+    EXPECT_TRUE(gone.empty());
+    EXPECT_EQ(names.slot(kSlotBootstrap), port(1));
+    EXPECT_EQ(names.slot(kSlotRegistered + 2), Right{});
+    EXPECT_EQ(names.name_of(port(1)), MACH_PORT_NULL);
+    names.set_slot(kSlotBootstrap, port(3), gone);
+    EXPECT_EQ(std::exchange(gone, {}), Letting{send_right(1)});
+    EXPECT_EQ(names.port_died(port(2), gone).name, MACH_PORT_NULL);
+    EXPECT_EQ(std::exchange(gone, {}), (Letting{send_right(2), send_right(2)}));
+    EXPECT_EQ(names.slots().size(), 1U);
+    names.clear(gone);
+    EXPECT_EQ(std::ranges::count(gone, send_right(3)), 1);
+    EXPECT_TRUE(names.slots().empty());
+    for (const std::uint64_t bad : {0UL, 3UL, 15UL, kSlotRegistered + 3UL}) {
+        EXPECT_FALSE(is_slot(bad));
+    }
+}
 
 TEST(Names, RandomProgramsAgainstAList) {
     for (std::uint64_t seed = 1; seed <= 500; ++seed) {

@@ -233,6 +233,67 @@ kern_return_t mach_port_request_notification(task_t task, mach_port_t name, mach
                                              mach_port_t *previous) NORMA_MACH_NOEXCEPT
     NORMA_MACH_CALL(mach_port_request_notification);
 
+/* Special ports of a task. */
+#define TASK_KERNEL_PORT 1
+#define TASK_HOST_PORT 2
+#define TASK_BOOTSTRAP_PORT 4
+#define TASK_PORT_REGISTER_MAX 3
+#define task_get_bootstrap_port(task, port) (task_get_special_port((task), TASK_BOOTSTRAP_PORT, (port)))
+#define task_set_bootstrap_port(task, port) (task_set_special_port((task), TASK_BOOTSTRAP_PORT, (port)))
+
+/** A send right to a special port of `task`: TASK_BOOTSTRAP_PORT, which every child inherits, and which is the job's
+ * name server if nobody has set another; MACH_PORT_NULL if it was taken away or has died. TASK_KERNEL_PORT is the
+ * task's own port, TASK_HOST_PORT, only of the calling task, its host's. KERN_INVALID_TASK, KERN_INVALID_ARGUMENT. */
+kern_return_t task_get_special_port(task_t task, int which, mach_port_t *port) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(task_get_special_port);
+
+/** Sets TASK_BOOTSTRAP_PORT of `task`, for it and the children it will have; MACH_PORT_NULL takes it away.
+ * KERN_INVALID_TASK, KERN_INVALID_CAPABILITY (`port` is no send right), KERN_NOT_SUPPORTED (the others). */
+kern_return_t task_set_special_port(task_t task, int which, mach_port_t port) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(task_set_special_port);
+
+/** Registers up to TASK_PORT_REGISTER_MAX send rights with `task`, in the place of those before; its children inherit
+ * them. KERN_INVALID_TASK, KERN_INVALID_ARGUMENT (more), KERN_INVALID_CAPABILITY (one is no send right). */
+kern_return_t mach_ports_register(task_t task, const mach_port_t *ports,
+                                  mach_msg_type_number_t count) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_ports_register);
+
+/** The registered ports of `task`, always TASK_PORT_REGISTER_MAX of them, MACH_PORT_NULL where there is none. *ports is
+ * allocated with vm_allocate; the caller frees it. */
+kern_return_t mach_ports_lookup(task_t task, mach_port_t **ports, mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(mach_ports_lookup);
+
+/* The job's name server, on node 0; all tasks have it as their bootstrap port from the start. */
+#define BOOTSTRAP_MAX_NAME_LEN 128 /* with the 0 at the end */
+#define BOOTSTRAP_NAME_IN_USE 1101
+#define BOOTSTRAP_UNKNOWN_SERVICE 1102
+
+/** Has the name server give a send right to `port` to whoever looks `name` up, until that port dies. MACH_PORT_NULL: it
+ * forgets the name. BOOTSTRAP_NAME_IN_USE, BOOTSTRAP_UNKNOWN_SERVICE (nothing to forget), KERN_INVALID_CAPABILITY
+ * (`port` is no send right), KERN_INVALID_ARGUMENT (`bootstrap` is no name server; name), KERN_NODE_DOWN. */
+kern_return_t bootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(bootstrap_register);
+
+/** A send right to what is registered as `name`. BOOTSTRAP_UNKNOWN_SERVICE, others as bootstrap_register. */
+kern_return_t bootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(bootstrap_look_up);
+
+/* Ports of a node, for whoever wants to find its devices, its host or its name server. */
+#define NORMA_DEVICE_PORT 1
+#define NORMA_HOST_PORT 2
+#define NORMA_HOST_PRIV_PORT 3
+#define NORMA_NAMESERVER_PORT 4
+#define NORMA_MAX_SPECIAL_PORT 32
+
+/** Sets a special port of the node that the caller is on; MACH_PORT_NULL takes it away. `host` is mach_host_self().
+ * KERN_INVALID_HOST, KERN_INVALID_ARGUMENT (`which`), KERN_INVALID_CAPABILITY (not a send right). */
+NORMA_EXPORT kern_return_t norma_set_special_port(host_t host, int which, mach_port_t port) NORMA_MACH_NOEXCEPT;
+
+/** A send right to a special port of any node; MACH_PORT_NULL if nobody has set it. KERN_INVALID_HOST,
+ * KERN_INVALID_ARGUMENT (`which`, `node`), KERN_NODE_DOWN. */
+NORMA_EXPORT kern_return_t norma_get_special_port(host_t host, int node, int which,
+                                                  mach_port_t *port) NORMA_MACH_NOEXCEPT;
+
 #ifdef __cplusplus
 }
 #endif

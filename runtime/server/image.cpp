@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/image.hpp"
 
+#include "runtime/names.hpp"
+
 #include <algorithm>
 
 namespace norma::rt {
@@ -37,6 +39,11 @@ std::vector<std::byte> encode(const TaskImage &image) {
         put_stretch(writer, shared.stretch);
         writer.put(shared.pages);
     }
+    writer.put(static_cast<std::uint32_t>(image.slots.size()));
+    for (const auto &[slot, right] : image.slots) {
+        writer.put(slot);
+        put_right(writer, right);
+    }
     return writer.bytes();
 }
 
@@ -65,6 +72,13 @@ std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Wi
             return std::nullopt;
         }
         image.stretches.push_back(shared);
+    }
+    const auto slots = reader.get_count(4 + kRightBytes);
+    for (std::uint32_t i = 0; i < slots; ++i) {
+        const auto slot = reader.get<std::uint32_t>();
+        if (!is_slot(slot) || image.slots.contains(slot) || !get_right(reader, image.slots[slot])) {
+            return std::nullopt;
+        }
     }
     // Every entry must lie inside a stretch that the image names.
     const bool sound = std::all_of(image.entries.begin(), image.entries.end(), [&](const MapEntry &entry) {

@@ -4,8 +4,10 @@
 
 #include "dsm/core/core.hpp"
 #include "runtime/address_map.hpp"
+#include "runtime/right.hpp"
 
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,6 +33,7 @@ struct TaskImage {
     bool teleported = false; // it replaces its parent
     std::vector<MapEntry> entries;
     std::vector<SharedStretch> stretches; // each stretch of the entries, once
+    std::map<std::uint32_t, Right> slots; // the ports it starts with
 };
 
 std::vector<std::byte> encode(const TaskImage &image);

@@ -83,6 +83,11 @@ void op_vm_wire(Node &, const Request &, Done);
 void op_region_export(Node &, const Request &, Done);
 void op_region_find(Node &, const Request &, Done);
 
+// What is too large for a port's name is none that anybody has.
+inline std::uint32_t name_in(std::uint64_t argument) {
+    return argument < ~std::uint32_t{0} ? static_cast<std::uint32_t>(argument) : ~std::uint32_t{0};
+}
+
 // ops_port.cpp
 void op_port_allocate(Node &, const Request &, Done);
 void op_port_deallocate(Node &, const Request &, Done);
@@ -96,6 +101,12 @@ void op_port_take(Node &, const Request &, Done);
 void op_port_ask(Node &, const Request &, Done);
 void op_msg_send(Node &, const Request &, Done);
 void op_msg_receive(Node &, const Request &, Done);
+
+// ops_special.cpp
+void op_special_get(Node &, const Request &, Done);
+void op_special_set(Node &, const Request &, Done);
+void op_name_set(Node &, const Request &, Done);
+void op_name_get(Node &, const Request &, Done);
 
 // probe.cpp
 void op_probe_am(Node &, const Request &, Done);

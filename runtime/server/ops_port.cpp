@@ -11,10 +11,6 @@ namespace norma::rt {
 
 namespace {
 
-std::uint32_t name_in(std::uint64_t argument) { // what is too large for a name is none that anybody has
-    return argument <= MACH_PORT_DEAD ? static_cast<std::uint32_t>(argument) : MACH_PORT_DEAD;
-}
-
 PortService::Waiter waiter_of(const Request &request) {
     return {.task = request.caller.task, .channel = request.caller.channel, .thread = request.caller.thread};
 }
@@ -109,9 +105,7 @@ void op_port_extract(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    Request take;
-    take.op = Op::port_take;
-    take.target = from;
+    auto take = request_for(Op::port_take, from);
     take.args = {request.args[1], request.args[2]};
     take.blob = encode(Carried{.right = caller.right(kNameTaskSelf)});
     node.router.call(node_of(from.task), std::move(take), std::move(done));
@@ -122,6 +116,10 @@ void op_port_take(Node &node, const Request &request, Done done) {
     const auto to = decode_carried(request.blob);
     if (task == nullptr || !to || to->right.kind != Right::Kind::task || node_of(to->right.task) >= node.count) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (request.args[2] != 0) {
+        node.ports.hand(task->names.slot(name_in(request.args[2])), to->right, done);
         return;
     }
     node.ports.pass(task->id, name_in(request.args[0]), name_in(request.args[1]), to->right, MACH_PORT_NULL, done);

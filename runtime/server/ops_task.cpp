@@ -23,11 +23,18 @@ Reply right_reply(const Right &right) {
 TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     TaskImage image;
     image.program = parent.program;
+    image.slots = parent.names.slots();
     if (inherit) {
         image.entries.assign(parent.map.entries().begin(), parent.map.entries().end());
         image.stretches = node.stretches_of(image.entries);
     }
     return image;
+}
+
+void let_go_of(Node &node, const std::map<std::uint32_t, Right> &slots) {
+    for (const auto &[slot, right] : slots) {
+        node.ports.let_go({{.right = right}});
+    }
 }
 
 void release_all(Node &node, const std::vector<SharedStretch> &stretches) {
@@ -51,8 +58,8 @@ void abandon(Node &node, const Right &child) {
     node.router.tell(node_of(child.task), std::move(request));
 }
 
-// Makes the child on `where`. The parent's node holds all memory of the image until the child's node has its own hold,
-// so that none can end on the way even if the parent does. A child that comes when its parent has given up
+// Makes the child on `where`. The parent's node holds all memory and ports of the image until the child's node has its
+// own hold, so that none can end on the way even if the parent does. A child that comes when its parent has given up
 // waiting is ended.
 void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
     Request request;
@@ -61,10 +68,15 @@ void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
     for (const auto &shared : image.stretches) {
         node.use(shared.stretch);
     }
+    for (const auto &[slot, right] : image.slots) {
+        node.ports.keep(right);
+    }
     node.router.call_to_the_end(
         where, std::move(request),
-        [&node, where, held = std::move(image.stretches), done = std::move(done)](Reply reply) {
+        [&node, where, held = std::move(image.stretches), slots = std::move(image.slots),
+         done = std::move(done)](Reply reply) {
             release_all(node, held);
+            let_go_of(node, slots);
             const bool sound = reply.status != KERN_SUCCESS || child_of(reply, where) != nullptr;
             done(sound ? std::move(reply) : status_reply(KERN_FAILURE));
         },
@@ -89,10 +101,17 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
         return;
     }
     if (next == image->entries.size()) {
-        if (!image->teleported) {
-            found->second->awaited_by.reset();
-        }
-        done(right_reply(found->second->own_right()));
+        node.ports.adopt(id, image->slots, [&node, id, image, done] {
+            const auto task = node.tasks.find(id);
+            if (task == node.tasks.end()) {
+                done(status_reply(KERN_RESOURCE_SHORTAGE));
+                return;
+            }
+            if (!image->teleported) {
+                task->second->awaited_by.reset();
+            }
+            done(right_reply(task->second->own_right()));
+        });
         return;
     }
     node.map_entry(*found->second, image->entries[next], [&node, id, image, next, done](int error) {

@@ -110,9 +110,13 @@ void PortService::serve_destroy(const Request &request, const Done &done) {
 void PortService::serve_put(const Request &request, const Done &done) {
     auto *names = links_.names(request.target.task);
     const auto carried = decode_carried(request.blob);
-    if (names == nullptr || !carried || carried->right.kind == Right::Kind::none ||
-        carried->right.kind == Right::Kind::dead) {
+    const bool nothing = carried && carried->right.kind == Right::Kind::none && request.args[1] == 0;
+    if (names == nullptr || !carried || nothing || carried->right.kind == Right::Kind::dead) {
         done(status_reply(names == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (request.args[1] != 0) {
+        put_in_slot(request, *carried, done);
         return;
     }
     const auto name = static_cast<std::uint32_t>(request.args[0]);
@@ -329,6 +333,12 @@ void PortService::serve_dead(const Request &request, const Done &done) {
 
 void PortService::port_died(const Right &right) {
     refs_.mark_dead(right);
+    std::erase_if(services_, [this, &right](const auto &service) {
+        if (service.second == right) {
+            refs_.drop(right);
+        }
+        return service.second == right;
+    });
     links_.each_names([this, &right](NameSpace &names) {
         Letting rights;
         const auto death = names.port_died(right, rights);

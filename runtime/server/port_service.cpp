@@ -333,20 +333,30 @@ void PortService::pass(TaskId task, std::uint32_t name, std::uint32_t dispositio
     auto request = request_for(Op::port_put, to);
     request.args[0] = wanted;
     request.blob = encode(carried);
-    links_.call(
-        node_of(to.task), std::move(request),
-        [this, task, passed, disposition, done](Reply reply) {
-            const auto &right = passed.back().carried;
-            if (reply.status != KERN_SUCCESS) {
-                bring_back(task, passed, reply.status == KERN_NODE_DOWN || reply.status == KERN_OPERATION_TIMED_OUT);
-            } else if (!right.receive.any()) {
-                refs_.drop(right.right);
+    const auto type = disposition == MACH_MSG_TYPE_MOVE_RECEIVE ? MACH_MSG_TYPE_PORT_RECEIVE : MACH_MSG_TYPE_PORT_SEND;
+    links_.call(node_of(to.task), std::move(request),
+                settled(task, passed,
+                        [type, done](Reply reply) {
+                            reply.vals[1] = type;
+                            done(std::move(reply));
+                        }),
+                false);
+}
+
+// Brings the right back, or lets go of it as the other side has it by now; then `done`.
+Done PortService::settled(TaskId task, std::vector<Passed> passed, const Done &done) {
+    return [this, task, passed = std::move(passed), done](const Reply &reply) {
+        if (reply.status != KERN_SUCCESS) {
+            bring_back(task, passed, reply.status == KERN_NODE_DOWN || reply.status == KERN_OPERATION_TIMED_OUT);
+        } else {
+            for (const auto &right : passed) {
+                if (!right.carried.receive.any()) {
+                    refs_.drop(right.carried.right);
+                }
             }
-            reply.vals[1] =
-                disposition == MACH_MSG_TYPE_MOVE_RECEIVE ? MACH_MSG_TYPE_PORT_RECEIVE : MACH_MSG_TYPE_PORT_SEND;
-            done(std::move(reply));
-        },
-        false);
+        }
+        done(reply);
+    };
 }
 
 void PortService::request_notification(const Request &request, const Done &done) {

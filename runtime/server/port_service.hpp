@@ -47,6 +47,14 @@ class PortService {
     // (0).
     void pass(TaskId task, std::uint32_t name, std::uint32_t disposition, const Right &to, std::uint32_t wanted,
               const Done &done);
+    // A copy of a send right, which nobody has to name; none or dead: nothing is handed on.
+    void hand(const Right &right, const Right &to, const Done &done);
+    void set_slot(TaskId task, std::uint32_t name, const Right &of, std::uint32_t slot, const Done &done);
+    void set_service(TaskId task, std::uint32_t name, const Right &server, std::span<const std::byte> service,
+                     bool replace, const Done &done);
+    // What a task is made with: kept here until the child has it, adopted there.
+    void keep(const Right &right);
+    void adopt(TaskId task, const std::map<std::uint32_t, Right> &slots, std::function<void()> then);
     void request_notification(const Request &request, const Done &done);
     void let_go(const Letting &rights);
     void thread_gone(const Waiter &who); // what it waits for is given up
@@ -64,6 +72,8 @@ class PortService {
     void serve_dead(const Request &request, const Done &done);
     void serve_notify(const Request &request, const Done &done);
     void serve_put(const Request &request, const Done &done);
+    void serve_name_put(const Request &request, const Done &done);
+    void serve_name_find(const Request &request, const Done &done);
 
     void node_down(dsm::NodeId node);
 
@@ -90,6 +100,9 @@ class PortService {
 
     std::int32_t take(NameSpace &names, std::uint32_t name, std::uint32_t disposition, std::vector<Passed> &passed);
     std::int32_t take_all(NameSpace &names, Outgoing &out, std::vector<Passed> &passed);
+    std::int32_t copy(TaskId task, std::uint32_t name, std::vector<Passed> &passed);
+    Done settled(TaskId task, std::vector<Passed> passed, const Done &done);
+    void put_in_slot(const Request &request, const Carried &carried, const Done &done);
     void bring_back(TaskId task, std::vector<Passed> passed, bool lost);
     void discard(const Carried &carried);
     void discard_all(const Message &message);
@@ -128,6 +141,7 @@ class PortService {
     PortRefs refs_;
     std::map<Ticket, Pending> pending_;
     std::map<Waiter, Wait> waits_;
+    std::map<std::vector<std::byte>, Right> services_; // of the node's name server, each with a reference
     std::uint64_t last_number_ = 0;
     dsm::NodeSet down_;
 };

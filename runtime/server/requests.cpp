@@ -136,6 +136,10 @@ constexpr std::array kOperations{
     Operation{Op::port_ask, Kind::none, op_port_ask, false},
     Operation{Op::msg_send, Kind::none, op_msg_send, true},
     Operation{Op::msg_receive, Kind::none, op_msg_receive, true},
+    Operation{Op::special_get, Kind::none, op_special_get, false},
+    Operation{Op::special_set, Kind::none, op_special_set, false},
+    Operation{Op::name_set, Kind::none, op_name_set, false},
+    Operation{Op::name_get, Kind::none, op_name_get, false},
     Operation{Op::probe_am, Kind::none, op_probe_am, true},
     Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
     Operation{Op::stats, Kind::none, op_stats, false},
@@ -162,6 +166,8 @@ constexpr std::array kOperations{
     Operation{Op::port_cancel, Kind::none, serve_port<&PortService::serve_cancel>, false},
     Operation{Op::port_put, Kind::task, serve_port<&PortService::serve_put>, false},
     Operation{Op::port_take, Kind::task, op_port_take, false},
+    Operation{Op::name_put, Kind::names, serve_port<&PortService::serve_name_put>, false},
+    Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };
 
 void answer(Task &task, int channel, const Reply &reply) {

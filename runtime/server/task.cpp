@@ -9,7 +9,10 @@ namespace norma::rt {
 
 Task::Task(TaskId number, const Window &window)
     : id(number), key(draw_key()), map(window),
-      names(kFirstName, {{kNameTaskSelf, own_right()}, {kNameHost, {.kind = Right::Kind::host, .task = id}}}) {}
+      names(kFirstName, {{kNameTaskSelf, own_right()}, {kNameHost, {.kind = Right::Kind::host, .task = id}}}) {
+    Letting none;
+    names.set_slot(kSlotBootstrap, name_server(0), none);
+}
 
 Right Task::own_right() const {
     return {.kind = Right::Kind::task, .task = id, .thread = 0, .key = key};

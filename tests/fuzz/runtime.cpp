@@ -67,9 +67,16 @@ void peer(Bytes input) {
 
 // The first byte says whose it is.
 void port_message(Bytes input) {
-    const bool from_task = !input.empty() && input[0] == std::byte{1};
+    const auto whose = input.empty() ? std::byte{0} : input[0];
     const auto bytes = input.subspan(std::min<std::size_t>(input.size(), 1));
-    if (!from_task) {
+    if (whose == std::byte{2}) { // for a name server
+        if (const auto service = decode_service(bytes)) {
+            FUZZ_CHECK(std::ranges::equal(encode(*service), bytes));
+            FUZZ_CHECK(!service->right.receive.any() && !service->name.empty());
+        }
+        return;
+    }
+    if (whose != std::byte{1}) {
         if (const auto got = decode_message(bytes)) {
             FUZZ_CHECK(std::ranges::equal(encode(*got), bytes));
             lay_out(*got, 1, {.reply = 2, .rights = std::vector<std::uint32_t>(got->rights.size(), 3)});
@@ -114,7 +121,7 @@ void packet(Bytes input) {
         FUZZ_CHECK(request->blob.size() + sizeof(RequestHead) == input.size());
         const auto *operation = find_operation(static_cast<Op>(request->head.op));
         const auto right = task.right(request->head.port);
-        FUZZ_CHECK(right.kind <= Right::Kind::dead);
+        FUZZ_CHECK(right.kind <= Right::Kind::names);
         FUZZ_CHECK(operation == nullptr || static_cast<std::uint32_t>(operation->op) == request->head.op);
         FUZZ_CHECK(right.kind == Right::Kind::none || right.kind == Right::Kind::host || right.task == task.id);
     }

@@ -12,6 +12,7 @@
 #include "rpc/wire.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
+#include "runtime/names.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/wire.hpp"
@@ -127,6 +128,9 @@ void peers() {
     laid_out.insert(laid_out.begin(), std::byte{1});
     laid_out[2] = std::byte{0}; // no local port
     keep("port_message", "of-a-task", laid_out);
+    record = rt::encode(rt::NamedService{.right = right, .name = {std::byte{'a'}, std::byte{'b'}}});
+    record.insert(record.begin(), std::byte{2});
+    keep("port_message", "service", record);
 
     rt::TaskImage image;
     image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};
@@ -138,6 +142,7 @@ void peers() {
     entry.stretch = image.stretches[0].stretch;
     entry.offset = rt::kMapPage;
     image.entries = {entry};
+    image.slots = {{rt::kSlotBootstrap, rt::name_server(0)}, {rt::kSlotRegistered, right.right}};
     image.first = true;
     keep("image", "memory", rt::encode(image));
 }

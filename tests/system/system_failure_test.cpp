@@ -59,6 +59,7 @@ TEST_P(DeathOfNode, LeavesTheOthersRunning) {
 
 TEST_P(DeathOfNode, TakesPortsAndRightsAlong) {
     expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"ports_node_dies"}), 0, kNodeOneGone);
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"ports_services_of_a_dead_node"}), 0, kNodeOneGone);
 }
 
 TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
