@@ -6,6 +6,8 @@
 #include <string_view>
 #include <thread>
 
+#include <unistd.h>
+
 namespace {
 
 using systest::bytes_of_node;
@@ -24,6 +26,16 @@ Word &word(std::byte *memory, std::size_t page) {
     return *reinterpret_cast<Word *>(memory + page * kPage);
 }
 
+// On the node that is killed one may hear of that before one ends oneself.
+void check_until_killed(kern_return_t status) {
+    if (status == KERN_NODE_DOWN) {
+        for (;;) {
+            ::pause();
+        }
+    }
+    CHECK_KERN(KERN_SUCCESS, status);
+}
+
 // On node 1, until it dies: makes children of memory with its home on node 0, or writes it.
 void disturb(std::string_view who, std::byte *memory) {
     const bool creates = who == "asker";
@@ -32,8 +44,8 @@ void disturb(std::string_view who, std::byte *memory) {
         for (long round = 1;; ++round) {
             if (creates) {
                 task_t child = TASK_NULL;
-                CHECK_KERN(KERN_SUCCESS, norma_task_create(mach_task_self(), TRUE, 2, &child));
-                CHECK_KERN(KERN_SUCCESS, task_terminate(child));
+                check_until_killed(norma_task_create(mach_task_self(), TRUE, 2, &child));
+                check_until_killed(task_terminate(child));
             } else {
                 word(memory, 1 + static_cast<std::size_t>(round) % 3) = round;
             }
