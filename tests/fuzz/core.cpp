@@ -36,6 +36,10 @@ class Executor {
 
     void run(const Event &event) {
         const State before = state_;
+        if (event.type == Event::Type::message &&
+            (event.msg.type == MsgType::data || event.msg.type == MsgType::grant)) {
+            newest_ = std::max(newest_, event.msg.txn);
+        }
         if (traced()) {
             trace(event);
         }
@@ -100,7 +104,7 @@ class Executor {
         }
         if (effect.type == Effect::Type::freeze || effect.type == Effect::Type::forget ||
             effect.type == Effect::Type::frozen) {
-            return carry_out_of_stretch(effect);
+            return carry_out_of_stretch(effect, event);
         }
         FUZZ_CHECK(effect.mask != 0 && effect.base < frames_.size());
         FUZZ_CHECK(static_cast<std::uint64_t>(std::bit_width(effect.mask)) <= frames_.size() - effect.base);
@@ -120,7 +124,10 @@ class Executor {
         }
     }
 
-    void carry_out_of_stretch(const Effect &effect) {
+    // A home freezes nothing under a transaction that is no newer than a right that it has given. If it does, the core
+    // goes by the right, and the first fault lifts the protection.
+    void carry_out_of_stretch(const Effect &effect, const Event &event) {
+        const bool old = !state_.is_home() && event.msg.txn <= newest_;
         FUZZ_CHECK(effect.base % state_.pages() == 0);
         if (effect.type == Effect::Type::frozen) {
             stretches_.at(effect.base / state_.pages()).frozen = true;
@@ -129,7 +136,7 @@ class Executor {
         for (PageIndex page = effect.base; page < effect.base + state_.pages() && page < frames_.size(); ++page) {
             if (effect.type == Effect::Type::forget) {
                 frames_[page] = Access::none;
-            } else if (frames_[page] == Access::write) {
+            } else if (frames_[page] == Access::write && !(old && state_.access(page) == Access::write)) {
                 frames_[page] = Access::read;
             }
         }
@@ -196,6 +203,7 @@ class Executor {
     std::vector<Stretch> stretches_; // at the home
     Outbox out_;
     std::uint64_t staged_ = 0;
+    std::uint64_t newest_ = 0; // transaction under which something has been given
 };
 
 // Numbers as they occur in a young object, and now and then any number at all.
