@@ -101,6 +101,12 @@ vm_region_basic_info_data_t region_at(const char *file, int line, task_t task, v
     return info;
 }
 
+norma::task stranger(int node) {
+    task_t task = TASK_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_task_clone(self(), FALSE, node, &task));
+    return norma::task(task);
+}
+
 void check_no_memory(const char *file, int line, task_t task) {
     vm_region_basic_info_data_t info{};
     auto count = VM_REGION_BASIC_INFO_COUNT;

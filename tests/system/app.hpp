@@ -53,6 +53,18 @@ template <class T> T *shared() {
 std::byte *shared_bytes(std::size_t bytes);
 
 vm_address_t address_of(const void *pointer);
+inline std::atomic<long> &word(vm_address_t address) {
+    return *reinterpret_cast<std::atomic<long> *>(address);
+}
+
+inline task_t self() {
+    return mach_task_self();
+}
+inline int last_node() {
+    return norma::node_count() - 1;
+}
+/// A task that shares nothing with this one.
+norma::task stranger(int node);
 
 /// A child of this task that runs `callable` and then ends.
 template <class F> norma::task spawn(int node, F callable) {

@@ -10,27 +10,13 @@
 namespace {
 
 using systest::address_of;
+using systest::last_node;
+using systest::self;
 using systest::shared;
+using systest::stranger;
+using systest::word;
 
 constexpr std::size_t kPage = 4096;
-
-task_t self() {
-    return mach_task_self();
-}
-
-int last_node() {
-    return norma::node_count() - 1;
-}
-
-norma::task stranger(int node) {
-    task_t task = TASK_NULL;
-    CHECK_KERN(KERN_SUCCESS, norma_task_clone(self(), FALSE, node, &task));
-    return norma::task(task);
-}
-
-std::atomic<long> &word(vm_address_t address) {
-    return *reinterpret_cast<std::atomic<long> *>(address);
-}
 
 void put(task_t task, vm_address_t address, long value) {
     CHECK_KERN(KERN_SUCCESS, vm_write(task, address, address_of(&value), sizeof value));

@@ -24,6 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using systest::address_of;
 using systest::kill_node;
+using systest::last_node;
 using systest::shared;
 using systest::shared_bytes;
 using systest::spawn;
@@ -49,10 +50,6 @@ norma::task ticking(Ticks *ticks, int node) {
 void check_ticking(Ticks *ticks) {
     const long now = ticks->count;
     CHECK_SOON(ticks->count > now + 5);
-}
-
-int last_node() {
-    return norma::node_count() - 1;
 }
 
 sigjmp_buf after_fault;

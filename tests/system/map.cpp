@@ -11,26 +11,17 @@
 namespace {
 
 using systest::address_of;
+using systest::self;
 using systest::shared;
 using systest::spawn;
+using systest::stranger;
 
 constexpr std::size_t kPage = 4096;
-
-task_t self() {
-    return mach_task_self();
-}
 
 vm_address_t allocate(task_t task, vm_size_t bytes) {
     vm_address_t address = 0;
     CHECK_KERN(KERN_SUCCESS, vm_allocate(task, &address, bytes, TRUE));
     return address;
-}
-
-// A task that shares nothing with this one.
-norma::task stranger(int node) {
-    task_t task = TASK_NULL;
-    CHECK_KERN(KERN_SUCCESS, norma_task_clone(self(), FALSE, node, &task));
-    return norma::task(task);
 }
 
 kern_return_t write(task_t task, vm_address_t address, const void *bytes, std::size_t count) {

@@ -12,15 +12,12 @@ namespace {
 using systest::address_of;
 using systest::kWindow;
 using systest::kWindowSize;
+using systest::self;
 using systest::shared;
 using systest::spawn;
 
 constexpr std::size_t kPage = 4096;
 constexpr auto kMost = std::numeric_limits<vm_size_t>::max();
-
-task_t self() {
-    return mach_task_self();
-}
 
 vm_address_t allocate(vm_size_t bytes) {
     vm_address_t address = 0;

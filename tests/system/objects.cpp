@@ -7,12 +7,11 @@
 
 namespace {
 
+using systest::self;
+using systest::word;
+
 constexpr std::size_t kPage = 4096;
 constexpr int kTasksPerNode = 3;
-
-task_t self() {
-    return mach_task_self();
-}
 
 kern_return_t map(task_t task, vm_address_t &address, memory_object_t object, vm_size_t size, vm_offset_t offset = 0) {
     return vm_map(task, &address, size, 0, TRUE, object, offset, FALSE, VM_PROT_DEFAULT, VM_PROT_DEFAULT,
@@ -24,10 +23,6 @@ memory_object_t open(const std::string &name, vm_size_t size) {
     CHECK_KERN(KERN_SUCCESS, norma_object_open(name.c_str(), &size, &object));
     CHECK(object != MACH_PORT_NULL);
     return object;
-}
-
-std::atomic<long> &word(vm_address_t address) {
-    return *reinterpret_cast<std::atomic<long> *>(address);
 }
 
 mach_port_t name_at(vm_address_t address) {

@@ -115,20 +115,23 @@ inline void ask(mach_port_t name, int kind, mach_port_t notify, mach_port_mscoun
     CHECK_EQ(MACH_PORT_NULL, previous);
 }
 
-inline void expect_dead_name(mach_port_t notify, mach_port_t name) {
-    mach_dead_name_notification_t told{};
+/// The notification of this kind that comes next.
+template <class Notification> Notification notification(mach_port_t notify, int kind) {
+    Notification told{};
     CHECK_KERN(MACH_MSG_SUCCESS, mach_msg(&told.not_header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof told, notify,
                                           20'000, MACH_PORT_NULL));
-    CHECK_EQ(MACH_NOTIFY_DEAD_NAME, told.not_header.msgh_id);
+    CHECK_EQ(kind, told.not_header.msgh_id);
+    return told;
+}
+
+inline void expect_dead_name(mach_port_t notify, mach_port_t name) {
+    const auto told = notification<mach_dead_name_notification_t>(notify, MACH_NOTIFY_DEAD_NAME);
     CHECK_EQ(name, told.not_port);
     CHECK_EQ(MACH_PORT_TYPE_DEAD_NAME, type_of(name));
 }
 
 inline void expect_no_senders(mach_port_t notify, unsigned made) {
-    mach_no_senders_notification_t told{};
-    CHECK_KERN(MACH_MSG_SUCCESS, mach_msg(&told.not_header, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof told, notify,
-                                          20'000, MACH_PORT_NULL));
-    CHECK_EQ(MACH_NOTIFY_NO_SENDERS, told.not_header.msgh_id);
+    const auto told = notification<mach_no_senders_notification_t>(notify, MACH_NOTIFY_NO_SENDERS);
     CHECK_EQ(made, told.not_count);
 }
 

@@ -10,27 +10,17 @@
 namespace {
 
 using systest::address_of;
+using systest::kWindow;
+using systest::kWindowSize;
+using systest::last_node;
+using systest::self;
 using systest::shared;
 using systest::spawn;
+using systest::stranger;
+using systest::word;
 
 constexpr std::size_t kPage = 4096;
-constexpr vm_address_t kWindow = 0x200000000000; // NORMA_WINDOW_BASE, as it is by default
-constexpr vm_size_t kWindowSize = vm_size_t{16} << 40;
 constexpr auto kMost = std::numeric_limits<vm_size_t>::max();
-
-task_t self() {
-    return mach_task_self();
-}
-
-int last_node() {
-    return norma::node_count() - 1;
-}
-
-norma::task stranger(int node) {
-    task_t task = TASK_NULL;
-    CHECK_KERN(KERN_SUCCESS, norma_task_clone(self(), FALSE, node, &task));
-    return norma::task(task);
-}
 
 kern_return_t map(task_t task, vm_address_t &address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
                   vm_prot_t protection = VM_PROT_DEFAULT, vm_prot_t maximum = VM_PROT_ALL,
@@ -56,10 +46,6 @@ vm_size_t region_size(task_t task, vm_address_t address) {
     CHECK_KERN(KERN_SUCCESS, vm_region(task, &address, &size, VM_REGION_BASIC_INFO,
                                        reinterpret_cast<vm_region_info_t>(&info), &count, nullptr));
     return size;
-}
-
-std::atomic<long> &word(vm_address_t address) {
-    return *reinterpret_cast<std::atomic<long> *>(address);
 }
 
 // Sizes, places and alignments that can be and that cannot, on one task. `base` is free, and far from everything.
