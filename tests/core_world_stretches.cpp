@@ -164,7 +164,8 @@ void World::check_ended() {
         }
         for (NodeId id = 0; id < size(); ++id) {
             for (PageIndex page = stretch * pages_; page < (stretch + 1) * pages_; ++page) {
-                if (alive(id) && !outcast(id) && frame(id, page).mapping != Mapping::none) {
+                const bool known = frame(id, page).mapping != Mapping::none || node(id).access(page) != Access::none;
+                if (alive(id) && !outcast(id) && known) {
                     wrong("node " + std::to_string(id) + " keeps page " + std::to_string(page) + ", which is over");
                 }
             }

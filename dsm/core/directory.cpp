@@ -43,6 +43,9 @@ void DirectorySide::accept(const Get &get) {
 }
 
 void DirectorySide::refuse(const Get &get, bool lost) {
+    if (lost) { // which it remembers until it is told to forget
+        s_.line_[s_.place_of(s_.stretch_of(get.base))].given.set(get.from);
+    }
     if (!get.release) {
         send_to(get.from, {.type = MsgType::fail,
                            .request = get.request,

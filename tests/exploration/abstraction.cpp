@@ -18,7 +18,7 @@ class Abstracting {
     explicit Abstracting(const Position &position) : world_(position.world) {
         for (NodeId node = 0; node < world_.size(); ++node) {
             if (world_.alive(node)) {
-                views_[node] = view_of(world_.node(node));
+                views_[node] = view_of(world_.node(node), world_.pages());
             }
         }
         collect_numbers();

@@ -91,12 +91,28 @@ template <class Visit> void for_each_page(dsm::PageIndex base, std::uint64_t mas
     }
 }
 
+// The home looks at its transactions slot by slot when it hears of a death, so while it may hear of one the slots
+// count, also those that will be used next.
+std::uint64_t order_of_slots(const Position &position, const StateView &view) {
+    Word word;
+    if (position.deaths + position.suspicions == 0 && position.world.notices().empty()) {
+        return 0;
+    }
+    for (const RecordView &record : view.records) {
+        word.add(record.busy ? record.transaction.slot : 0, 2);
+    }
+    for (const std::uint32_t slot : view.free_slots) {
+        word.add(slot, 2);
+    }
+    return word.bits();
+}
+
 class Reader {
   public:
     Reader(const Job &job, const Position &position) : job_(job), position_(position), world_(position.world) {
         for (NodeId node = 0; node < world_.size(); ++node) {
             if (world_.alive(node)) {
-                views_[node] = view_of(world_.node(node));
+                views_[node] = view_of(world_.node(node), world_.pages());
             }
         }
         rank();
@@ -182,7 +198,7 @@ class Reader {
                        .add(world_.suspected(node) ? 1 : 0, 1)
                        .add(renumber(way, view.down), kMostNodes)
                        .add(view.deferred.size(), 8)
-                       .add(order_of_slots(view), 16)
+                       .add(order_of_slots(position_, view), 16)
                        .bits());
         for (std::size_t page = 0; page < view.cache.size(); ++page) {
             put_page(hasher, node, page);
@@ -193,22 +209,6 @@ class Reader {
         for (std::size_t page = 0; page < view.records.size(); ++page) {
             put_record(hasher, way, page, view.records[page]);
         }
-    }
-
-    // The home looks at its transactions slot by slot when it hears of a death, so while it may hear of one the slots
-    // count, also those that will be used next.
-    std::uint64_t order_of_slots(const StateView &view) const {
-        Word word;
-        if (position_.deaths + position_.suspicions == 0 && world_.notices().empty()) {
-            return 0;
-        }
-        for (const RecordView &record : view.records) {
-            word.add(record.busy ? record.transaction.slot : 0, 2);
-        }
-        for (const std::uint32_t slot : view.free_slots) {
-            word.add(slot, 2);
-        }
-        return word.bits();
     }
 
     void put_page(Hasher &hasher, NodeId node, dsm::PageIndex page) const {
@@ -224,7 +224,7 @@ class Reader {
                        .add(cache.count, kCountBits)
                        .add(cache.write ? 1 : 0, 1)
                        .add(static_cast<unsigned>(frame.mapping), 2)
-                       .add(frame.version == world_.latest(page) ? 1 : 0, 1)
+                       .add(frame.mapping != dsm::Mapping::none && frame.version == world_.latest(page) ? 1 : 0, 1)
                        .add(world_.waits(node, page, false) ? 1 : 0, 1)
                        .add(world_.waits(node, page, true) ? 1 : 0, 1)
                        .bits());
@@ -341,8 +341,12 @@ Digest unfolded(const Position &position) {
     for (const std::uint8_t next : position.next) {
         hasher.put(next);
     }
-    for (const std::uint8_t byte : position.world.canonical()) {
+    const World &world = position.world;
+    for (const std::uint8_t byte : world.canonical()) {
         hasher.put(byte);
+    }
+    if (world.alive(kHome)) {
+        hasher.put(order_of_slots(position, view_of(world.node(kHome), world.pages())));
     }
     return hasher.digest();
 }

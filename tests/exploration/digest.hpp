@@ -12,11 +12,10 @@
 //   least over all ways to renumber the nodes that keep home and programs.
 // * Of a dead node nothing matters but that it is dead and what it sent.
 // * Messages on their way have no order. Slots of the core have none either, but for those of transactions while
-// somebody
-//   may still die: the home goes through them in order then.
+//   somebody may still die: the home goes through them in order then.
 //
 // Jobs with snapshots are not folded: their numbers are compared across the pages of all stretches. There, positions
-// are the same if all that the cores keep is, and what is on its way.
+// are the same if all that the cores keep is, slots as above, and what is on its way.
 #pragma once
 
 #include "tests/exploration/job.hpp"

@@ -93,10 +93,10 @@ RecordView record_view(const dsm::State &state, dsm::PageIndex index) {
 
 } // namespace
 
-StateView view_of(const dsm::State &state) {
+StateView view_of(const dsm::State &state, std::uint64_t pages) {
     StateView result;
     result.down = bits(state.*reveal(Down{}));
-    for (dsm::PageIndex page = 0; page < state.pages(); ++page) {
+    for (dsm::PageIndex page = 0; page < pages; ++page) {
         result.cache.add(cache_view(state, page));
         if (state.is_home()) {
             result.records.add(record_view(state, page));

@@ -81,6 +81,7 @@ struct StateView {
     Few<dsm::Msg, kMostDeferred> deferred;
 };
 
-StateView view_of(const dsm::State &state);
+// Of the first `pages` pages, of all stretches.
+StateView view_of(const dsm::State &state, std::uint64_t pages);
 
 } // namespace norma::exploration

@@ -95,7 +95,7 @@ std::string legend() {
 
 std::string cell_of(const World &world, NodeId node, dsm::PageIndex page) {
     constexpr const char *kAccess[] = {"-", "R", "W", "X"};
-    const StateView view = view_of(world.node(node));
+    const StateView view = view_of(world.node(node), world.pages());
     const CacheView &cache = view.cache[page];
     std::string text = kAccess[static_cast<unsigned>(cache.access)] + std::to_string(cache.epoch);
     if (cache.request != 0) {
@@ -112,7 +112,7 @@ std::string cell_of(const World &world, NodeId node, dsm::PageIndex page) {
 }
 
 std::string record_of(const World &world, dsm::PageIndex page) {
-    const StateView view = view_of(world.node(world.home()));
+    const StateView view = view_of(world.node(world.home()), world.pages());
     const RecordView &record = view.records[page];
     std::string text = record.lost ? "lost" : std::to_string(record.owner) + " " + set_of(record.sharers);
     if (record.busy) {
