@@ -142,8 +142,12 @@ Range SliceAllocator::clip(Range range) const {
 
 // ---- AddressMap ----
 
-AddressMap::AddressMap(Window window) : window_(window.range()) {
-    assert(window.valid());
+AddressMap::AddressMap(Window window, Range data) : window_(window.range()), data_(data) {
+    assert(window.valid() && page_aligned(data.start) && page_aligned(data.size));
+}
+
+bool AddressMap::possible(std::uint64_t address, std::uint64_t size) const {
+    return window_.contains(address, size) || (data_.size != 0 && data_.contains(address, size));
 }
 
 kern_return_t AddressMap::insert(const MapEntry &entry) {
@@ -156,7 +160,7 @@ kern_return_t AddressMap::insert(const MapEntry &entry) {
     if (exceeds(entry.protection, entry.max_protection)) {
         return KERN_PROTECTION_FAILURE;
     }
-    if (!window_.contains(entry.start, entry.size)) {
+    if (!possible(entry.start, entry.size)) {
         return KERN_INVALID_ADDRESS;
     }
     const auto next = first_ending_after(entry.start);
@@ -301,10 +305,10 @@ bool AddressMap::maps(const Stretch &stretch) const {
 }
 
 std::optional<Range> AddressMap::round_outward(std::uint64_t address, std::uint64_t size) const {
-    if (!window_.contains(address, size)) {
+    if (!possible(address, size)) {
         return std::nullopt;
     }
-    // The window is page-aligned, so rounding does not leave it.
+    // Window and data are page-aligned, so rounding does not leave them.
     const std::uint64_t start = page_floor(address);
     return Range{start, *page_ceil(address - start + size)};
 }

@@ -124,14 +124,15 @@ struct ProtectionChange {
     bool operator==(const ProtectionChange &) const = default;
 };
 
-// Entries are page-aligned, inside the window, sorted and disjoint. Neighbours that differ in nothing but position are
-// one entry, so splitting a region back and forth leaves no crumbs. Copying the map clones it.
+// Entries are page-aligned, inside the window or the program's data, sorted and disjoint. Neighbours that differ in
+// nothing but position are one entry, so splitting a region back and forth leaves no crumbs. Copying the map clones it.
 //
 // Ranges are rounded outward to pages. Every change is all or nothing. Common results: KERN_SUCCESS with nothing done
 // for size 0, KERN_INVALID_ADDRESS for a range that wraps or leaves the window.
 class AddressMap {
   public:
-    explicit AddressMap(Window window);
+    // data: where the program has its variables, if they are coherent memory; outside the window.
+    explicit AddressMap(Window window, Range data = {});
 
     // Not rounded: KERN_INVALID_ARGUMENT for what is unaligned or no valid attribute, KERN_PROTECTION_FAILURE for a
     // protection beyond the maximum, KERN_NO_SPACE for an overlap.
@@ -174,12 +175,13 @@ class AddressMap {
     using Iterator = std::vector<MapEntry>::iterator;
 
     Iterator first_ending_after(std::uint64_t address);
+    bool possible(std::uint64_t address, std::uint64_t size) const;
     bool covered(Range range) const;
     template <class Change> kern_return_t change(std::uint64_t address, std::uint64_t size, Change change);
     void split_at(std::uint64_t address);
     void merge_around(Range range);
 
-    Range window_;
+    Range window_, data_;
     std::vector<MapEntry> entries_;
 };
 

@@ -78,6 +78,13 @@ constexpr std::array kVariables = {
              .store = [](Config &c, const Value &v) { c.stack_size = std::uint64_t(v.number); },
              .least = 64 * kKiB,
              .most = kTiB},
+    Variable{.name = "NORMA_HEAP",
+             .kind = Kind::bytes,
+             .fallback = "0",
+             .meaning =
+                 "heap of a whole program on each node, a part of NORMA_MEMORY; 0: a quarter of the first node's",
+             .store = [](Config &c, const Value &v) { c.heap = std::uint64_t(v.number); },
+             .most = 64 * kTiB},
     Variable{.name = "NORMA_WINDOW_BASE",
              .kind = Kind::address,
              .fallback = "0x200000000000",

@@ -33,6 +33,7 @@ struct Config {
     std::chrono::nanoseconds spin{};
     std::chrono::milliseconds call_timeout{};
     std::uint64_t stack_size = 0;
+    std::uint64_t heap = 0; // per node; 0: it is up to the node of the first task
     std::uint64_t window_base = 0;
     std::uint64_t window_size = 0;
     std::uint64_t memory = 0; // 0: the node's share of the machine

@@ -13,7 +13,7 @@
 namespace norma::rt {
 
 inline constexpr std::size_t kMaxPacketBytes = 64 * 1024; // fixed part and blob together
-inline constexpr std::uint32_t kTaskProtocol = 1;
+inline constexpr std::uint32_t kTaskProtocol = 2;
 
 inline constexpr std::size_t kMostNameBytes = 255; // of a memory object
 
@@ -62,7 +62,8 @@ enum class Op : std::uint32_t {
     region_find,   // 0 id of a task -> blob: how to reach it
     // tasks: `port` names a task
     barrier_expect,      // 0 id: counts as having used it
-    task_create,         // 0 inherit -> port
+    task_create,         // 0 inherit, 1 to 3 names of ledgers, 4 security token, 5 name of the privileged port, if the
+                         // token counts -> port
     task_create_on,      // 0 inherit, 1 node -> port
     task_set_child_node, // 0 node (as signed; -1: none)
     task_info,           // 0 flavor -> blob
@@ -78,7 +79,8 @@ enum class Op : std::uint32_t {
     vm_remap,     // 0 name of a task (a right takes 0, 1 and 5); blob: MapArgs, whose offset is an address of that task
                   // -> vals[0] address, 1 protection, 2 maximum
     // no port
-    object_open,   // 0 bytes (0: it is there); blob: its name -> port; vals[1] bytes
+    object_open,   // 0 bytes (0: it is there); blob: its name (between nodes, who pays before that) -> port; vals[1]
+                   // bytes
     object_remove, // blob: its name
     // ports: `port` names the task whose names they are
     port_allocate = 64, // 0 MACH_PORT_RIGHT_..., 1 name (0: any) -> vals[0] name
@@ -99,6 +101,21 @@ enum class Op : std::uint32_t {
     name_set,     // 0 name of a name server, or ~0: that of node 3; 1 name of a port (0: none), 2 also if it is in use;
                   // blob: what it is to be known as
     name_get,     // 0 as in name_set, 3; blob -> vals[0] name
+    // tasks: `port` names a task
+    task_ledger = 96, // 0 which -> port
+    task_set_token,   // 0 security token, 1 name of the privileged port
+    // ledgers: `port` names a ledger, the arguments others of its node
+    ledger_create,   // 0 bytes, 1 name of a ledger -> port
+    ledger_transfer, // 0 bytes, 1 name of the ledger that gets them
+    ledger_read,     // -> vals[0] balance, vals[1] limit
+    ledger_terminate,
+    // no port
+    host_priv, // -> port, for the job's first task
+    // the privileged port
+    host_priv_check,
+    // words of the caller's coherent memory (runtime/sync.hpp): no port. On the way to the home the blob is the word.
+    word_queue = 90, // 0 address -> vals[0] id, for sync_request
+    word_wake,       // 0 address, 1 how many at most -> vals[0] how many
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -109,10 +126,11 @@ enum class Op : std::uint32_t {
     sync_thread_died, // 0 thread
     sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none)
     freeze,           // 0 number, of the caller's choice; blob: stretches. Answered when nobody writes in any of them
-    snapshot,         // 0 number of a freeze, which ends -> blob: the numbers of the snapshots
+    snapshot,         // 0 number of a freeze, which ends; blob: who pays -> blob: the numbers of the snapshots
     thaw,             // 0 number of a freeze, also of one that has not been answered
     abort_waits,      // 0 thread, whatever it waits for here
     vm_pieces,        // target task; 0 address, 1 bytes, 2 access -> blob: map entries
+    heap_part,        // 0 bytes -> blob: stretch 0 of a new object, to which the caller is attached
     // target: a port (runtime/ports.hpp); "receive right" in a blob is a Carried of the target
     port_attach = 144, // 0 made; or 1 node + 1: it is where the receive right is now, which is the blob
     port_release,
@@ -174,6 +192,9 @@ enum class Command : std::uint32_t {
     usage,        // 0 kernel thread id (0: the task) -> blob: Usage
     abort_call,   // 0 kernel thread id: the system call it is in, if any, fails with EINTR
     blank,        // 0 address of a page: it is private memory, all zeros, from now on
+    map_data,     // as map, and what is there now is there afterwards, too
+    heap,         // 0 address, 1 bytes of each part, 2 parts: where the program has its heap
+    heap_lost,    // 0 part, which is not to be used any more
 };
 inline constexpr std::size_t kMaxCommandBlob = 1024;
 
@@ -192,6 +213,7 @@ enum class TaskMsg : std::uint32_t {
     ack,          // 0 number, 1 errno or 0, 2 value; blob
     channel,      // a thread's channel comes as a descriptor
     thread_ended, // 0 kernel thread id
+    program,      // 0 address, 1 bytes: the variables of a whole program. Before hello
 };
 
 struct TaskMsgHead {

@@ -28,7 +28,7 @@ bool get_right(rpc::Reader &reader, Right &right) {
     right.task = reader.get<TaskId>();
     right.thread = reader.get<std::uint64_t>();
     right.key = get_key(reader);
-    return reader.ok() && right.kind <= Right::Kind::object_name && node_of(right.task) < dsm::kMaxNodes;
+    return reader.ok() && right.kind <= Right::kLastKind && node_of(right.task) < dsm::kMaxNodes;
 }
 
 void put_carried(rpc::Writer &writer, const Carried &carried) {

@@ -24,10 +24,24 @@ struct Key {
 };
 
 struct Right {
-    // names: the node's name server. object_name: stands for a memory object, but gives no right to map it.
-    enum class Kind : std::uint8_t { none, task, thread, host, port, dead, names, object, object_name } kind{};
-    TaskId task = 0;          // host, port, names: only its node and incarnation count; dead: not looked at
-    std::uint64_t thread = 0; // number within the task (of an object both are said in wire.hpp)
+    // names: the node's name server. object_name: stands for a memory object, but gives no right to map it. host_priv:
+    // the job's privileged port.
+    enum class Kind : std::uint8_t {
+        none,
+        task,
+        thread,
+        host,
+        port,
+        dead,
+        names,
+        object,
+        object_name,
+        ledger,
+        host_priv
+    } kind{};
+    static constexpr Kind kLastKind = Kind::host_priv;
+    TaskId task = 0; // host, port, names, ledger, host_priv: only its node and incarnation count; dead: not looked at
+    std::uint64_t thread = 0; // number within the task; of a ledger its id (of an object both are said in wire.hpp)
     Key key{};
     auto operator<=>(const Right &) const = default;
 };

@@ -74,14 +74,22 @@ kern_return_t SyncHome::create(SyncKind kind, std::uint32_t value, SyncId &id) {
     if (!known(kind) || (kind == SyncKind::barrier && value == 0)) {
         return KERN_INVALID_ARGUMENT;
     }
-    if (objects_.size() >= limits_.objects || last_serial_ >= limits_.serials) {
+    const SyncId fresh = new_id();
+    if (fresh == 0) {
         return KERN_RESOURCE_SHORTAGE;
     }
-    id = make_sync_id(node_, incarnation_, ++last_serial_);
+    id = fresh;
     Object &object = objects_[id];
     object.kind = kind;
     object.value = value;
     return KERN_SUCCESS;
+}
+
+SyncId SyncHome::new_id() {
+    if (objects_.size() >= limits_.objects || last_serial_ >= limits_.serials) {
+        return 0;
+    }
+    return make_sync_id(node_, incarnation_, ++last_serial_);
 }
 
 void SyncHome::request(SyncOp op, SyncId id, const Waiter &who, Outcomes &out) {
@@ -101,7 +109,7 @@ std::optional<SyncHome::Reply> SyncHome::perform(SyncOp op, SyncId id, const Wai
         return cond_cancel(id, who, out);
     }
     Object *object = find(id);
-    if (object == nullptr || kind_for(op).value_or(object->kind) != object->kind) {
+    if (object == nullptr || object->kind == SyncKind::word || kind_for(op).value_or(object->kind) != object->kind) {
         return Reply{KERN_INVALID_VALUE};
     }
     return perform_on(*object, op, id, who, out);
@@ -284,7 +292,7 @@ std::optional<SyncHome::Reply> SyncHome::cond_await(SyncId id, const Waiter &who
         break;
     }
     const Reply reply{parked.result};
-    parked_.erase(found);
+    unpark(who.thread);
     return reply;
 }
 
@@ -348,16 +356,19 @@ bool SyncHome::park(Object &object, SyncId id, const Waiter &who, Stage stage) {
     parked.stage = stage;
     parked.place = object.queue.insert(object.queue.end(), who.thread);
     parked.turn = ++last_turn_;
+    ++object.parked;
     return true;
 }
 
 void SyncHome::unpark(std::uint64_t thread) {
     const auto entry = parked_.find(thread);
     assert(entry != parked_.end());
+    const SyncId id = entry->second.object;
     if (entry->second.stage != Stage::settled) {
-        find(entry->second.object)->queue.erase(entry->second.place);
+        find(id)->queue.erase(entry->second.place);
     }
     parked_.erase(entry);
+    let_go(id);
 }
 
 void SyncHome::settle(std::uint64_t thread, Reply reply, std::uint64_t signal, Outcomes &out) {

@@ -19,6 +19,14 @@
 //   4. mutex_lock at the mutex's home. If it does not succeed, its status is the result.
 //   5. Return the outcome of step 3.
 // No wake-up is lost: a signaller that holds the mutex can send its signal only after step 2, hence after step 1.
+//
+// Waiting at a word of coherent memory (norma_wait) is such a sequence too. Its condition is made for it:
+//   1. queue_at() at the home of the word's object; answered at once, with the id that stands for the word until nobody
+//      is queued there.
+//   2. The thread reads the word. If it is not what is expected: cond_cancel, and it does not wait.
+//   3. cond_await.
+// Who changes the word and then calls wake() finds the thread in the queue, or has done so before step 1; then its
+// change, which came earlier, is what step 2 reads, as memory is sequentially consistent. So no wake-up is lost.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +38,8 @@
 #include <vector>
 
 #include <norma/mach.h>
+
+#include "runtime/address_map.hpp"
 
 namespace norma::rt {
 
@@ -49,7 +59,7 @@ constexpr SyncIdParts split_sync_id(SyncId id) {
     return {static_cast<std::uint16_t>(id >> 48), static_cast<std::uint16_t>(id >> 32), static_cast<std::uint32_t>(id)};
 }
 
-enum class SyncKind : std::uint8_t { barrier = 1, mutex, condition, semaphore };
+enum class SyncKind : std::uint8_t { barrier = 1, mutex, condition, semaphore, word };
 
 enum class SyncOp : std::uint8_t {
     barrier_wait = 1, // flag: this is the one serial participant
@@ -85,6 +95,13 @@ struct Outcome {
 };
 using Outcomes = std::vector<Outcome>;
 
+// A word of coherent memory, under whatever addresses tasks have it.
+struct SyncWord {
+    Stretch stretch;
+    std::uint64_t offset = 0;
+    auto operator<=>(const SyncWord &) const = default;
+};
+
 // A task that was teleported: its barriers and, if a thread of it goes on, the locks of that thread go with it.
 struct TaskMove {
     std::uint64_t from = 0;
@@ -110,6 +127,12 @@ class SyncHome {
     // KERN_INVALID_VALUE: no such object here, or of another kind. KERN_INVALID_ARGUMENT: no such operation, not the
     // holder, or a thread that is waiting already.
     void request(SyncOp op, SyncId id, const Waiter &who, Outcomes &out);
+
+    // Queues a thread at a word; `id` is for cond_await and cond_cancel. KERN_INVALID_ARGUMENT: a thread that is
+    // waiting already. KERN_RESOURCE_SHORTAGE (limits).
+    kern_return_t queue_at(const SyncWord &word, const Waiter &who, SyncId &id);
+    // Wakes those that have been queued longest, at most `most`; how many.
+    std::uint32_t wake(const SyncWord &word, std::uint32_t most, Outcomes &out);
 
     // Gives up the call of `who` if it is still waiting, with KERN_OPERATION_TIMED_OUT; else does nothing, returns
     // false.
@@ -142,6 +165,8 @@ class SyncHome {
         std::optional<Waiter> holder;                 // mutex
         Queue queue;                                  // never holds a thread while there is something to give it
         std::map<std::uint64_t, std::uint16_t> users; // barrier: tasks that have used it or shall, and their nodes
+        std::size_t parked = 0;                       // threads whose record names it
+        SyncWord word;                                // word: which
     };
     enum class Stage : std::uint8_t {
         blocked,  // in the queue, with a call to answer
@@ -180,6 +205,8 @@ class SyncHome {
     Reply destroy(SyncId id, Outcomes &out);
 
     Object *find(SyncId id);
+    SyncId new_id();          // 0: there are too many
+    void let_go(SyncId id);   // of one thread's record; a word that nobody is queued at is forgotten
     Reply unknown(SyncId id); // why there is no wait for cond_await or cond_cancel to find
     bool park(Object &object, SyncId id, const Waiter &who, Stage stage);
     void unpark(std::uint64_t thread);
@@ -195,6 +222,8 @@ class SyncHome {
     SyncLimits limits_;
     std::uint32_t last_serial_ = 0;
     std::uint64_t last_turn_ = 0;
+    std::map<SyncWord, SyncId> words_;
+    std::vector<SyncId> spare_ids_;    // of words that were forgotten
     std::map<SyncId, Object> objects_; // ordered, so that deaths are told in the same order every time
     std::unordered_map<std::uint64_t, Parked> parked_;
 };

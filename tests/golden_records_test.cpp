@@ -56,8 +56,8 @@ std::vector<std::byte> bytes_of(std::string_view fields) {
 }
 
 TEST(Golden, VersionsOfTheseBytes) {
-    EXPECT_EQ(rpc::kWireVersion, 3);
-    EXPECT_EQ(kTaskProtocol, 1U);
+    EXPECT_EQ(rpc::kWireVersion, 4);
+    EXPECT_EQ(kTaskProtocol, 2U);
 }
 
 TEST(Golden, LaunchRecords) {
@@ -166,6 +166,9 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::port_attach), 144U);
     EXPECT_EQ(static_cast<unsigned>(Op::port_take), 154U);
     EXPECT_EQ(static_cast<unsigned>(Op::name_find), 156U);
+    EXPECT_EQ(static_cast<unsigned>(Op::task_ledger), 96U);
+    EXPECT_EQ(static_cast<unsigned>(Op::host_priv), 102U);
+    EXPECT_EQ(static_cast<unsigned>(Op::host_priv_check), 103U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
@@ -180,26 +183,29 @@ TEST(Golden, Numbers) {
 TEST(Golden, Request) {
     Request request;
     request.op = Op::task_clone;
-    request.caller = {.node = 2, .task = 3, .thread = 4, .call = 5};
+    request.caller = {.node = 2, .task = 3, .thread = 4, .call = 5, .token = 0x0000000900000008};
     request.target = {.kind = Right::Kind::task, .task = 6, .thread = 7, .key = {0x21, 0x22}};
     request.args = {1, 2, 3, 4, 5, 0x1112131415161718};
     request.blob = {std::byte{0xaa}};
     EXPECT_EQ(hex(encode(request)),
-              digits_of("02 01000000 0200 0300000000000000 0400000000000000 0500000000000000 01 0600000000000000 "
-                        "0700000000000000 2100000000000000 2200000000000000 0100000000000000 0200000000000000 "
-                        "0300000000000000 0400000000000000 0500000000000000 1817161514131211 01000000 aa"));
+              digits_of("02 01000000 0200 0300000000000000 0400000000000000 0500000000000000 0800000009000000 01 "
+                        "0600000000000000 0700000000000000 2100000000000000 2200000000000000 0100000000000000 "
+                        "0200000000000000 0300000000000000 0400000000000000 0500000000000000 1817161514131211 "
+                        "01000000 aa"));
 }
 
 TEST(Golden, Reply) {
     Reply reply;
     reply.status = 5;
     reply.vals = {1, 2, 3, 4};
-    reply.rights = {{.kind = Right::Kind::thread, .task = 8, .thread = 9, .key = {0x21, 0x22}}};
+    reply.rights = {{.kind = Right::Kind::thread, .task = 8, .thread = 9, .key = {0x21, 0x22}},
+                    {.kind = Right::Kind::ledger, .task = 10, .thread = 11, .key = {0x31, 0x32}}};
     reply.blob = {std::byte{0xaa}, std::byte{0xbb}};
     EXPECT_EQ(hex(encode(11, reply)),
               digits_of("03 0b00000000000000 05000000 0100000000000000 0200000000000000 0300000000000000 "
-                        "0400000000000000 01000000 02 0800000000000000 0900000000000000 2100000000000000 "
-                        "2200000000000000 02000000 aabb"));
+                        "0400000000000000 02000000 02 0800000000000000 0900000000000000 2100000000000000 "
+                        "2200000000000000 09 0a00000000000000 0b00000000000000 3100000000000000 3200000000000000 "
+                        "02000000 aabb"));
 }
 
 TEST(Golden, MessageOfPorts) {
@@ -217,9 +223,17 @@ TEST(Golden, MessageOfPorts) {
 
 TEST(Golden, TaskImage) {
     TaskImage image;
-    image.program = {.path = "/p", .argv = {"p"}, .env = {}, .cwd = "/", .build_id = "ab"};
+    image.program = {.path = "/p",
+                     .argv = {"p"},
+                     .env = {},
+                     .cwd = "/",
+                     .build_id = "ab",
+                     .data = {.start = 0x555000, .size = 0x3000},
+                     .heap = {.start = 0x200000400000, .size = 0x200000}};
     image.first = true;
     image.stretches = {{.stretch = {.object = {.home = 1, .incarnation = 2, .serial = 3}, .number = 5}, .pages = 4}};
+    image.token = 0x0000000900000008;
+    image.ledgers[kPaged] = {{.id = 0x11, .granted = 0x1000}};
     MapEntry entry;
     entry.start = 0x200000000000;
     entry.size = 2 * kMapPage;
@@ -228,7 +242,9 @@ TEST(Golden, TaskImage) {
     image.entries = {entry};
     image.slots = {{kSlotRegistered, {.kind = Right::Kind::port, .task = 6, .thread = 0, .key = {0x21, 0x22}}}};
     EXPECT_EQ(hex(encode(image)),
-              digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 01 00 01000000 "
+              digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 "
+                        "0050550000000000 0030000000000000 0000400000200000 0000200000000000 01 00 "
+                        "0800000009000000 00000000 01000000 1100000000000000 0010000000000000 00000000 01000000 "
                         "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0500000000000000 "
                         "0010000000000000 03 07 01 00 "
                         "01000000 01000000 02000000 0300000000000000 0500000000000000 0400000000000000 "

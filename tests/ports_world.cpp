@@ -23,6 +23,7 @@ PortLinks PortWorld::links(dsm::NodeId self) {
                 },
             .cancel = [this, self](std::uint64_t timer) { nodes_[self]->timers.erase(timer); },
             .draw = [this] { return Key{.high = ++last_key_, .low = last_key_}; },
+            .pay = [](TaskId, std::size_t) { return true; },
             .names = [this](TaskId task) { return names(task); },
             .each_names =
                 [this, self](const std::function<void(NameSpace &)> &visit) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Mach's task, thread and virtual memory calls on norma; its ports and messages are in <norma/mach_port.h>, which this
- * header includes.
+ * Mach's task, thread and virtual memory calls on norma; its ports and messages are in <norma/mach_port.h>, its ledgers
+ * and security tokens in <norma/mach_ledger.h>, which this header includes.
  *
  * Names, argument order and numeric values are Mach's. The library exports every call that has a plain Mach name
  * under the prefix norma_mach_ and this header binds the plain name to it, so Mach code compiles unchanged and
@@ -43,6 +43,7 @@ typedef mach_port_t vm_task_t;
 typedef mach_port_t thread_t;
 typedef mach_port_t thread_act_t;
 typedef mach_port_t host_t;
+typedef mach_port_t host_priv_t;
 typedef mach_port_t ledger_t;
 typedef mach_port_t memory_object_t;
 typedef ledger_t *ledger_port_array_t;
@@ -166,10 +167,13 @@ kern_return_t host_page_size(host_t host, vm_size_t *page_size) NORMA_MACH_NOEXC
  * behaviour of a region are the child's too; wiring is not. A copy counts in full for NORMA_MEMORY, on the node where
  * the memory was allocated, until nobody maps it. Pages that are wired while the call is made are copied one by one
  * shortly after that moment, as one-sided writes to them do not stop. The child has no threads and a suspend count of
- * 0. `inherit_memory` false gives an empty address space. There are no ledgers yet: `ledgers` null and `ledger_count`
- * 0. All or nothing. Source: task_create(seed). Errors: KERN_INVALID_TASK (parent), KERN_INVALID_LEDGER (any is given),
- * KERN_INVALID_ARGUMENT (null output), KERN_RESOURCE_SHORTAGE (the process could not be made; NORMA_MEMORY),
- * KERN_NODE_DOWN (memory to be copied was allocated on a node that is gone), KERN_OPERATION_TIMED_OUT.
+ * 0. `inherit_memory` false gives an empty address space. `ledgers` are those the child draws from: for what it wires,
+ * for its memory, for the network (<norma/mach_ledger.h>). Those that are missing (`ledger_count` below 3, or a null
+ * array) or null are the parent's; each must live on the parent's node. All or nothing. Source: task_create(seed).
+ * Errors: KERN_INVALID_TASK (parent), KERN_INVALID_LEDGER (not a ledger for that resource on the parent's node),
+ * KERN_INVALID_ARGUMENT (null output, `ledger_count` over 3 or below 0), KERN_RESOURCE_SHORTAGE (the process could not
+ * be made; NORMA_MEMORY; a ledger), KERN_NODE_DOWN (memory to be copied was allocated on a node that is gone),
+ * KERN_OPERATION_TIMED_OUT.
  */
 kern_return_t task_create(task_t parent_task, ledger_port_array_t ledgers, int ledger_count, boolean_t inherit_memory,
                           task_t *child_task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_create);
@@ -228,9 +232,9 @@ kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_ty
  * KERN_INVALID_TASK. That the node is down is found when a child is made. Thread-safe. (OSF/1 task_set_child_node.) */
 kern_return_t task_set_child_node(task_t task, int child_node) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_set_child_node);
 
-/** What a task uses, on whatever node. The flavor is TASK_BASIC_INFO. *count is how much room `info` has, and then how
- * much is told. KERN_INVALID_ARGUMENT: no such flavor, a null pointer or too little room. KERN_INVALID_TASK.
- * Thread-safe. (Mach 3 task_info.) */
+/** What a task uses, on whatever node. The flavor is TASK_BASIC_INFO or TASK_SECURITY_TOKEN. *count is how much room
+ * `info` has, and then how much is told. KERN_INVALID_ARGUMENT: no such flavor, a null pointer or too little room.
+ * KERN_INVALID_TASK. Thread-safe. (Mach 3 task_info.) */
 kern_return_t task_info(task_t task, task_flavor_t flavor, task_info_t info,
                         mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_info);
 
@@ -280,12 +284,12 @@ kern_return_t thread_info(thread_act_t thread, thread_flavor_t flavor, thread_in
                           mach_msg_type_number_t *count) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_info);
 
 /** Breaks a thread, of any task, out of what it waits for. A call of norma that waits for others (barrier, mutex,
- * condition, semaphore, the end of a task or thread) returns KERN_ABORTED and has taken nothing; shorter ones go on. A
- * system call that waits for something outside the task (read, write and their kin, accept, connect, open, flock, wait,
- * futex, poll, sleep) fails with EINTR, which library functions that hide EINTR hide here too. A thread that does not
- * wait goes on, and its next wait is not affected. A suspended thread stays suspended, and is out of its wait when this
- * returns: so suspend, abort, and then set its state. KERN_INVALID_ARGUMENT: the calling thread. KERN_TERMINATED: it
- * has ended. Thread-safe. (Mach 3 thread_abort.) */
+ * condition, semaphore, word, the end of a task or thread) returns KERN_ABORTED and has taken nothing; shorter ones go
+ * on. A system call that waits for something outside the task (read, write and their kin, accept, connect, open, flock,
+ * wait, futex, poll, sleep) fails with EINTR, which library functions that hide EINTR hide here too. A thread that does
+ * not wait goes on, and its next wait is not affected. A suspended thread stays suspended, and is out of its wait when
+ * this returns: so suspend, abort, and then set its state. KERN_INVALID_ARGUMENT: the calling thread. KERN_TERMINATED:
+ * it has ended. Thread-safe. (Mach 3 thread_abort.) */
 kern_return_t thread_abort(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(thread_abort);
 
 /** Ends a thread. KERN_TERMINATED if it has ended already. Of the calling thread: does not return. */
@@ -296,7 +300,7 @@ kern_return_t thread_terminate(thread_act_t thread) NORMA_MACH_NOEXCEPT NORMA_MA
 /** Allocates `size` bytes, rounded up to pages, zero-filled, read-write, inheritance COPY. anywhere: the node picks
  * an address that is unique in the job; else at *address, which must be page-aligned and inside the coherent window.
  * size 0: KERN_SUCCESS, *address unchanged. KERN_INVALID_ADDRESS (outside the window), KERN_INVALID_ARGUMENT
- * (unaligned), KERN_NO_SPACE (overlap, or window full), KERN_RESOURCE_SHORTAGE (NORMA_MEMORY). */
+ * (unaligned), KERN_NO_SPACE (overlap, or window full), KERN_RESOURCE_SHORTAGE (NORMA_MEMORY; the task's ledger). */
 kern_return_t vm_allocate(vm_task_t task, vm_address_t *address, vm_size_t size, boolean_t anywhere) NORMA_MACH_NOEXCEPT
     NORMA_MACH_CALL(vm_allocate);
 
@@ -378,6 +382,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
 }
 #endif
 
+#include <norma/mach_ledger.h>
 #include <norma/mach_port.h>
 
 #endif

@@ -70,6 +70,12 @@ typedef task_basic_info_64_data_t *task_basic_info_64_t;
 typedef task_basic_info_64_data_t task_basic_info_data_t;
 typedef task_basic_info_64_t task_basic_info_t;
 
+#define TASK_SECURITY_TOKEN 13
+typedef struct security_token {
+    unsigned int val[2]; /* whatever who sets it means by it */
+} security_token_t;
+#define TASK_SECURITY_TOKEN_COUNT NORMA_FLAVOR_COUNT(security_token_t)
+
 /* thread_info */
 #define THREAD_BASIC_INFO 3
 #define TH_STATE_RUNNING 1

@@ -126,7 +126,7 @@ typedef struct {
 #define MACH_SEND_MSG_TOO_SMALL 0x10000008
 #define MACH_SEND_INVALID_REPLY 0x10000009
 #define MACH_SEND_INVALID_RIGHT 0x1000000a /* a descriptor names a right the task does not have */
-#define MACH_SEND_NO_BUFFER 0x1000000d
+#define MACH_SEND_NO_BUFFER 0x1000000d     /* the task's network ledger is used up */
 #define MACH_SEND_TOO_LARGE 0x1000000e
 #define MACH_SEND_INVALID_TYPE 0x1000000f /* a descriptor of a kind or disposition that does not exist */
 #define MACH_SEND_INVALID_HEADER 0x10000010

@@ -69,6 +69,25 @@ NORMA_EXPORT kern_return_t norma_object_open(const char *name, vm_size_t *size,
  * Thread-safe. */
 NORMA_EXPORT kern_return_t norma_object_remove(const char *name) NORMA_MACH_NOEXCEPT;
 
+/* ---- Waiting at words of memory ------------------------------------------------------------------------------- */
+
+/** Waits at a word of coherent memory that has the value `expected`, until norma_wake wakes it; or does not wait, if
+ * the word has another value. Both ask the node where the memory was allocated, which queues the waiters of all nodes,
+ * under whatever addresses they have the word. No wake-up is lost: who changes the word and then calls norma_wake finds
+ * the waiter queued, or the waiter finds the word changed. Wakes are never spurious, and one that meets a thread which
+ * then finds the word changed goes to the next that was queued. The word itself is looked at once, after queueing, and
+ * never written: programs look at it in a loop. timeout_ms < 0: for ever. While it waits no page moves.
+ * KERN_SUCCESS: woken. KERN_INVALID_VALUE: the word is not `expected`. KERN_OPERATION_TIMED_OUT. KERN_ABORTED:
+ * thread_abort. KERN_INVALID_ADDRESS: no coherent memory is there. KERN_INVALID_ARGUMENT: not a multiple of 4.
+ * KERN_PROTECTION_FAILURE: the caller may not read it. KERN_NODE_DOWN: the node where the memory was allocated is gone,
+ * or goes. KERN_RESOURCE_SHORTAGE. Thread-safe. */
+NORMA_EXPORT kern_return_t norma_wait(const uint32_t *word, uint32_t expected, int timeout_ms) NORMA_MACH_NOEXCEPT;
+
+/** Wakes those who have waited longest at a word, at most `count`: change the word first, then call this. Whoever
+ * waits at a word counts, whatever value it has expected. A count of 0 wakes nobody, INT_MAX everybody. A waiter that
+ * has ended counts for nobody. KERN_INVALID_ARGUMENT: count is negative; the rest as norma_wait. Thread-safe. */
+NORMA_EXPORT kern_return_t norma_wake(const uint32_t *word, int count) NORMA_MACH_NOEXCEPT;
+
 /* ---- Synchronisation ------------------------------------------------------------------------------------------ */
 
 /** A barrier for `count` participants (threads, of any tasks); count 0: KERN_INVALID_ARGUMENT. */

@@ -52,8 +52,8 @@ typedef struct norma_piece {
  * is refused (docs/one-sided.md). Not inherited by clone or teleport. size 0: KERN_SUCCESS, nothing done.
  * KERN_INVALID_HOST (another host, or memory allocated on another node), KERN_INVALID_ARGUMENT (no such access),
  * KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (the task itself has not that access), KERN_MEMORY_FAILURE (a
- * page is lost), KERN_RESOURCE_SHORTAGE (no memory, or RLIMIT_MEMLOCK), KERN_INVALID_TASK. All or nothing. (Mach 3
- * vm_wire.)
+ * page is lost), KERN_RESOURCE_SHORTAGE (no memory, RLIMIT_MEMLOCK, or the task's ledger), KERN_INVALID_TASK. All or
+ * nothing. (Mach 3 vm_wire.)
  */
 kern_return_t vm_wire(host_t host, vm_task_t task, vm_address_t address, vm_size_t size,
                       vm_prot_t access) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_wire);

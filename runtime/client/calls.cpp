@@ -11,6 +11,7 @@
 using norma::rt::call;
 using norma::rt::job;
 using norma::rt::Op;
+using norma::rt::port_call;
 
 namespace {
 
@@ -19,19 +20,6 @@ std::uint64_t address_of(void (*entry)(void *)) {
 }
 std::uint64_t address_of(void *argument) {
     return reinterpret_cast<std::uint64_t>(argument);
-}
-
-// A call whose one result is a port.
-kern_return_t port_call(Op op, mach_port_t target, std::array<std::uint64_t, norma::rt::kOpArgs> args,
-                        mach_port_t *port) {
-    if (port == nullptr) {
-        return KERN_INVALID_ARGUMENT;
-    }
-    const auto answer = call(op, target, args);
-    if (answer.status == KERN_SUCCESS) {
-        *port = static_cast<mach_port_t>(answer.vals[0]);
-    }
-    return answer.status;
 }
 
 std::uint64_t timeout_argument(int timeout_ms) {
@@ -78,14 +66,6 @@ kern_return_t norma_port_location_hint(task_t task, mach_port_t port, int *node)
         *node = static_cast<int>(answer.vals[0]);
     }
     return answer.status;
-}
-
-kern_return_t task_create(task_t parent, ledger_port_array_t ledgers, int ledger_count, boolean_t inherit,
-                          task_t *child) noexcept {
-    if (ledgers != nullptr || ledger_count != 0) {
-        return KERN_INVALID_LEDGER;
-    }
-    return port_call(Op::task_create, parent, {inherit ? 1U : 0U}, child);
 }
 
 kern_return_t norma_task_create(task_t parent, boolean_t inherit, int node, task_t *child) noexcept {

@@ -54,6 +54,18 @@ bool open_channel() noexcept {
 
 } // namespace
 
+std::int32_t port_call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
+                       std::uint32_t *made) noexcept {
+    if (made == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto answer = call(op, port, args);
+    if (answer.status == KERN_SUCCESS) {
+        *made = static_cast<std::uint32_t>(answer.vals[0]);
+    }
+    return answer.status;
+}
+
 void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob, int fd) noexcept {
     static thread_local TaskMsgHead head;
     head = {.type = static_cast<std::uint32_t>(type), .reserved = 0, .args = {args[0], args[1], args[2]}};

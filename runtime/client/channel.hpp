@@ -23,6 +23,10 @@ struct Answer {
 Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {},
             std::span<const std::byte> blob = {}) noexcept;
 
+// A call whose one result is a port. KERN_INVALID_ARGUMENT if there is nowhere to put it.
+std::int32_t port_call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
+                       std::uint32_t *made) noexcept;
+
 // Tells the node server something on the control socket; safe from any thread.
 void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::byte> blob = {}, int fd = -1) noexcept;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gets in before main(): the C library's start code calls __libc_start_main with main's address, and finds this one
 // first, because the program is linked with libnorma before libc. When the static constructors have run, the first task
-// of a job runs main() on a coherent stack; every other task serves, and main() is never called in it.
+// of a job runs main() on a coherent stack; every other task serves, and main() is never called in it. Of a whole
+// program not even the constructors run in other tasks, as their variables are those of the first one.
 #include "norma/norma.h"
 #include "runtime/client/job.hpp"
+#include "runtime/client/program.hpp"
 #include "runtime/client/service.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
@@ -43,15 +45,32 @@ void run_main() {
     std::exit(program_main(main_argc, argv, environ));
 }
 
-int start(int argc, char **argv, char **env) {
+// Returns in the first task only; false outside a job.
+bool join(MainStack &stack) {
     if (!join_job()) {
+        return false;
+    }
+    install_stop_handler();
+    stack = serve_until_main();
+    return true;
+}
+
+MainStack main_stack; // of a whole program; its size is 0 outside a job
+
+void construct_whole_program(int argc, char **argv, char **env) {
+    if (!join(main_stack)) {
+        main_stack = {};
+    }
+    run_constructors(argc, argv, env);
+}
+
+int start(int argc, char **argv, char **env) {
+    if (is_whole_program() ? main_stack.bytes == 0 : !join(main_stack)) {
         return program_main(argc, argv, env);
     }
     main_argc = argc;
     main_argv = argv;
-    install_stop_handler();
-    const auto stack = serve_until_main();
-    run_on_stack(stack.address, stack.bytes, run_main);
+    run_on_stack(main_stack.address, main_stack.bytes, run_main);
     pthread_exit(nullptr); // main's thread was terminated; the others go on
 }
 
@@ -69,5 +88,8 @@ extern "C" NORMA_EXPORT int __libc_start_main(int (*main)(int, char **, char **)
         std::abort();
     }
     norma::rt::program_main = main;
-    return next(norma::rt::start, argc, argv, init, fini, rtld_fini, stack_end);
+    // The C library calls `init`, if there is one, in place of the program's constructors.
+    const auto construct =
+        norma::rt::is_whole_program() ? reinterpret_cast<void (*)()>(norma::rt::construct_whole_program) : init;
+    return next(norma::rt::start, argc, argv, construct, fini, rtld_fini, stack_end);
 }

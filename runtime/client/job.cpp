@@ -2,6 +2,7 @@
 #include "runtime/client/job.hpp"
 
 #include "norma/norma.h"
+#include "runtime/client/program.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/sockets.hpp"
 
@@ -10,7 +11,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <link.h>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -24,41 +24,6 @@ namespace {
 [[noreturn]] void give_up(const char *what, int error) {
     std::fprintf(stderr, "norma: %s: %s\n", what, std::strerror(error));
     std::_Exit(126);
-}
-
-// The GNU build id of the main program as hexadecimal digits, or "none".
-std::string build_id() {
-    std::string id = "none";
-    dl_iterate_phdr(
-        [](dl_phdr_info *info, std::size_t, void *out) {
-            for (int i = 0; i < info->dlpi_phnum; ++i) {
-                const auto &header = info->dlpi_phdr[i];
-                if (header.p_type != PT_NOTE) {
-                    continue;
-                }
-                const auto *at = reinterpret_cast<const char *>(info->dlpi_addr + header.p_vaddr);
-                const auto *end = at + header.p_memsz;
-                while (at + sizeof(ElfW(Nhdr)) <= end) {
-                    const auto *note = reinterpret_cast<const ElfW(Nhdr) *>(at);
-                    const auto *name = at + sizeof *note;
-                    const auto *bytes = name + ((note->n_namesz + 3) & ~3U);
-                    if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0) {
-                        auto &text = *static_cast<std::string *>(out);
-                        text.clear();
-                        for (unsigned byte = 0; byte < note->n_descsz; ++byte) {
-                            char digits[3];
-                            std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(bytes[byte]));
-                            text += digits;
-                        }
-                        return 1;
-                    }
-                    at = bytes + ((note->n_descsz + 3) & ~3U);
-                }
-            }
-            return 1; // the first object is the main program
-        },
-        &id);
-    return id;
 }
 
 void reserve_window() {
@@ -95,15 +60,24 @@ bool join_job() {
         give_up("NORMA_TASK_FD is no descriptor", errno);
     }
     reserve_window();
+    const auto identity = program_identity();
+    if (const auto data = coherent_data(); data.size != 0) {
+        job.data_start = data.start;
+        job.data_size = data.size;
+        TaskMsgHead program{};
+        program.type = static_cast<std::uint32_t>(TaskMsg::program);
+        program.args[0] = data.start;
+        program.args[1] = data.size;
+        send_packet(job.control, std::as_bytes(std::span(&program, 1)), {}); // if it fails, so does the next one
+    }
     TaskMsgHead hello{};
     hello.type = static_cast<std::uint32_t>(TaskMsg::hello);
     hello.args[0] = kTaskProtocol;
     const int userfault = dsm::Userfault::open(config.uffd == UffdMode::user, job.fault_mode);
     hello.args[1] = static_cast<std::uint64_t>(job.fault_mode);
     hello.args[2] = userfault < 0 ? static_cast<std::uint64_t>(errno) : 0;
-    const auto id = build_id();
     if (const int error = send_packet(job.control, std::as_bytes(std::span(&hello, 1)),
-                                      std::as_bytes(std::span(id.data(), id.size())), userfault);
+                                      std::as_bytes(std::span(identity)), userfault);
         error != 0) {
         if (error == EPIPE || error == ECONNRESET) {
             std::_Exit(126); // the node server is gone; the launcher says which

@@ -18,13 +18,17 @@ struct Job {
     int control = -1; // the task's control socket
     dsm::FaultMode fault_mode = dsm::FaultMode::none;
     std::uint64_t window_base = 0, window_size = 0;
-    pid_t service = 0;                    // kernel id of the service thread
-    std::atomic<pid_t> owner_thread{0};   // the one that carries out one-sided access; 0: there is none
-    std::atomic<pid_t> network_thread{0}; // of the network library's; 0: there is none
+    std::uint64_t data_start = 0, data_size = 0; // the variables of a whole program, else empty
+    pid_t service = 0;                           // kernel id of the service thread
+    std::atomic<pid_t> owner_thread{0};          // the one that carries out one-sided access; 0: there is none
+    std::atomic<pid_t> network_thread{0};        // of the network library's; 0: there is none
     bool is_library_thread(pid_t tid) const { return tid == service || tid == owner_thread || tid == network_thread; }
 
     bool in_window(const void *address) const {
         return reinterpret_cast<std::uint64_t>(address) - window_base < window_size;
+    }
+    bool is_coherent(const void *address) const {
+        return in_window(address) || reinterpret_cast<std::uint64_t>(address) - data_start < data_size;
     }
 };
 

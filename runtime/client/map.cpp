@@ -180,7 +180,7 @@ kern_return_t vm_write(vm_task_t task, vm_address_t address, vm_offset_t data, m
         return loan.status();
     }
     const auto *from = reinterpret_cast<const std::byte *>(data);
-    if (!norma::rt::job.in_window(from) && !norma::rt::job.in_window(from + count - 1)) {
+    if (!norma::rt::job.is_coherent(from) && !norma::rt::job.is_coherent(from + count - 1)) {
         std::memcpy(loan.data(), from, count);
     } else if (const auto status = copy_within(loan.data(), from, count); status != KERN_SUCCESS) {
         return status;

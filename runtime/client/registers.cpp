@@ -39,7 +39,7 @@ bool is_system_call(const void *address) {
     std::array<std::uint8_t, 2> code{};
     const iovec to{code.data(), code.size()};
     const iovec from{const_cast<void *>(address), code.size()};
-    return !job.in_window(address) && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 2 && code[0] == 0x0f &&
+    return !job.is_coherent(address) && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 2 && code[0] == 0x0f &&
            code[1] == 0x05;
 }
 

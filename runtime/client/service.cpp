@@ -4,6 +4,7 @@
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/one_sided.hpp"
+#include "runtime/client/program.hpp"
 #include "runtime/client/registers.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
@@ -53,6 +54,14 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
         return acknowledge(head.number, 0);
     case Command::map:
         return acknowledge(head.number, map_frames(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
+    case Command::map_data:
+        return acknowledge(head.number, map_data(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
+    case Command::heap:
+        begin_heap(args[0], args[1], static_cast<unsigned>(args[2]));
+        return acknowledge(head.number, 0);
+    case Command::heap_lost:
+        lose_heap_of(static_cast<unsigned>(args[0]));
+        return acknowledge(head.number, 0);
     case Command::unmap:
         revoke_exports(args[0], args[1]);
         return acknowledge(head.number, unmap_range(args[0], args[1]));

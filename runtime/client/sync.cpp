@@ -4,6 +4,8 @@
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
 
+#include <atomic>
+
 namespace {
 
 using norma::rt::Answer;
@@ -79,6 +81,29 @@ kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout
         locked = request(mutex, SyncOp::mutex_lock).status;
     }
     return locked != KERN_SUCCESS ? locked : woken;
+}
+
+kern_return_t norma_wait(const std::uint32_t *word, std::uint32_t expected, int timeout_ms) noexcept {
+    const auto queued = call(Op::word_queue, MACH_PORT_NULL, {reinterpret_cast<std::uint64_t>(word)});
+    if (queued.status != KERN_SUCCESS) {
+        return queued.status;
+    }
+    const norma_sync_t queue = queued.vals[0];
+    if (std::atomic_ref(*const_cast<std::uint32_t *>(word)).load() == expected) {
+        return request(queue, SyncOp::cond_await, timeout_ms).status;
+    }
+    const auto left = request(queue, SyncOp::cond_cancel).status;
+    return left == KERN_SUCCESS ? KERN_INVALID_VALUE : left;
+}
+
+kern_return_t norma_wake(const std::uint32_t *word, int count) noexcept {
+    if (count < 0) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    std::atomic_thread_fence(std::memory_order_seq_cst); // what was written before is seen by who is woken
+    return call(Op::word_wake, MACH_PORT_NULL,
+                {reinterpret_cast<std::uint64_t>(word), static_cast<std::uint64_t>(count)})
+        .status;
 }
 
 kern_return_t norma_cond_signal(norma_sync_t cond) noexcept {

@@ -34,7 +34,7 @@ template <class Function> Function *next(const char *name) {
 
 bool concerned(const void *buffer, std::size_t size) {
     return job.fault_mode == norma::dsm::FaultMode::user_only && size > 0 &&
-           (job.in_window(buffer) || job.in_window(static_cast<const char *>(buffer) + size - 1));
+           (job.is_coherent(buffer) || job.is_coherent(static_cast<const char *>(buffer) + size - 1));
 }
 
 // Fetches the pages of a buffer. False if the program may not use all of it so: then the kernel's answer stands.

@@ -5,6 +5,8 @@
 #include "runtime/client/job.hpp"
 
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,8 +17,11 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 
 bool inside(std::uint64_t address, std::uint64_t bytes) {
-    return address % kPage == 0 && bytes % kPage == 0 && bytes > 0 && address >= job.window_base &&
-           bytes <= job.window_size && address - job.window_base <= job.window_size - bytes;
+    const auto within = [&](std::uint64_t start, std::uint64_t size) {
+        return address >= start && bytes <= size && address - start <= size - bytes;
+    };
+    return address % kPage == 0 && bytes % kPage == 0 && bytes > 0 &&
+           (within(job.window_base, job.window_size) || within(job.data_start, job.data_size));
 }
 
 int native(int mach_protection) {
@@ -51,6 +56,33 @@ int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, 
         }
     }
     return 0;
+}
+
+int map_data(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset) {
+    if (!inside(address, bytes)) {
+        return EINVAL;
+    }
+    auto *const copy = static_cast<std::byte *>(
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (copy == MAP_FAILED) {
+        return errno;
+    }
+    static constexpr std::byte zeros[kPage]{};
+    const auto carry = [bytes](std::byte *to, const std::byte *from) {
+        for (std::uint64_t done = 0; done < bytes; done += kPage) {
+            if (std::memcmp(from + done, zeros, kPage) != 0) { // what is all zeros takes no frame
+                std::memcpy(to + done, from + done, kPage);
+            }
+        }
+    };
+    auto *const there = static_cast<std::byte *>(at(address));
+    carry(copy, there);
+    const int error = map_frames(address, bytes, mach_protection, fd, offset);
+    if (error == 0) {
+        carry(there, copy);
+    }
+    munmap(copy, bytes);
+    return error;
 }
 
 int unmap_range(std::uint64_t address, std::uint64_t bytes) {

@@ -8,6 +8,9 @@ namespace norma::rt {
 
 // Each returns 0 or an errno value; EINVAL for a range outside the window.
 int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset);
+// The same, and the range has the contents afterwards that it had before. For memory that nobody else maps yet, and
+// while no other thread runs.
+int map_data(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset);
 int unmap_range(std::uint64_t address, std::uint64_t bytes);
 int protect_range(std::uint64_t address, std::uint64_t bytes, int mach_protection);
 int poison_page(std::uint64_t address);

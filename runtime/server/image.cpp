@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/image.hpp"
 
+#include "runtime/heap/part.hpp"
 #include "runtime/names.hpp"
 
 #include <algorithm>
@@ -24,7 +25,30 @@ std::vector<std::string> get_strings(rpc::Reader &reader) {
     return strings;
 }
 
+Range get_range(rpc::Reader &reader) {
+    const auto start = reader.get<std::uint64_t>();
+    return {.start = start, .size = reader.get<std::uint64_t>()};
+}
+
 } // namespace
+
+bool can_be_data(Range data, const Window &window) {
+    constexpr std::uint64_t kTop = std::uint64_t{1} << 47;
+    return page_aligned(data.start) && page_aligned(data.size) && data.start <= kTop &&
+           data.size <= kTop - data.start && (data.end() <= window.range().start || data.start >= window.range().end());
+}
+
+Program::HeapPage Program::heap_page(std::uint64_t address, unsigned parts) const {
+    if (heap.size == 0 || !heap.contains(address)) {
+        return HeapPage::block;
+    }
+    const heap::Geometry geometry({.base = nullptr, .parts = parts, .part_bytes = heap.size / parts});
+    const auto offset = (address - heap.start) % geometry.layout.part_bytes;
+    if (offset >= geometry.first * heap::kUnit) {
+        return HeapPage::block;
+    }
+    return offset < geometry.inboxes_at ? HeapPage::state : HeapPage::inbox; // which come last
+}
 
 std::vector<std::byte> encode(const TaskImage &image) {
     rpc::Writer writer;
@@ -32,7 +56,12 @@ std::vector<std::byte> encode(const TaskImage &image) {
     put_strings(writer, image.program.argv);
     put_strings(writer, image.program.env);
     writer.put_string(image.program.cwd).put_string(image.program.build_id);
+    for (const auto &range : {image.program.data, image.program.heap}) {
+        writer.put(range.start).put(range.size);
+    }
     writer.put(static_cast<std::uint8_t>(image.first)).put(static_cast<std::uint8_t>(image.teleported));
+    writer.put(image.token);
+    put_marks(writer, image.ledgers);
     encode_entries(writer, image.entries);
     writer.put(static_cast<std::uint32_t>(image.stretches.size()));
     for (const auto &shared : image.stretches) {
@@ -55,10 +84,19 @@ std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Wi
     image.program.env = get_strings(reader);
     image.program.cwd = reader.get_string();
     image.program.build_id = reader.get_string();
+    image.program.data = get_range(reader);
+    image.program.heap = get_range(reader);
+    const auto &whole = image.program.heap;
+    if (!can_be_data(image.program.data, window) ||
+        (whole.size != 0 &&
+         (!window.range().contains(whole.start, whole.size) || whole.size % (window.slices * heap::kUnit) != 0))) {
+        return std::nullopt;
+    }
     image.first = reader.get<bool>();
     image.teleported = reader.get<bool>();
-    AddressMap map(window);
-    if (!decode_entries(reader, map)) {
+    image.token = reader.get<std::uint64_t>();
+    AddressMap map(window, image.program.data);
+    if (!get_marks(reader, image.ledgers) || !decode_entries(reader, map)) {
         return std::nullopt;
     }
     image.entries.assign(map.entries().begin(), map.entries().end());

@@ -4,6 +4,7 @@
 
 #include "dsm/core/core.hpp"
 #include "runtime/address_map.hpp"
+#include "runtime/ledgers.hpp"
 #include "runtime/right.hpp"
 
 #include <cstddef>
@@ -20,6 +21,12 @@ struct Program {
     std::vector<std::string> argv, env;
     std::string cwd;
     std::string build_id; // of the main program; empty until a task has told
+    // Of a whole program (docs/programs.md); empty otherwise.
+    Range data{}; // its variables
+    Range heap{}; // as many equal parts as the job has nodes; empty until the first task has it
+    // What the heap, of so many parts, keeps at an address.
+    enum class HeapPage : std::uint8_t { block, inbox, state };
+    HeapPage heap_page(std::uint64_t address, unsigned parts) const;
 };
 
 struct SharedStretch {
@@ -31,10 +38,15 @@ struct TaskImage {
     Program program;
     bool first = false;      // the job ends with this task
     bool teleported = false; // it replaces its parent
+    std::uint64_t token = 0; // its security token
+    LedgerMarks ledgers;     // what it draws from
     std::vector<MapEntry> entries;
     std::vector<SharedStretch> stretches; // each stretch of the entries, once
     std::map<std::uint32_t, Right> slots; // the ports it starts with
 };
+
+// Whether variables can be there: whole pages of a task's address space, outside the window.
+bool can_be_data(Range data, const Window &window);
 
 std::vector<std::byte> encode(const TaskImage &image);
 // No value: damaged, or a map that does not fit `window`.

@@ -24,6 +24,7 @@ struct Part {
 
 struct Copying {
     std::uint64_t number = 0; // of the freeze, the same at all homes
+    LedgerMarks payers;
     std::vector<Stretch> wanted;
     std::vector<Part> parts;
     std::vector<std::uint64_t> made; // 0: not yet
@@ -106,9 +107,13 @@ void give_back_late(Node &node, const std::shared_ptr<Copying> &copying, const P
 
 void ask_for_snapshots(Node &node, const std::shared_ptr<Copying> &copying) {
     copying->open = copying->parts.size();
+    rpc::Writer writer;
+    put_marks(writer, copying->payers);
+    auto request = about(Op::snapshot, *copying);
+    request.blob = writer.bytes();
     for (const auto &part : copying->parts) {
         node.router.call_to_the_end(
-            part.home, about(Op::snapshot, *copying),
+            part.home, request,
             [&node, copying, &part](const Reply &reply) {
                 if (reply.status == KERN_SUCCESS) {
                     take_over(node, *copying, part, reply);
@@ -135,12 +140,13 @@ void all_frozen(Node &node, const std::shared_ptr<Copying> &copying) {
     copied(node, *copying);
 }
 
-// Makes snapshots of the stretches, of which some may be the same. The caller has a use of each stretch until then, and
-// of each snapshot afterwards if the status is success.
-void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted,
+// Makes snapshots of the stretches, of which some may be the same; they are charged to `payers`. The caller has a use
+// of each stretch until then, and of each snapshot afterwards if the status is success.
+void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted, LedgerMarks payers,
               std::function<void(std::int32_t, const std::vector<std::uint64_t> &)> done) {
     auto copying = std::make_shared<Copying>();
     copying->number = number;
+    copying->payers = std::move(payers);
     copying->made.resize(wanted.size());
     copying->done = std::move(done);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -200,13 +206,13 @@ class Plan {
 
 } // namespace
 
-void Node::copy_pieces(Pieces pieces, std::function<void(std::int32_t, Pieces)> done) {
+void Node::copy_pieces(Pieces pieces, const Ledgers &payers, std::function<void(std::int32_t, Pieces)> done) {
     Plan plan;
     std::vector<std::size_t> places;
     for (const auto &piece : pieces) {
         places.push_back(plan.add(piece));
     }
-    copy_all(*this, next_freeze_++, plan.wanted(),
+    copy_all(*this, next_freeze_++, plan.wanted(), marks_of(payers),
              [this, pieces = std::move(pieces), places = std::move(places),
               done = std::move(done)](std::int32_t status, const std::vector<std::uint64_t> &numbers) {
                  Pieces copies;
@@ -233,6 +239,7 @@ void Node::inherit(TaskImage image, std::function<void(std::int32_t, TaskImage)>
         }
     }
     const auto wanted = plan.wanted();
+    const auto payers = image.ledgers;
     const auto finish = [this, image = std::move(image), wanted, places,
                          done = std::move(done)](std::int32_t status, const std::vector<std::uint64_t> &numbers) {
         auto inherited = image;
@@ -254,7 +261,7 @@ void Node::inherit(TaskImage image, std::function<void(std::int32_t, TaskImage)>
     if (wanted.empty()) {
         finish(KERN_SUCCESS, {});
     } else {
-        copy_all(*this, next_freeze_++, wanted, finish);
+        copy_all(*this, next_freeze_++, wanted, payers, finish);
     }
 }
 

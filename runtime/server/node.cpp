@@ -24,7 +24,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .frozen = [this](const dsm::ObjectId &id,
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
-      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())) {}
+      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation) {}
 
 Node::~Node() = default;
 
@@ -41,6 +41,8 @@ PortLinks Node::port_links() {
                          std::function<void()> action) { return loop.at(Clock::now() + delay, std::move(action)); },
             .cancel = [this](std::uint64_t timer) { loop.cancel(timer); },
             .draw = draw_key,
+            .pay = [this](TaskId id,
+                          std::size_t bytes) { return pay_for_sending(*tasks.at(id), sizeof(RequestHead), bytes); },
             .names = [this](TaskId id) -> NameSpace * {
                 const auto found = tasks.find(id);
                 return found == tasks.end() ? nullptr : &found->second->names;
@@ -151,7 +153,22 @@ bool Node::coherence(dsm::NodeId from, std::span<const std::byte> record, std::s
     return good;
 }
 
+// Whoever waits for a page gets it: a fault cannot be refused. What the quota lacks then is missing to calls.
+void Node::pay_for_pages(const dsm::ObjectMsg &message, std::size_t bytes) {
+    const auto object = objects.find(message.object);
+    if (object == objects.end()) {
+        return;
+    }
+    const auto use = object->second.stretches.find(message.msg.base / pager.pages(message.object));
+    if (use != object->second.stretches.end() && use->second.payers[kNetwork] != nullptr) {
+        use->second.payers[kNetwork]->charge(bytes);
+    }
+}
+
 void Node::send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload) {
+    if (payload != nullptr) {
+        pay_for_pages(messages.front(), payload->size);
+    }
     constexpr std::size_t kMost = rpc::kMaxRecordBytes / sizeof(CoherenceRecord);
     for (; !messages.empty(); messages = messages.subspan(std::min(messages.size(), kMost))) {
         sending_.clear();
@@ -164,7 +181,9 @@ void Node::send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, 
 }
 
 // The page is lost: its range of the task is replaced by one where every access raises SIGBUS, then the thread that
-// waits for it goes on into that. Of a loan it is replaced by zeros, and the call that borrowed it fails.
+// waits for it goes on into that. Of a loan it is replaced by zeros, and the call that borrowed it fails. So it is of
+// what the heap knows of its parts: an inbox full of zeros has nothing in it, and what else is lost makes its part one
+// that is not used any more, which the thread finds out before it can believe the zeros.
 void Node::poison(dsm::Space &space, std::uint64_t address) {
     for (auto &[id, task] : tasks) {
         if (task->space.get() == &space) {
@@ -173,11 +192,18 @@ void Node::poison(dsm::Space &space, std::uint64_t address) {
             if (lent) {
                 loan->second.lost = true;
             }
-            command(*task, lent ? Command::blank : Command::poison, {address}, [this, id = id, address](const Ack &) {
-                if (const auto found = tasks.find(id); found != tasks.end()) {
-                    found->second->space->userfault.wake(address, kMapPage);
-                }
-            });
+            const auto page = task->program.heap_page(address, count);
+            if (page == Program::HeapPage::state) {
+                const auto &heap = task->program.heap;
+                command(*task, Command::heap_lost, {(address - heap.start) / (heap.size / count)}, [](const Ack &) {});
+            }
+            const bool forgiven = lent || page != Program::HeapPage::block;
+            command(*task, forgiven ? Command::blank : Command::poison, {address},
+                    [this, id = id, address](const Ack &) {
+                        if (const auto found = tasks.find(id); found != tasks.end()) {
+                            found->second->space->userfault.wake(address, kMapPage);
+                        }
+                    });
             return;
         }
     }
@@ -193,6 +219,11 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     router.node_down(node);
     sync.node_died(node);
     ports.node_down(node);
+    for (auto &[id, task] : tasks) { // before any of them touches what is lost
+        if (task->program.heap.size != 0 && task->state == Task::State::running) {
+            command(*task, Command::heap_lost, {node}, [](const Ack &) {});
+        }
+    }
     pager.node_down(node);
     for (auto &[id, task] : tasks) {
         if (task->awaited_by == node && task->state != Task::State::ending) {

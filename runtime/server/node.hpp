@@ -31,6 +31,7 @@ class Probe;
 struct StretchUse {
     std::uint32_t users = 0;
     dsm::NodeSet mappers;
+    Ledgers payers; // at the home, of its bytes; everywhere, of its pages that are sent. Null: nobody
 };
 
 // Who uses an object; it lives until the home has no stretch that is in use.
@@ -80,13 +81,15 @@ class Node {
     std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze> freezes; // by who wants it, and its number there
     std::map<std::string, dsm::ObjectId> names;                      // of objects with their home here
     std::uint64_t memory_limit = 0, memory_used = 0; // bytes of the stretches in use of objects with their home here
+    LedgerBook ledgers;                              // of which stretches are charged to whom, among others
+    Key priv_key;                                    // of the privileged port, if the first task has asked here
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped
-    std::uint64_t bad_rights = 0;  // to tasks and threads, with a key that is not theirs
+    std::uint64_t bad_rights = 0;  // with a key that is not theirs; ports count their own
 
     // ---- node_job.cpp: the launcher ----
     void report_exit(int status, const std::string &note);
@@ -103,7 +106,12 @@ class Node {
     void node_down(dsm::NodeId node, const std::string &why);
 
     // ---- objects.cpp: who uses what ----
-    void use(const Stretch &stretch);     // of an object known here
+    bool has_room(const Ledgers &payers, std::uint64_t bytes) const; // for memory, here and in their quota
+    void pay(const Stretch &stretch, const Ledgers &payers);         // for a new stretch, with its home here
+    // Counts what a task has this node send. False: it has no room for the payload, which then is not to be sent.
+    static bool pay_for_sending(Task &task, std::size_t head, std::size_t payload);
+    void pay_for_shared(const std::vector<SharedStretch> &stretches, const Ledgers &payers); // what nobody pays for yet
+    void use(const Stretch &stretch);                                                        // of an object known here
     void release(const Stretch &stretch); // and ends what nobody uses
     bool in_use(const Stretch &stretch) const;
     std::vector<SharedStretch> stretches_of(std::span<const MapEntry> entries) const; // each once
@@ -123,9 +131,11 @@ class Node {
     // Of an image with all its parent's memory, that which the inheritance attributes leave to a child. It is held
     // until `done` returns.
     void inherit(TaskImage image, std::function<void(std::int32_t status, TaskImage image)> done);
-    // Copies of pieces of memory. The use of each of their stretches goes over to the copies', or back if it fails.
+    // Copies of pieces of memory, for whoever draws from `payers`. The use of each of their stretches goes over to the
+    // copies', or back if it fails.
     using Pieces = std::vector<MapEntry>;
-    void copy_pieces(Pieces pieces, std::function<void(std::int32_t status, Pieces copies)> done);
+    void copy_pieces(Pieces pieces, const Ledgers &payers,
+                     std::function<void(std::int32_t status, Pieces copies)> done);
 
     // ---- process.cpp: tasks as processes ----
     // KERN_SUCCESS through on_ready once the library in the new process has said hello.
@@ -137,29 +147,37 @@ class Node {
     bool on_control(TaskId id); // whether there was a message
     void on_channel(TaskId id, int fd);
 
+    // ---- program.cpp: whole programs ----
+    void begin_program(TaskId id); // of the first task: moves its variables into coherent memory and makes the heap
+    void tell_of_heap(Task &task); // that its program has one, if the task has it, too
+    void serve_heap_part(const Request &request, const Done &done);
+
     // ---- requests.cpp ----
     void execute(const Request &request, Done done);
     void from_task(Task &task, int channel, std::span<const std::byte> packet);
+    // A further request, for the one of a task: made where its target lives, in the caller's name and at his expense.
+    void call_for(const Caller &caller, Request request, Done done);
 
     // ---- helpers of the operations ----
     Task *running(const Right &right); // null: not a task of this node, or a thread of one, that runs
     dsm::PageIndex page_of(const MapEntry &entry, std::uint64_t address) const; // of the entry's object
     // Maps, through the service thread, what the task's address map says of `entry`, and tells the pager.
-    void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done);
+    void map_entry(Task &task, const MapEntry &entry, std::function<void(int error)> done, Command how = Command::map);
     // The same, of an object that others may be using: nobody can touch the range before the pager knows of it.
     void map_alias(Task &task, const MapEntry &entry, std::function<void(int error)> done);
     // Maps what allocate() has made; the reply says where it is.
     void map_new(Task &task, const MapEntry &entry, Done done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
     std::int32_t allocate(Task &task, const Place &place, std::uint64_t bytes, MapEntry &entry);
-    std::int32_t make_object(std::uint64_t size, dsm::ObjectId &id); // whole pages; it is used
+    std::int32_t make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id); // whole pages; it is used
     // Finds room for `size` bytes, whole pages, and keeps others from it. place.address says where.
     std::int32_t check_place(const Task &task, const Place &place, std::uint64_t size) const;
     bool take_place(const Task &task, Place &place, std::uint64_t size);
     // The memory behind a range of a task, wherever that is: its pieces, in order, each of whose objects is used here
     // from then on, once. KERN_INVALID_ADDRESS (a hole), KERN_PROTECTION_FAILURE (not all of it allows `access`).
     using Reached = std::function<void(std::int32_t status, Pieces pieces)>;
-    void reach(const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done);
+    void reach(const Caller &caller, const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access,
+               Reached done);
     void release_all(std::span<const MapEntry> pieces); // a use of each object
     bool inside_objects(std::span<const MapEntry> pieces) const;
     void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
@@ -184,6 +202,7 @@ class Node {
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void send_request(dsm::NodeId to, const std::vector<std::byte> &record);
     void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);
+    void pay_for_pages(const dsm::ObjectMsg &message, std::size_t bytes);
     bool coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void poison(dsm::Space &space, std::uint64_t address);
     void shut_down();
@@ -191,6 +210,7 @@ class Node {
     void handle_task_message(Task &task, std::span<const std::byte> packet, int fd);
     // False, with the task ended, if its descriptor cannot be polled.
     bool watch_for(Task &task, int fd, Loop::Handler handler);
+    void whole_program(Task &task, Range data);
     void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);
 

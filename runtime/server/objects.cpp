@@ -36,6 +36,37 @@ dsm::NodeId home_of(const dsm::ObjectId &id) {
 
 } // namespace
 
+bool Node::has_room(const Ledgers &payers, std::uint64_t bytes) const {
+    return bytes <= memory_limit - std::min(memory_used, memory_limit) && payers[kPaged]->has_room(bytes);
+}
+
+void Node::pay(const Stretch &stretch, const Ledgers &payers) {
+    const auto bytes = pager.pages(stretch.object) * kMapPage;
+    memory_used += bytes;
+    payers[kPaged]->charge(bytes);
+    objects[stretch.object].stretches[stretch.number].payers = payers;
+}
+
+// Memory of other homes takes nothing of a quota here but for the pages that leave again.
+void Node::pay_for_shared(const std::vector<SharedStretch> &stretches, const Ledgers &payers) {
+    for (const auto &shared : stretches) {
+        auto &use = objects.at(shared.stretch.object).stretches.at(shared.stretch.number);
+        if (use.payers[kNetwork] == nullptr) {
+            use.payers[kNetwork] = payers[kNetwork];
+        }
+    }
+}
+
+// A request without a payload gives something back or waits for it more often than not, so it is never refused.
+bool Node::pay_for_sending(Task &task, std::size_t head, std::size_t payload) {
+    auto &ledger = *task.ledgers[kNetwork];
+    if (payload > 0 && !ledger.has_room(head + payload)) {
+        return false;
+    }
+    ledger.charge(head + payload);
+    return true;
+}
+
 void Node::use(const Stretch &stretch) {
     ++objects[stretch.object].stretches[stretch.number].users;
 }
@@ -68,6 +99,7 @@ void Node::release(const Stretch &stretch) {
 void Node::end_of(const Stretch &stretch) {
     const auto &id = stretch.object;
     auto &object = objects.at(id);
+    const auto payers = std::move(object.stretches.at(stretch.number).payers);
     object.stretches.erase(stretch.number);
     const auto home = home_of(id);
     if (home != self && !router.is_down(home)) {
@@ -76,6 +108,7 @@ void Node::end_of(const Stretch &stretch) {
     }
     if (home == self) {
         memory_used -= pager.pages(id) * kMapPage;
+        payers[kPaged]->release(pager.pages(id) * kMapPage);
     }
     if (!object.stretches.empty()) {
         if (home == self) {

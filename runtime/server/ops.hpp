@@ -51,6 +51,19 @@ void op_task_set_child_node(Node &, const Request &, Done);
 void op_task_info(Node &, const Request &, Done);
 void op_thread_info(Node &, const Request &, Done);
 
+// ops_ledger.cpp
+void op_task_ledger(Node &, const Request &, Done);
+void op_ledger_create(Node &, const Request &, Done);
+void op_ledger_transfer(Node &, const Request &, Done);
+void op_ledger_read(Node &, const Request &, Done);
+void op_ledger_terminate(Node &, const Request &, Done);
+void op_task_set_token(Node &, const Request &, Done);
+void op_host_priv(Node &, const Request &, Done);
+void op_host_priv_check(Node &, const Request &, Done);
+LedgerPtr ledger_of(Node &, const Right &); // of this node, in use; null: that is none, or without its key
+// Whether a right is to the job's privileged port. KERN_INVALID_SECURITY, KERN_NODE_DOWN (where the first task was).
+void check_privilege(Node &, const Right &, std::function<void(std::int32_t status)> done);
+
 // ops_state.cpp
 void op_thread_get_state(Node &, const Request &, Done);
 void op_thread_set_state(Node &, const Request &, Done);
@@ -70,6 +83,7 @@ void op_vm_map(Node &, const Request &, Done);
 void op_vm_remap(Node &, const Request &, Done);
 
 // ops_object.cpp
+std::vector<std::byte> encode_opening(const LedgerMarks &payers, std::span<const std::byte> name);
 void op_object_open(Node &, const Request &, Done);
 void op_object_remove(Node &, const Request &, Done);
 
@@ -82,6 +96,16 @@ void op_vm_give_back(Node &, const Request &, Done);
 void op_vm_wire(Node &, const Request &, Done);
 void op_region_export(Node &, const Request &, Done);
 void op_region_find(Node &, const Request &, Done);
+
+// ops_word.cpp
+// Where the word's home is, with the word itself in the request instead of its address; or why there is none.
+struct WordHomeFound {
+    std::int32_t status;
+    dsm::NodeId home;
+};
+WordHomeFound find_word(const Task &, Request &);
+void serve_word_queue(Node &, const Request &, Done);
+void serve_word_wake(Node &, const Request &, Done);
 
 // What is too large for a port's name is none that anybody has.
 inline std::uint32_t name_in(std::uint64_t argument) {

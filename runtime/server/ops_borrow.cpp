@@ -57,33 +57,33 @@ void Node::release_all(std::span<const MapEntry> pieces) {
     }
 }
 
-void Node::reach(const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access, Reached done) {
+void Node::reach(const Caller &caller, const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access,
+                 Reached done) {
     Request request;
     request.op = Op::vm_pieces;
     request.target = task;
     request.args = {address, bytes, static_cast<std::uint64_t>(access)};
-    router.call(node_of(task.task), std::move(request),
-                [this, address, bytes, done = std::move(done)](const Reply &reply) {
-                    if (reply.status != KERN_SUCCESS) {
-                        done(reply.status, {});
-                        return;
-                    }
-                    const auto pieces = decode_pieces(*this, reply.blob, address, bytes);
-                    if (!pieces) {
-                        done(KERN_FAILURE, {});
-                        return;
-                    }
-                    attach_all(norma::rt::stretches_of(*pieces), [this, pieces = *pieces, done](std::int32_t status) {
-                        if (status == KERN_SUCCESS && inside_objects(pieces)) {
-                            done(KERN_SUCCESS, pieces);
-                        } else if (status == KERN_SUCCESS) {
-                            release_all(pieces);
-                            done(KERN_FAILURE, {});
-                        } else { // no such object: what we heard of has been deallocated since
-                            done(status == KERN_INVALID_VALUE ? KERN_INVALID_ADDRESS : status, {});
-                        }
-                    });
-                });
+    call_for(caller, std::move(request), [this, address, bytes, done = std::move(done)](const Reply &reply) {
+        if (reply.status != KERN_SUCCESS) {
+            done(reply.status, {});
+            return;
+        }
+        const auto pieces = decode_pieces(*this, reply.blob, address, bytes);
+        if (!pieces) {
+            done(KERN_FAILURE, {});
+            return;
+        }
+        attach_all(norma::rt::stretches_of(*pieces), [this, pieces = *pieces, done](std::int32_t status) {
+            if (status == KERN_SUCCESS && inside_objects(pieces)) {
+                done(KERN_SUCCESS, pieces);
+            } else if (status == KERN_SUCCESS) {
+                release_all(pieces);
+                done(KERN_FAILURE, {});
+            } else { // no such object: what we heard of has been deallocated since
+                done(status == KERN_INVALID_VALUE ? KERN_INVALID_ADDRESS : status, {});
+            }
+        });
+    });
 }
 
 void op_vm_pieces(Node &node, const Request &request, Done done) {
@@ -209,7 +209,7 @@ void op_vm_borrow(Node &node, const Request &request, Done done) {
         return;
     }
     const auto access = static_cast<vm_prot_t>(request.args[4]);
-    node.reach(task_argument(request), address, bytes, access,
+    node.reach(request.caller, task_argument(request), address, bytes, access,
                [&node, id, access, address, done = std::move(done)](std::int32_t status, std::vector<MapEntry> pieces) {
                    if (status != KERN_SUCCESS) {
                        done(status_reply(status));

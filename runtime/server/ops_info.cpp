@@ -82,6 +82,10 @@ void op_task_set_child_node(Node &node, const Request &request, Done done) {
 
 void op_task_info(Node &node, const Request &request, Done done) {
     auto *task = node.running(request.target);
+    if (task != nullptr && request.args[0] == TASK_SECURITY_TOKEN) {
+        done(info_reply(task->token));
+        return;
+    }
     if (task == nullptr || request.args[0] != TASK_BASIC_INFO) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
         return;

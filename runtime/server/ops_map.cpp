@@ -49,6 +49,7 @@ void map_pieces(Node &node, TaskId id, Place place, std::vector<MapEntry> pieces
         return;
     }
     give_surplus_back(node, *task, pieces);
+    node.pay_for_shared(node.stretches_of(pieces), task->ledgers);
     auto reply = status_reply(KERN_SUCCESS);
     reply.vals = {place.address, VM_PROT_ALL, VM_PROT_ALL, 0};
     for (auto &piece : pieces) {
@@ -93,13 +94,20 @@ void map_reached(Node &node, TaskId task, const MapArgs &args, std::vector<MapEn
         map_pieces(node, task, place_of(args), std::move(pieces), done);
         return;
     }
-    node.copy_pieces(std::move(pieces), [&node, task, args, done](std::int32_t status, std::vector<MapEntry> copies) {
-        if (status == KERN_SUCCESS) {
-            map_pieces(node, task, place_of(args), std::move(copies), done);
-        } else {
-            done(status_reply(status));
-        }
-    });
+    const auto *payer = node.running({.kind = Right::Kind::task, .task = task, .thread = 0});
+    if (payer == nullptr) {
+        node.release_all(pieces);
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    node.copy_pieces(std::move(pieces), payer->ledgers,
+                     [&node, task, args, done](std::int32_t status, std::vector<MapEntry> copies) {
+                         if (status == KERN_SUCCESS) {
+                             map_pieces(node, task, place_of(args), std::move(copies), done);
+                         } else {
+                             done(status_reply(status));
+                         }
+                     });
 }
 
 void map_fresh(Node &node, Task &task, const MapArgs &args, Done done) {
@@ -175,7 +183,7 @@ void op_vm_remap(Node &node, const Request &request, Done done) {
         return;
     }
     node.reach(
-        task_argument(request), args.offset, args.bytes, VM_PROT_NONE,
+        request.caller, task_argument(request), args.offset, args.bytes, VM_PROT_NONE,
         [&node, id = task->id, args, done = std::move(done)](std::int32_t reached, std::vector<MapEntry> pieces) {
             if (reached != KERN_SUCCESS) {
                 done(status_reply(reached));

@@ -4,18 +4,28 @@
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
+#include "rpc/wire.hpp"
 
 namespace norma::rt {
 
 namespace {
 
-bool valid_name(const Node &node, const Request &request) {
-    return !request.blob.empty() && request.blob.size() <= kMostNameBytes &&
-           home_of_name(request.blob, node.count) == node.self;
+bool valid_name(const Node &node, std::span<const std::byte> name) {
+    return !name.empty() && name.size() <= kMostNameBytes && home_of_name(name, node.count) == node.self;
 }
 
-std::string name_of(const Request &request) {
-    return {reinterpret_cast<const char *>(request.blob.data()), request.blob.size()};
+std::string string_of(std::span<const std::byte> name) {
+    return {reinterpret_cast<const char *>(name.data()), name.size()};
+}
+
+// Who pays, and the name.
+std::optional<std::pair<LedgerMarks, std::vector<std::byte>>> decode_opening(std::span<const std::byte> bytes) {
+    rpc::Reader reader(bytes);
+    LedgerMarks payers;
+    const bool sound = get_marks(reader, payers);
+    const auto name = reader.get_bytes();
+    return sound && reader.done() ? std::optional(std::pair(payers, std::vector(name.begin(), name.end())))
+                                  : std::nullopt;
 }
 
 Reply opened(const Node &node, const dsm::ObjectId &id) {
@@ -27,20 +37,31 @@ Reply opened(const Node &node, const dsm::ObjectId &id) {
 
 } // namespace
 
+std::vector<std::byte> encode_opening(const LedgerMarks &payers, std::span<const std::byte> name) {
+    rpc::Writer writer;
+    put_marks(writer, payers);
+    writer.put_bytes(name);
+    return writer.bytes();
+}
+
 void op_object_open(Node &node, const Request &request, Done done) {
     const auto wanted = page_ceil(request.args[0]);
-    if (!valid_name(node, request) || !wanted || *wanted > node.window.size) {
+    const auto opening = decode_opening(request.blob);
+    if (!opening || !valid_name(node, opening->second) || !wanted || *wanted > node.window.size) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    const auto name = name_of(request);
+    const auto name = string_of(opening->second);
     if (const auto found = node.names.find(name); found != node.names.end()) {
         auto reply = opened(node, found->second);
         done(*wanted == 0 || *wanted == reply.vals[1] ? reply : status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
     dsm::ObjectId id;
-    const auto status = *wanted == 0 ? KERN_INVALID_VALUE : node.make_object(*wanted, id);
+    Ledgers payers;
+    const auto status = *wanted == 0                                 ? KERN_INVALID_VALUE
+                        : !node.ledgers.draw(opening->first, payers) ? KERN_RESOURCE_SHORTAGE
+                                                                     : node.make_object(*wanted, payers, id);
     if (status != KERN_SUCCESS) {
         done(status_reply(status));
         return;
@@ -51,9 +72,9 @@ void op_object_open(Node &node, const Request &request, Done done) {
 }
 
 void op_object_remove(Node &node, const Request &request, Done done) {
-    const auto found = node.names.find(name_of(request));
+    const auto found = node.names.find(string_of(request.blob));
     if (found == node.names.end()) {
-        done(status_reply(valid_name(node, request) ? KERN_INVALID_VALUE : KERN_INVALID_ARGUMENT));
+        done(status_reply(valid_name(node, request.blob) ? KERN_INVALID_VALUE : KERN_INVALID_ARGUMENT));
         return;
     }
     const auto id = found->second;

@@ -108,7 +108,7 @@ void op_port_extract(Node &node, const Request &request, Done done) {
     auto take = request_for(Op::port_take, from);
     take.args = {request.args[1], request.args[2]};
     take.blob = encode(Carried{.right = caller.right(kNameTaskSelf)});
-    node.router.call(node_of(from.task), std::move(take), std::move(done));
+    node.call_for(request.caller, std::move(take), std::move(done));
 }
 
 void op_port_take(Node &node, const Request &request, Done done) {

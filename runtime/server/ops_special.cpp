@@ -29,7 +29,7 @@ void op_special_get(Node &node, const Request &request, Done done) {
     auto take = request_for(Op::port_take, of);
     take.args[2] = request.args[1];
     take.blob = encode(Carried{.right = caller.right(kNameTaskSelf)});
-    node.router.call(node_of(of.task), std::move(take), std::move(done));
+    node.call_for(request.caller, std::move(take), std::move(done));
 }
 
 void op_special_set(Node &node, const Request &request, Done done) {
@@ -61,7 +61,7 @@ void op_name_get(Node &node, const Request &request, Done done) {
     }
     auto find = request_for(Op::name_find, server);
     find.blob = encode(NamedService{.right = {.right = caller.right(kNameTaskSelf)}, .name = request.blob});
-    node.router.call(node_of(server.task), std::move(find), std::move(done));
+    node.call_for(request.caller, std::move(find), std::move(done));
 }
 
 } // namespace norma::rt

@@ -24,6 +24,8 @@ TaskImage image_of(Node &node, const Task &parent, bool inherit) {
     TaskImage image;
     image.program = parent.program;
     image.slots = parent.names.slots();
+    image.token = parent.token;
+    image.ledgers = marks_of(parent.ledgers);
     if (inherit) {
         image.entries.assign(parent.map.entries().begin(), parent.map.entries().end());
         image.stretches = node.stretches_of(image.entries);
@@ -61,10 +63,16 @@ void abandon(Node &node, const Right &child) {
 // Makes the child on `where`. The parent's node holds all memory and ports of the image until the child's node has its
 // own hold, so that none can end on the way even if the parent does. A child that comes when its parent has given up
 // waiting is ended.
-void make_child(Node &node, TaskImage image, dsm::NodeId where, Done done) {
+void make_child(Node &node, TaskId parent, TaskImage image, dsm::NodeId where, Done done) {
     Request request;
     request.op = Op::spawn;
     request.blob = encode(image);
+    const auto payer = node.tasks.find(parent);
+    if (where != node.self && payer != node.tasks.end() &&
+        !Node::pay_for_sending(*payer->second, 0, request.blob.size())) {
+        done(status_reply(KERN_RESOURCE_SHORTAGE));
+        return;
+    }
     for (const auto &shared : image.stretches) {
         node.use(shared.stretch);
     }
@@ -107,6 +115,7 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
                 done(status_reply(KERN_RESOURCE_SHORTAGE));
                 return;
             }
+            node.tell_of_heap(*task->second);
             if (!image->teleported) {
                 task->second->awaited_by.reset();
             }
@@ -185,27 +194,40 @@ void op_task_clone(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    make_child(node, image_of(node, *parent, request.args[0] != 0), static_cast<dsm::NodeId>(request.args[1]),
-               std::move(done));
+    make_child(node, parent->id, image_of(node, *parent, request.args[0] != 0),
+               static_cast<dsm::NodeId>(request.args[1]), std::move(done));
 }
 
 namespace {
 
-// As task_create has it: what the child gets of the memory is a matter of its inheritance attributes.
-void create(Node &node, const Task &parent, bool inherit, dsm::NodeId where, Done done) {
-    node.inherit(image_of(node, parent, inherit),
-                 [&node, where, done = std::move(done)](std::int32_t status, TaskImage image) {
-                     if (status == KERN_SUCCESS) {
-                         make_child(node, std::move(image), where, done);
-                     } else {
-                         done(status_reply(status));
-                     }
-                 });
+// As task_create has it: what the child gets of the memory is a matter of its inheritance attributes. It draws from
+// `ledgers`, which are kept until it does itself.
+void create(Node &node, const Task &parent, TaskImage image, const Ledgers &ledgers, dsm::NodeId where, Done done) {
+    image.ledgers = marks_of(ledgers);
+    node.inherit(std::move(image), [&node, id = parent.id, ledgers, where,
+                                    done = std::move(done)](std::int32_t status, TaskImage inherited) {
+        if (status == KERN_SUCCESS) {
+            make_child(node, id, std::move(inherited), where, done);
+        } else {
+            done(status_reply(status));
+        }
+    });
 }
 
-} // namespace
+// The parent's ledgers, where the request names no other ones. False: it names what is none, or of another resource.
+bool ledgers_for_child(Node &node, const Task &parent, std::span<const Right> named, Ledgers &ledgers) {
+    ledgers = parent.ledgers;
+    for (std::size_t i = 0; i < kResources; ++i) {
+        const auto other = named[i].kind == Right::Kind::none ? ledgers[i] : ledger_of(node, named[i]);
+        if (other == nullptr || other->resource() != i) {
+            return false;
+        }
+        ledgers[i] = other;
+    }
+    return true;
+}
 
-void op_task_create(Node &node, const Request &request, Done done) {
+void create_with(Node &node, const Request &request, std::span<const Right> named, Done done) {
     const auto *parent = node.running(request.target);
     if (parent == nullptr) {
         done(status_reply(KERN_INVALID_TASK));
@@ -216,7 +238,38 @@ void op_task_create(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    create(node, *parent, request.args[0] != 0, where, std::move(done));
+    Ledgers ledgers;
+    if (!ledgers_for_child(node, *parent, named, ledgers)) {
+        done(status_reply(KERN_INVALID_LEDGER));
+        return;
+    }
+    auto image = image_of(node, *parent, request.args[0] != 0);
+    if (named[kResources].kind != Right::Kind::none) {
+        image.token = request.args[4];
+    }
+    create(node, *parent, std::move(image), ledgers, where, std::move(done));
+}
+
+} // namespace
+
+// The blob: rights to ledgers, and to the privileged port if the token counts.
+void op_task_create(Node &node, const Request &request, Done done) {
+    const auto named = decode_rights(request.blob, kResources + 1);
+    if (!named) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    if (named->back().kind == Right::Kind::none) {
+        create_with(node, request, *named, std::move(done));
+        return;
+    }
+    check_privilege(node, named->back(), [&node, request, named = *named, done = std::move(done)](std::int32_t status) {
+        if (status == KERN_SUCCESS) {
+            create_with(node, request, named, done);
+        } else {
+            done(status_reply(status));
+        }
+    });
 }
 
 void op_task_create_on(Node &node, const Request &request, Done done) {
@@ -226,7 +279,8 @@ void op_task_create_on(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    create(node, *parent, request.args[0] != 0, static_cast<dsm::NodeId>(request.args[1]), std::move(done));
+    create(node, *parent, image_of(node, *parent, request.args[0] != 0), parent->ledgers,
+           static_cast<dsm::NodeId>(request.args[1]), std::move(done));
 }
 
 void op_task_teleport(Node &node, const Request &request, Done done) {
@@ -248,25 +302,27 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
     image.first = parent->first;
     image.teleported = true;
     parent->moving = true;
-    make_child(node, std::move(image), where, [&node, right = parent->own_right(), request, done](const Reply &reply) {
-        auto *left = node.running(right);
-        if (reply.status != KERN_SUCCESS) {
-            if (left != nullptr) {
-                left->moving = false;
-            }
-            done(reply);
-            return;
-        }
-        const auto child = reply.rights.front();
-        if (left == nullptr) { // who waits for its end is told of it: it must not go on elsewhere
-            abandon(node, child);
-            done(status_reply(KERN_INVALID_TASK));
-            return;
-        }
-        left->successor = child;
-        const Move move{.parent = left->id, .first = left->first, .child = child, .request = request, .done = done};
-        node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
-    });
+    make_child(node, parent->id, std::move(image), where,
+               [&node, right = parent->own_right(), request, done](const Reply &reply) {
+                   auto *left = node.running(right);
+                   if (reply.status != KERN_SUCCESS) {
+                       if (left != nullptr) {
+                           left->moving = false;
+                       }
+                       done(reply);
+                       return;
+                   }
+                   const auto child = reply.rights.front();
+                   if (left == nullptr) { // who waits for its end is told of it: it must not go on elsewhere
+                       abandon(node, child);
+                       done(status_reply(KERN_INVALID_TASK));
+                       return;
+                   }
+                   left->successor = child;
+                   const Move move{
+                       .parent = left->id, .first = left->first, .child = child, .request = request, .done = done};
+                   node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
+               });
 }
 
 void op_spawn(Node &node, const Request &request, Done done) {
@@ -282,9 +338,11 @@ void op_spawn(Node &node, const Request &request, Done done) {
             done(status_reply(status));
             return;
         }
-        if (node.router.is_down(source)) {
+        Ledgers ledgers;
+        const bool down = node.router.is_down(source);
+        if (down || !node.ledgers.draw(shared->ledgers, ledgers)) {
             release_all(node, shared->stretches);
-            done(status_reply(KERN_NODE_DOWN));
+            done(status_reply(down ? KERN_NODE_DOWN : KERN_RESOURCE_SHORTAGE));
             return;
         }
         auto id = std::make_shared<TaskId>(0);
@@ -298,6 +356,9 @@ void op_spawn(Node &node, const Request &request, Done done) {
             });
             *id = task.id;
             task.awaited_by = source;
+            task.token = shared->token;
+            task.ledgers = ledgers;
+            node.pay_for_shared(shared->stretches, ledgers);
             if (shared->teleported) { // it takes over what its parent has at any of them
                 task.sync_homes.set();
             }

@@ -76,8 +76,8 @@ bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
     return start.has_value();
 }
 
-std::int32_t Node::make_object(std::uint64_t size, dsm::ObjectId &id) {
-    if (size > memory_limit - std::min(memory_used, memory_limit)) {
+std::int32_t Node::make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id) {
+    if (!has_room(payers, size)) {
         return KERN_RESOURCE_SHORTAGE;
     }
     try {
@@ -86,7 +86,7 @@ std::int32_t Node::make_object(std::uint64_t size, dsm::ObjectId &id) {
         log_error("a memory object of {} bytes cannot be made: {}", size, error.what());
         return KERN_RESOURCE_SHORTAGE;
     }
-    memory_used += size;
+    pay({.object = id, .number = 0}, payers);
     use({.object = id, .number = 0});
     return KERN_SUCCESS;
 }
@@ -99,7 +99,7 @@ std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes
     if (const auto status = check_place(task, wanted, *size); status != KERN_SUCCESS) {
         return status;
     }
-    if (const auto status = make_object(*size, entry.stretch.object); status != KERN_SUCCESS) {
+    if (const auto status = make_object(*size, task.ledgers, entry.stretch.object); status != KERN_SUCCESS) {
         return status;
     }
     auto place = wanted;
@@ -115,10 +115,10 @@ std::int32_t Node::allocate(Task &task, const Place &wanted, std::uint64_t bytes
     return task.map.insert(entry);
 }
 
-void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)> done) {
+void Node::map_entry(Task &task, const MapEntry &entry, std::function<void(int)> done, Command how) {
     const auto id = task.id;
     command(
-        task, Command::map,
+        task, how,
         {entry.start, entry.size, static_cast<std::uint64_t>(entry.protection), page_of(entry, entry.start) * kMapPage},
         [this, id, entry, done = std::move(done)](const Ack &ack) {
             const auto found = tasks.find(id);

@@ -54,10 +54,25 @@ struct Wiring {
     TaskId task;
     Range range;
     std::vector<WiredPiece> pieces, wired{};
+    LedgerPtr ledger;
+    std::uint64_t charged = 0; // for what was not wired before; what is wired now is charged to the task's record
     std::size_t open = 0;
     std::int32_t status = KERN_SUCCESS;
     Done done;
 };
+
+std::uint64_t bytes_in(Range range, const WiredPiece &piece) {
+    const auto from = std::max(piece.start, range.start), to = std::min(piece.end(), range.end());
+    return from < to ? to - from : 0;
+}
+
+std::uint64_t wired_in(const Task &task, Range range) {
+    std::uint64_t bytes = 0;
+    for (const auto &[start, piece] : task.wired) {
+        bytes += bytes_in(range, piece);
+    }
+    return bytes;
+}
 
 void undo(Wiring &wiring) {
     for (const auto &piece : wiring.wired) {
@@ -69,6 +84,7 @@ void finish(Wiring &wiring, std::int32_t status) {
     for (const auto &piece : wiring.pieces) {
         wiring.node.release(piece.stretch);
     }
+    wiring.ledger->release(wiring.charged);
     wiring.done(status_reply(status));
 }
 
@@ -82,6 +98,7 @@ void locked(Wiring &wiring, const std::vector<WiredPiece> &before, int error) {
         for (const auto &piece : wiring.wired) {
             found->second->wired[piece.start] = piece;
         }
+        wiring.ledger->charge(wiring.range.size);
         node.unwire(before);
         finish(wiring, KERN_SUCCESS);
         return;
@@ -96,6 +113,7 @@ void locked(Wiring &wiring, const std::vector<WiredPiece> &before, int error) {
             part.first += (from - piece.start) / kMapPage;
             node.pager.wire(part.stretch.object, part.first, part.size / kMapPage, [](dsm::WiringResult) {});
             found->second->wired[part.start] = part;
+            wiring.ledger->charge(part.size);
         }
     }
     node.unwire(before);
@@ -194,6 +212,7 @@ std::vector<WiredPiece> Node::take_wiring(Task &task, Range range) {
                 task.wired[from] = rest;
             }
         };
+        task.ledgers[kWired]->release(bytes_in(range, piece));
         task.wired.erase(piece.start);
         keep(piece.start, std::min(piece.end(), range.start));
         keep(std::max(piece.start, range.end()), piece.end());
@@ -232,12 +251,22 @@ void op_vm_wire(Node &node, const Request &request, Done done) {
         status == KERN_SUCCESS ? unwire(node, *task, *range, done) : done(status_reply(status));
         return;
     }
-    auto wiring = std::make_shared<Wiring>(
-        Wiring{.node = node, .task = task->id, .range = *range, .pieces = {}, .done = std::move(done)});
+    auto wiring = std::make_shared<Wiring>(Wiring{.node = node,
+                                                  .task = task->id,
+                                                  .range = *range,
+                                                  .pieces = {},
+                                                  .ledger = task->ledgers[kWired],
+                                                  .done = std::move(done)});
     if (const auto status = pieces_of(node, *task, *range, access, wiring->pieces); status != KERN_SUCCESS) {
         wiring->done(status_reply(status));
         return;
     }
+    const auto more = range->size - wired_in(*task, *range);
+    if (!wiring->ledger->has_room(more)) {
+        wiring->done(status_reply(KERN_RESOURCE_SHORTAGE));
+        return;
+    }
+    wiring->ledger->charge(wiring->charged = more);
     for (const auto &piece : wiring->pieces) {
         node.use(piece.stretch);
     }

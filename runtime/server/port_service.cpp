@@ -177,6 +177,11 @@ void PortService::send(const Waiter &who, std::span<const std::byte> packet, std
     const auto number = ++last_number_;
     request.args = {static_cast<std::uint64_t>(timeout_ms), number};
     request.blob = encode(out.message);
+    if (node_of(to.task) != self_ && !links_.pay(who.task, request.blob.size())) {
+        bring_back(who.task, std::move(passed), false);
+        done(status_reply(MACH_SEND_NO_BUFFER));
+        return;
+    }
     waits_[who] = {.home = node_of(to.task), .number = number};
     links_.call(
         node_of(to.task), std::move(request),

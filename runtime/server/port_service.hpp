@@ -20,8 +20,9 @@ struct PortLinks {
     PortRefs::Call call;
     std::function<std::uint64_t(std::chrono::milliseconds, std::function<void()>)> at;
     std::function<void(std::uint64_t timer)> cancel;
-    std::function<Key()> draw;                // 128 bits that nobody can guess
-    std::function<NameSpace *(TaskId)> names; // null: no such task, or it has ended
+    std::function<Key()> draw;                          // 128 bits that nobody can guess
+    std::function<bool(TaskId, std::size_t bytes)> pay; // for what leaves the node; false: its quota is too small
+    std::function<NameSpace *(TaskId)> names;           // null: no such task, or it has ended
     std::function<void(const std::function<void(NameSpace &)> &)> each_names;
 };
 

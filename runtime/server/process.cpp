@@ -15,9 +15,9 @@ namespace norma::rt {
 Task &Node::start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready) {
     auto ends = socket_pair();
     const TaskId id = TaskId{self} << 48 | TaskId{incarnation & 0xffff} << 32 | ++next_task_;
-    auto task = std::make_unique<Task>(id, window);
-    task->program = std::move(program);
+    auto task = std::make_unique<Task>(id, window, std::move(program));
     task->first = first;
+    task->ledgers = ledgers.roots();
     task->on_ready = std::move(on_ready);
     try {
         loop.watch(ends.first, [this, id](std::uint32_t) { on_control(id); });
@@ -63,6 +63,9 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
     case TaskMsg::hello:
         hello(task, *message, fd);
         return;
+    case TaskMsg::program:
+        whole_program(task, {.start = head.args[0], .size = head.args[1]});
+        break;
     case TaskMsg::channel:
         if (fd >= 0 && watch_for(task, fd, [this, id = task.id, fd](std::uint32_t) { on_channel(id, fd); })) {
             task.channels.insert(fd);
@@ -103,6 +106,39 @@ bool Node::watch_for(Task &task, int fd, Loop::Handler handler) {
     }
 }
 
+// Before hello: the variables of this task's program are to be coherent memory.
+void Node::whole_program(Task &task, Range data) {
+    const bool original = task.program.build_id.empty();
+    if (task.space != nullptr || task.state != Task::State::starting || data.size == 0 || !can_be_data(data, window) ||
+        (!original && data != task.program.data)) {
+        log_error("{}: its variables cannot be at {:#x} to {:#x}{}; its task is ended", task.program.path, data.start,
+                  data.end(), original ? "" : ", those of its parent are somewhere else");
+        kill_task(task, [] {});
+        return;
+    }
+    if (original) {
+        task.program.data = data;
+        task.map = AddressMap(window, data);
+    }
+}
+
+namespace {
+
+// What a program is made of, one per line: the first line where two of them are not the same.
+std::string difference(std::string_view here, std::string_view there) {
+    while (!here.empty() && !there.empty()) {
+        const auto own = here.substr(0, here.find('\n')), other = there.substr(0, there.find('\n'));
+        if (own != other) {
+            return fmt::format("{} instead of {}", own, other);
+        }
+        here.remove_prefix(std::min(here.size(), own.size() + 1));
+        there.remove_prefix(std::min(there.size(), other.size() + 1));
+    }
+    return here.empty() ? fmt::format("no {}", there) : fmt::format("{} besides", here);
+}
+
+} // namespace
+
 void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
     const auto &[head, blob] = message;
     const std::string build_id(reinterpret_cast<const char *>(blob.data()), blob.size());
@@ -117,8 +153,8 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
         trouble = fmt::format("no userfaultfd: {} (`norma info --check` says how to mend it)",
                               std::strerror(static_cast<int>(head.args[2])));
     } else if (!task.program.build_id.empty() && task.program.build_id != build_id) {
-        trouble = fmt::format("{} is another program here than on its parent's node: build id {} instead of {}",
-                              task.program.path, build_id, task.program.build_id);
+        trouble = fmt::format("{} is another program here than on its parent's node: {}", task.program.path,
+                              difference(build_id, task.program.build_id));
     }
     if (!trouble.empty()) {
         log(LogLevel::error, "{}: {}", task.program.path, trouble);
@@ -126,6 +162,7 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
         kill_task(task, [] {});
         return;
     }
+    const bool original = task.program.build_id.empty();
     task.program.build_id = build_id;
     task.space = std::make_unique<dsm::Space>(fd);
     auto *space = task.space.get();
@@ -140,6 +177,10 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
     }
     task.state = Task::State::running;
     command(task, Command::welcome, {self, count}, [](const Ack &) {});
+    if (original && task.program.data.size != 0) {
+        begin_program(task.id);
+        return;
+    }
     auto ready = std::exchange(task.on_ready, nullptr);
     ready(KERN_SUCCESS);
 }

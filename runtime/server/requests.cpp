@@ -68,6 +68,10 @@ void serve_destroy(Node &node, const Request &request, Done done) {
     node.serve_destroy(request, done);
 }
 
+void serve_heap_part(Node &node, const Request &request, Done done) {
+    node.serve_heap_part(request, done);
+}
+
 void serve_freeze(Node &node, const Request &request, Done done) {
     node.serve_freeze(request, std::move(done));
 }
@@ -122,8 +126,18 @@ constexpr std::array kOperations{
     Operation{Op::thread_terminate, Kind::thread, op_thread_terminate, false},
     Operation{Op::thread_wait, Kind::thread, op_thread_wait, true},
     Operation{Op::thread_self, Kind::none, op_thread_self, false},
+    Operation{Op::task_ledger, Kind::task, op_task_ledger, false},
+    Operation{Op::task_set_token, Kind::task, op_task_set_token, false},
+    Operation{Op::ledger_create, Kind::ledger, op_ledger_create, false},
+    Operation{Op::ledger_transfer, Kind::ledger, op_ledger_transfer, false},
+    Operation{Op::ledger_read, Kind::ledger, op_ledger_read, false},
+    Operation{Op::ledger_terminate, Kind::ledger, op_ledger_terminate, false},
+    Operation{Op::host_priv, Kind::none, op_host_priv, false},
+    Operation{Op::host_priv_check, Kind::host_priv, op_host_priv_check, false},
     Operation{Op::sync_create, Kind::none, serve_sync_create, false},
     Operation{Op::sync_request, Kind::none, serve_sync_request, true},
+    Operation{Op::word_queue, Kind::none, serve_word_queue, true},
+    Operation{Op::word_wake, Kind::none, serve_word_wake, false},
     Operation{Op::barrier_expect, Kind::task, op_barrier_expect, false},
     Operation{Op::port_allocate, Kind::task, op_port_allocate, false},
     Operation{Op::port_deallocate, Kind::task, op_port_deallocate, false},
@@ -148,6 +162,7 @@ constexpr std::array kOperations{
     Operation{Op::attach, Kind::none, serve_attach, false},
     Operation{Op::detach, Kind::none, serve_detach, false},
     Operation{Op::destroy, Kind::none, serve_destroy, false},
+    Operation{Op::heap_part, Kind::none, serve_heap_part, false},
     Operation{Op::freeze, Kind::none, serve_freeze, false},
     Operation{Op::snapshot, Kind::none, serve_snapshot, false},
     Operation{Op::thaw, Kind::none, serve_thaw, false},
@@ -195,15 +210,67 @@ void answer(Task &task, int channel, const Reply &reply) {
 }
 
 std::int32_t bad_port(Kind wanted) {
-    return wanted == Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT;
+    switch (wanted) {
+    case Kind::task:
+        return KERN_INVALID_TASK;
+    case Kind::ledger:
+        return KERN_INVALID_LEDGER;
+    case Kind::host_priv:
+        return KERN_INVALID_SECURITY;
+    default:
+        return KERN_INVALID_ARGUMENT;
+    }
 }
 
-// Whether a right to a task or a thread of this node has its key; true of what is unknown here.
+// Arguments that are names of ports, besides Operation::argument; the rights go along as the blob, in this order.
+struct NamedPort {
+    Op op;
+    std::size_t argument;
+    Kind kind;
+    bool optional; // may be the null name
+};
+constexpr std::array kNamedPorts{
+    NamedPort{Op::task_create, 1 + kWired, Kind::ledger, true},
+    NamedPort{Op::task_create, 1 + kPaged, Kind::ledger, true},
+    NamedPort{Op::task_create, 1 + kNetwork, Kind::ledger, true},
+    NamedPort{Op::task_create, 5, Kind::host_priv, true},
+    NamedPort{Op::task_set_token, 1, Kind::host_priv, false},
+    NamedPort{Op::ledger_create, 1, Kind::ledger, false},
+    NamedPort{Op::ledger_transfer, 1, Kind::ledger, false},
+};
+
+std::int32_t put_named_rights(const Task &task, Request &request) {
+    std::vector<Right> rights;
+    for (const auto &named : kNamedPorts) {
+        if (named.op != request.op) {
+            continue;
+        }
+        const auto name = std::exchange(request.args[named.argument], 0);
+        const auto right = name > UINT32_MAX ? Right{} : task.right(static_cast<std::uint32_t>(name));
+        if (right.kind != named.kind && (name != kNameNull || !named.optional)) {
+            return bad_port(named.kind);
+        }
+        rights.push_back(right);
+    }
+    if (!rights.empty()) {
+        request.blob = encode(rights);
+    }
+    return KERN_SUCCESS;
+}
+
+// Whether a right to something of this node has its key; true of what is unknown here.
 bool has_key(Node &node, const Right &right) {
     const auto task = node.tasks.find(right.task);
     if (right.kind == Kind::thread) {
         const auto *thread = task == node.tasks.end() ? nullptr : task->second->thread(right.thread);
         return thread == nullptr || thread->key == right.key;
+    }
+    if (right.kind == Kind::ledger) {
+        const auto ledger = node.ledgers.find(right.thread);
+        return ledger == nullptr || (right.key.any() && ledger->key() == right.key);
+    }
+    if (right.kind == Kind::host_priv) {
+        return right.key.any() && right.key == node.priv_key;
     }
     if (right.kind != Kind::task) {
         return true; // of a port its home knows; to a host everybody has a right
@@ -233,6 +300,16 @@ void Node::execute(const Request &request, Done done) {
         return;
     }
     operation->handler(*this, request, std::move(done));
+}
+
+void Node::call_for(const Caller &caller, Request request, Done done) {
+    const auto home = node_of(request.target.task);
+    const auto payer = tasks.find(caller.task);
+    if (home != self && payer != tasks.end()) {
+        pay_for_sending(*payer->second, sizeof(RequestHead) + request.blob.size(), 0);
+    }
+    request.caller = caller;
+    router.call(home, std::move(request), std::move(done));
 }
 
 void Node::from_task(Task &task, int channel, std::span<const std::byte> packet) {
@@ -284,11 +361,16 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     }
     request.caller.task = task.id;
     request.caller.channel = channel;
+    request.caller.token = task.token;
     request.caller.thread = task.threads.at(number).sync_identity;
     auto destination = self;
     if (operation->target != Kind::none) {
         request.target = right;
         destination = node_of(right.task);
+        if (const auto status = put_named_rights(task, request); status != KERN_SUCCESS) {
+            reply_to(status_reply(status));
+            return;
+        }
     } else if (request.op == Op::sync_request) {
         destination = split_sync_id(request.args[0]).home;
         if (destination >= count) {
@@ -296,14 +378,29 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             return;
         }
         task.sync_homes.set(destination);
+    } else if (request.op == Op::word_queue || request.op == Op::word_wake) {
+        const auto found = find_word(task, request);
+        if (found.status != KERN_SUCCESS) {
+            reply_to(status_reply(found.status));
+            return;
+        }
+        destination = found.home;
+        task.sync_homes.set(destination);
     } else if (request.op == Op::object_open || request.op == Op::object_remove) {
         destination = home_of_name(blob, count);
+        if (request.op == Op::object_open) {
+            request.blob = encode_opening(marks_of(task.ledgers), blob);
+        }
     } else if (request.op == Op::region_find) {
         destination = node_of(request.args[0]);
         if (destination >= count) {
             reply_to(status_reply(KERN_INVALID_CAPABILITY));
             return;
         }
+    }
+    if (destination != self && !pay_for_sending(task, sizeof head, blob.size())) {
+        reply_to(status_reply(KERN_RESOURCE_SHORTAGE));
+        return;
     }
     router.call(destination, std::move(request), reply_to, !operation->waits);
 }

@@ -25,6 +25,13 @@ std::vector<Stretch> wanted_by(const Request &request) {
     return stretches;
 }
 
+// Whose the bytes of snapshots are.
+LedgerMarks payers_in(const Request &request) {
+    rpc::Reader reader(request.blob);
+    LedgerMarks marks;
+    return get_marks(reader, marks) && reader.done() ? marks : LedgerMarks{};
+}
+
 // What a node may ask to be frozen: it maps it, so it stays in use until the request has been dealt with.
 bool may_freeze(const Node &node, dsm::NodeId asker, const Stretch &stretch) {
     if (stretch.object.home != node.self || !node.in_use(stretch)) {
@@ -118,13 +125,14 @@ void Node::serve_snapshot(const Request &request, const Done &done) {
         bytes += pager.pages(stretch.object) * kMapPage;
     }
     std::vector<Stretch> made;
-    const bool room = bytes <= memory_limit - std::min(memory_used, memory_limit);
+    Ledgers payers;
+    const bool room = ledgers.draw(payers_in(request), payers) && has_room(payers, bytes);
     bool complete = room;
     try {
         for (std::size_t i = 0; room && i < found->second.wanted.size(); ++i) {
             const auto &stretch = found->second.wanted[i];
             made.push_back({.object = stretch.object, .number = pager.snapshot(stretch.object, stretch.number)});
-            memory_used += pager.pages(stretch.object) * kMapPage;
+            pay(made.back(), payers);
             use(made.back());
         }
     } catch (const std::system_error &error) {

@@ -15,11 +15,34 @@ void SyncService::create(const Request &request, const Done &done) {
     done(reply);
 }
 
+namespace {
+
+Waiter waiter_of(const Request &request) {
+    return {.node = request.caller.node,
+            .task = request.caller.task,
+            .thread = request.caller.thread,
+            .call = request.caller.call};
+}
+
+} // namespace
+
+void SyncService::queue_at(const SyncWord &word, const Request &request, const Done &done) {
+    Reply reply;
+    reply.status = home_.queue_at(word, waiter_of(request), reply.vals[0]);
+    done(reply);
+}
+
+void SyncService::wake(const SyncWord &word, const Request &request, const Done &done) {
+    constexpr std::uint64_t kAll = 0xffffffff;
+    Outcomes outcomes;
+    Reply reply;
+    reply.vals[0] = home_.wake(word, static_cast<std::uint32_t>(std::min(request.args[1], kAll)), outcomes);
+    deliver(std::move(outcomes));
+    done(reply);
+}
+
 void SyncService::request(const Request &request, Done done) {
-    const Waiter waiter{.node = request.caller.node,
-                        .task = request.caller.task,
-                        .thread = request.caller.thread,
-                        .call = request.caller.call};
+    const Waiter waiter = waiter_of(request);
     const auto op = static_cast<SyncOp>(request.args[1] <= 0xff ? request.args[1] : 0);
     const Key key{waiter.node, waiter.call};
     pending_[key] = {.waiter = waiter, .done = std::move(done), .timer = 0};

@@ -16,6 +16,8 @@ class SyncService {
 
     void create(const Request &request, const Done &done);
     void request(const Request &request, Done done);
+    void queue_at(const SyncWord &word, const Request &request, const Done &done);
+    void wake(const SyncWord &word, const Request &request, const Done &done);
     void task_died(TaskId task, bool cleanly);
     void thread_died(std::uint64_t thread);
     void task_moved(const TaskMove &move) { home_.task_moved(move); }

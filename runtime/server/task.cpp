@@ -7,8 +7,8 @@
 
 namespace norma::rt {
 
-Task::Task(TaskId number, const Window &window)
-    : id(number), key(draw_key()), map(window),
+Task::Task(TaskId number, const Window &window, Program what)
+    : id(number), key(draw_key()), program(std::move(what)), map(window, program.data),
       names(kFirstName, {{kNameTaskSelf, own_right()}, {kNameHost, {.kind = Right::Kind::host, .task = id}}}) {
     Letting none;
     names.set_slot(kSlotBootstrap, name_server(0), none);

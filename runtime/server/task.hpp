@@ -59,7 +59,7 @@ struct Thread {
 };
 
 struct Task {
-    Task(TaskId number, const Window &window);
+    Task(TaskId number, const Window &window, Program what);
 
     TaskId id;
     Key key; // of the right to it
@@ -79,6 +79,8 @@ struct Task {
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
     std::map<std::uint64_t, Loan> loans;       // by start
     std::vector<std::byte> exporter;           // how to reach what carries out one-sided access; empty: nothing
+    std::uint64_t token = 0;                   // its security token
+    Ledgers ledgers;                           // what it draws from; none is null
     int suspend_count = 0;
     std::optional<dsm::NodeId> child_node;   // where task_create puts children; none: on this node
     std::map<std::uint64_t, Thread> threads; // by number

@@ -69,10 +69,28 @@ dsm::ObjectId object_argument(const Request &request) {
     return {.home = node_of(place), .incarnation = static_cast<std::uint16_t>(place >> 32), .serial = request.args[1]};
 }
 
+std::vector<std::byte> encode(std::span<const Right> rights) {
+    rpc::Writer writer;
+    for (const auto &right : rights) {
+        put_right(writer, right);
+    }
+    return writer.bytes();
+}
+
+std::optional<std::vector<Right>> decode_rights(std::span<const std::byte> bytes, std::size_t count) {
+    rpc::Reader reader(bytes);
+    std::vector<Right> rights(count);
+    bool known = true;
+    for (auto &right : rights) {
+        known = get_right(reader, right) && known;
+    }
+    return known && reader.done() ? std::optional(rights) : std::nullopt;
+}
+
 std::vector<std::byte> encode(const Request &request) {
     rpc::Writer writer;
     writer.put(PeerMsg::request).put(request.op).put(request.caller.node).put(request.caller.task);
-    writer.put(request.caller.thread).put(request.caller.call);
+    writer.put(request.caller.thread).put(request.caller.call).put(request.caller.token);
     put_right(writer, request.target);
     for (const auto arg : request.args) {
         writer.put(arg);
@@ -90,6 +108,7 @@ std::optional<Request> decode_request(std::span<const std::byte> record) {
     request.caller.task = reader.get<TaskId>();
     request.caller.thread = reader.get<std::uint64_t>();
     request.caller.call = reader.get<std::uint64_t>();
+    request.caller.token = reader.get<std::uint64_t>();
     const bool known = get_right(reader, request.target);
     for (auto &arg : request.args) {
         arg = reader.get<std::uint64_t>();

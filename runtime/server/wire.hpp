@@ -42,6 +42,7 @@ struct Caller {
     TaskId task = 0;
     std::uint64_t thread = 0; // unique in the job while the thread lives
     std::uint64_t call = 0;   // unique among the calls of the node
+    std::uint64_t token = 0;  // the task's security token
     int channel = -1;         // of the thread, on its own node; does not travel
 };
 
@@ -91,6 +92,11 @@ std::optional<Coherence> decode_coherence(std::span<const std::byte> record);
 void put_argument(Request &request, const Right &right);
 Right task_argument(const Request &request);
 dsm::ObjectId object_argument(const Request &request); // serial 0: it was the null name
+
+// Further rights of a request, as its blob; kind none stands for the null name.
+std::vector<std::byte> encode(std::span<const Right> rights);
+// No value: not so many rights.
+std::optional<std::vector<Right>> decode_rights(std::span<const std::byte> bytes, std::size_t count);
 
 std::vector<std::byte> encode(const Request &request);
 std::optional<Request> decode_request(std::span<const std::byte> record);

@@ -102,6 +102,7 @@ void image(Bytes input) {
     }
     const auto back = decode_image(encode(*got), kWindow);
     FUZZ_CHECK(back && back->entries == got->entries && back->program.argv == got->program.argv &&
+               back->ledgers == got->ledgers && back->token == got->token &&
                back->stretches.size() == got->stretches.size());
 }
 
@@ -113,7 +114,7 @@ void launch(Bytes input) {
 
 // As the node server reads a task's packets, and the task the node server's.
 void packet(Bytes input) {
-    Task task(TaskId{1} << 48 | 1, kWindow);
+    Task task(TaskId{1} << 48 | 1, kWindow, {});
     for (std::uint64_t thread = 1; thread < 4; ++thread) {
         task.name({.kind = Right::Kind::thread, .task = task.id, .thread = thread});
     }
@@ -121,7 +122,7 @@ void packet(Bytes input) {
         FUZZ_CHECK(request->blob.size() + sizeof(RequestHead) == input.size());
         const auto *operation = find_operation(static_cast<Op>(request->head.op));
         const auto right = task.right(request->head.port);
-        FUZZ_CHECK(right.kind <= Right::Kind::names);
+        FUZZ_CHECK(right.kind <= Right::kLastKind);
         FUZZ_CHECK(operation == nullptr || static_cast<std::uint32_t>(operation->op) == request->head.op);
         FUZZ_CHECK(right.kind == Right::Kind::none || right.kind == Right::Kind::host || right.task == task.id);
     }

@@ -143,7 +143,10 @@ void peers() {
     entry.offset = rt::kMapPage;
     image.entries = {entry};
     image.slots = {{rt::kSlotBootstrap, rt::name_server(0)}, {rt::kSlotRegistered, right.right}};
+    image.program.data = {.start = 0x555000, .size = 0x3000};
+    image.program.heap = {.start = 0x200000400000, .size = 0x200000};
     image.first = true;
+    image.ledgers[rt::kPaged] = {{.id = 0x10000, .granted = 1 << 20}, {.id = 0x10001, .granted = rt::kMapPage}};
     keep("image", "memory", rt::encode(image));
 }
 

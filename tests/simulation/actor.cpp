@@ -158,7 +158,8 @@ void Actor::open_channel() {
     process->say(rt::TaskMsg::channel, {}, {}, other);
 }
 
-Actor::Waiting<Answer> Actor::call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args) {
+Actor::Waiting<Answer> Actor::call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args,
+                                   std::span<const std::byte> blob) {
     if (channel_ < 0) {
         open_channel();
     }
@@ -171,8 +172,31 @@ Actor::Waiting<Answer> Actor::call(rt::Op op, std::uint32_t port, std::array<std
     std::copy(args.begin(), args.end(), std::begin(head.args));
     world.trace(process->node, "calls", id, head.op, port, args[0], args[1]);
     const auto bytes = std::as_bytes(std::span(&head, 1));
-    world.fds.send(channel_, {.bytes = {bytes.begin(), bytes.end()}, .fd = -1});
+    PacketWithFd packet{.bytes = {bytes.begin(), bytes.end()}, .fd = -1};
+    packet.bytes.insert(packet.bytes.end(), blob.begin(), blob.end());
+    world.fds.send(channel_, std::move(packet));
     return {*this, &Actor::take_answer};
+}
+
+Actor::Waiting<Answer> Actor::remap(std::uint32_t task, PageNumber first, std::uint64_t pages, bool copy) {
+    rt::MapArgs args{};
+    args.bytes = pages << 12;
+    args.offset = first << 12;
+    args.anywhere = 1;
+    args.copy = copy ? 1 : 0;
+    args.inheritance = VM_INHERIT_DEFAULT;
+    return call(rt::Op::vm_remap, rt::kNameTaskSelf, {task}, std::as_bytes(std::span(&args, 1)));
+}
+
+Actor::Waiting<Answer> Actor::borrow(std::uint32_t task, PageNumber first, std::uint64_t pages) {
+    return call(rt::Op::vm_borrow, rt::kNameTaskSelf, {task, 0, first << 12, pages << 12, VM_PROT_DEFAULT});
+}
+
+void Actor::has_reached(View from, PageNumber first, std::uint64_t pages, PageNumber at) {
+    world.oracle.shared(from, first, pages, view, at);
+    for (std::uint64_t i = 0; i < pages; ++i) {
+        world.oracle.holds(view, at + i, process->node);
+    }
 }
 
 bool Actor::take_packet() {

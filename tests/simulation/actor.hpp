@@ -58,7 +58,12 @@ class Actor {
     };
     using Touch = AddressSpace::Touch;
     Waiting<Touch> access(PageNumber page, bool write);
-    Waiting<Answer> call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args);
+    Waiting<Answer> call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args,
+                         std::span<const std::byte> blob = {});
+    // The memory of another task; what it is, and what the observer is to believe of it, once it is there.
+    Waiting<Answer> remap(std::uint32_t task, PageNumber first, std::uint64_t pages, bool copy);
+    Waiting<Answer> borrow(std::uint32_t task, PageNumber first, std::uint64_t pages);
+    void has_reached(View from, PageNumber first, std::uint64_t pages, PageNumber at);
     Waiting<void> pause(std::uint64_t nanoseconds);
     // Ends the process; the program does not go on.
     Waiting<void> exit();

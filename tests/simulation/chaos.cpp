@@ -123,6 +123,36 @@ void World::call_sent(NodeId from, NodeId to) {
     }
 }
 
+// When the drill's message is on its way: at once, or when it may have come.
+void World::drill_message(std::span<const std::byte> record) {
+    if (!plan.drill || !drilled.armed || ++drilled.messages != plan.drill->message) {
+        return;
+    }
+    drilled.moment = drill_moment(record);
+    scheduler.after(random.chance(500) ? 0 : random.below(3 * plan.weather.latency), [this] { strike(); });
+}
+
+void World::strike() {
+    const auto victim = plan.drill->victim;
+    if (victim <= Drill::Victim::target) {
+        drilled.struck = true;
+        const auto first = random.chance(500) ? std::optional(static_cast<NodeId>(random.below(4))) : std::nullopt;
+        crash(static_cast<NodeId>(victim), first);
+        return;
+    }
+    for (const auto &[pid, process] : processes_) {
+        const bool hit = victim == Drill::Victim::caller  ? pid == drilled.caller_process
+                         : victim == Drill::Victim::other ? pid == drilled.other_process
+                                                          : process->node == 3 && !drilled.processes.contains(pid);
+        if (hit) {
+            drilled.struck = true;
+            trace(process->node, "KILLED", static_cast<std::uint64_t>(pid));
+            end_process(pid, 9);
+            return;
+        }
+    }
+}
+
 bool World::crash_may_come() const {
     return crashes_ + crashes_to_come_ < plan.crashes && !healed_ && !in_former_life_;
 }

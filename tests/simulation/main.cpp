@@ -22,6 +22,18 @@ void on_abort(int) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text, static_cast<std::size_t>(size));
 }
 
+std::optional<norma::sim::Drill> drill_of(const std::string &call, const std::string &victim, std::uint64_t message) {
+    const auto index = [](const auto &names, const std::string &name) {
+        return std::find(names.begin(), names.end(), name) - names.begin();
+    };
+    if (call.empty()) {
+        return std::nullopt;
+    }
+    return norma::sim::Drill{.call = norma::sim::Drill::Call(index(norma::sim::kDrillCalls, call)),
+                             .victim = norma::sim::Drill::Victim(index(norma::sim::kDrillVictims, victim)),
+                             .message = message};
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -31,6 +43,14 @@ int main(int argc, char **argv) {
     app.add_option("--seeds", seeds, "how many runs, with the seeds from --first on");
     app.add_option("--first", first, "the first of them");
     app.add_option("--seed", single, "one run only");
+    std::string call, victim = "first";
+    std::uint64_t message = 0;
+    app.add_option("--drill", call,
+                   "the drill of this call instead: create, clone, teleport, remap, remap_copy, borrow")
+        ->check(CLI::IsMember(norma::sim::kDrillCalls));
+    app.add_option("--victim", victim, "who dies in it: first, source, third, target, caller, other, child")
+        ->check(CLI::IsMember(norma::sim::kDrillVictims));
+    app.add_option("--message", message, "at which message; 0: nobody dies");
     app.add_flag("--verbose", verbose, "print what happens");
     app.add_flag("--keep-going", keep_going, "go on after a run that fails");
     app.add_flag("--probes", show_probes, "print how often each probe was hit");
@@ -46,7 +66,7 @@ int main(int argc, char **argv) {
     const auto end = single != 0 ? single + 1 : first + seeds;
     for (auto seed = begin; seed < end && (failures == 0 || keep_going); ++seed) {
         seed_under_way = seed;
-        const auto report = norma::sim::simulate(seed, verbose ? stdout : nullptr);
+        const auto report = norma::sim::simulate(seed, verbose ? stdout : nullptr, drill_of(call, victim, message));
         coverage.add(report);
         if (!report.error.empty()) {
             ++failures;

@@ -108,6 +108,14 @@ Process *World::process(pid_t pid) {
     return found == processes_.end() ? nullptr : found->second.get();
 }
 
+std::set<pid_t> World::all_processes() const {
+    std::set<pid_t> pids;
+    for (const auto &[pid, process] : processes_) {
+        pids.insert(pid);
+    }
+    return pids;
+}
+
 void World::end_process(pid_t pid, int status) {
     const auto found = processes_.find(pid);
     if (found == processes_.end()) {
@@ -153,10 +161,14 @@ void World::fault_waits(pid_t pid) {
     }
 }
 
-// A region's first mapping is on the node in whose slice of the window it lies: there its pages are new.
+// A region's first mapping is at its home: there its pages are new.
 bool World::is_new(const AddressSpace::Mapping &mapping) const {
-    const auto where = mapping.file->node();
-    return !mapping.file->was_mapped() && node(where)->window.slice_of(mapping.first << 12) == where;
+    const auto &pager = node(mapping.file->node())->pager;
+    bool at_home = false;
+    pager.for_each_core([&](const dsm::State &core) {
+        at_home = at_home || (core.is_home() && fds.file(pager.frames_fd(core.object())) == mapping.file);
+    });
+    return at_home && !mapping.file->was_mapped();
 }
 
 Actor &World::add_actor(Process &process, std::uint64_t entry, std::uint64_t argument) {

@@ -10,6 +10,7 @@ namespace norma::sim {
 void Oracle::fresh(View view, PageNumber first, std::uint64_t count, NodeId home) {
     for (std::uint64_t i = 0; i < count; ++i) {
         auto &record = *(views_.at(view)[first + i] = std::make_shared<Record>());
+        record.place = first + i;
         record.memory = next_memory_++;
         record.home = record.writer = home;
     }
@@ -43,6 +44,7 @@ View Oracle::copying(View parent, const std::vector<Inherited> &parts) {
             auto &record = pages[page] = found->second;
             if (part.how == Inheritance::copy) {
                 record = std::make_shared<Record>();
+                record->place = found->second->place;
                 record->memory = next_memory_++;
                 record->source = found->second;
                 record->moment = moment;
@@ -57,6 +59,15 @@ void Oracle::copied(View child) {
     const auto found = copying_.find(child);
     found->second->latest = std::min(found->second->latest, ++now_);
     copying_.erase(found);
+}
+
+void Oracle::shared(View from, PageNumber first, std::uint64_t count, View with, PageNumber at) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+        if (const auto found = views_.at(from).find(first + i); found != views_[from].end()) {
+            const auto record = found->second;
+            views_.at(with)[at + i] = record;
+        }
+    }
 }
 
 // Whether the content can be that of the record's page at the moment (null: now), which is then narrowed down.
@@ -84,7 +95,7 @@ bool Oracle::fits(const Content &seen, const Record &record, Moment *moment) {
 // One writer or many readers, sequentially consistent: what is seen is the last write, in the order of time. The first
 // sight of a copy is the last write before a moment that all pages of the copy have in common.
 void Oracle::judge(PageNumber page, NodeId node, const Content &seen, const Record &record) {
-    if (seen.version != 0 && seen.page != page) {
+    if (seen.version != 0 && seen.page != record.place) {
         wrong_(fmt::format("node {} sees the bytes of page {:#x} in page {:#x}", node, seen.page, page));
     } else if (!fits(seen, record, nullptr)) {
         wrong_(fmt::format("node {} sees write {} of page {:#x} in memory {}, but the last is {}, by node {}, in "
@@ -111,7 +122,7 @@ Content Oracle::write(View view, PageNumber page, NodeId node, const Content &se
     record->writer = node;
     record->writes.push_back(++now_);
     writes_meanwhile_ += copying_.empty() ? 0 : 1;
-    return {.page = page, .version = record->writes.size(), .memory = record->memory};
+    return {.page = record->place, .version = record->writes.size(), .memory = record->memory};
 }
 
 bool Oracle::may_be_lost(const Record &record) const {

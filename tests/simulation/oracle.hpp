@@ -20,7 +20,7 @@ namespace norma::sim {
 using rpc::NodeId;
 using PageNumber = std::uint64_t; // of an address
 
-// The bytes of a page: which page it is, of which memory, and which write made it. All 0: zeros.
+// The bytes of a page: where it was allocated, of which memory it is, and which write made it. All 0: zeros.
 struct Content {
     std::uint64_t page = 0;
     std::uint64_t version = 0;
@@ -50,10 +50,13 @@ class Oracle {
     void poisoned(View view, PageNumber page, NodeId node);
     void node_died(NodeId node) { dead_.set(node); }
     bool home_is_dead(View view, PageNumber page) const;
+    bool knows(View view, PageNumber page) const { return views_.at(view).contains(page); }
 
     // A child by inheritance is asked for, and has come: its copies are of one moment in between.
     View copying(View parent, const std::vector<Inherited> &parts);
     void copied(View child);
+    // What one view has at some pages another has now too, at `at`.
+    void shared(View from, PageNumber first, std::uint64_t count, View with, PageNumber at);
 
     void locked(std::uint64_t mutex, std::uint64_t actor);
     void unlocks(std::uint64_t mutex, std::uint64_t actor);
@@ -74,6 +77,7 @@ class Oracle {
         std::uint64_t earliest = 0, latest = 0;
     };
     struct Record {
+        PageNumber place = 0; // where it, or what it is a copy of, was allocated
         std::uint64_t memory = 0;
         NodeId home = 0;
         NodeId writer = 0;

@@ -72,7 +72,25 @@ Plan Plan::draw(Random &random) {
     return plan;
 }
 
+// Four nodes and a calm network, whose delays only say what comes before what.
+Plan Plan::of(const Drill &drill, Random &random) {
+    Plan plan;
+    plan.nodes = 4;
+    plan.prefetch = random.chance(500) ? 1 : 8;
+    plan.think = random.between(1, 20) * kMicrosecond;
+    plan.turn = random.between(1, 5) * kMicrosecond;
+    plan.weather.latency = random.between(2, 20) * kMicrosecond;
+    plan.weather.jitter = random.below(3 * plan.weather.latency);
+    plan.heals = kSecond;
+    plan.drill = drill;
+    return plan;
+}
+
 std::string Plan::describe() const {
+    if (drill) {
+        return fmt::format("{}: {} dies at message {}", kDrillCalls.at(static_cast<std::size_t>(drill->call)),
+                           kDrillVictims.at(static_cast<std::size_t>(drill->victim)), drill->message);
+    }
     return fmt::format(
         "nodes={} workers={} steps={} pages={} prefetch={} writes={} hot={} scans={} locked={} moves={} "
         "copies={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} overtaken={} "

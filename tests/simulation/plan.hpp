@@ -4,6 +4,7 @@
 #pragma once
 
 #include "rpc/sim/network.hpp"
+#include "tests/simulation/drill.hpp"
 
 #include <string>
 
@@ -46,7 +47,10 @@ struct Plan {
     unsigned kills = 0;            // of tasks
     unsigned kill_on_call = 0;     // these while a request or a reply is under way, likewise
 
+    std::optional<Drill> drill; // this instead of the workers
+
     static Plan draw(Random &random);
+    static Plan of(const Drill &drill, Random &random);
     std::string describe() const;
 };
 

@@ -68,7 +68,8 @@ void Process::tell_observer() {
         if (fresh) {
             world_.oracle.fresh(*view_, mapping.first, mapping.pages, node);
         }
-        for (std::uint64_t i = 0; i < mapping.pages; ++i) {
+        // What is being remapped the observer learns of when that is answered.
+        for (std::uint64_t i = 0; i < mapping.pages && world_.oracle.knows(*view_, mapping.first); ++i) {
             world_.oracle.holds(*view_, mapping.first + i, node);
         }
     }
@@ -120,13 +121,15 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     switch (static_cast<Command>(command.command)) {
     case Command::welcome:
     case Command::list_threads: // nobody here asks for them
-    case Command::blank:
     case Command::wire:
     case Command::unwire:
     case Command::get_state:
     case Command::set_state:
     case Command::abort_call:
     case Command::usage:
+    case Command::map_data: // no program of its own, and no heap
+    case Command::heap:
+    case Command::heap_lost:
         break;
     case Command::map:
         map(command, fd);
@@ -140,6 +143,9 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
         break;
     case Command::poison:
         space->poison(page);
+        break;
+    case Command::blank: // a lost page of a loan: what is there instead is nobody's
+        space->forbid(page, 1);
         break;
     case Command::run_main:
         value = world_.add_actor(*this, kProgramMain, 0).tid;

@@ -324,6 +324,7 @@ View view_of(std::uint64_t entry, std::uint64_t argument) {
     case kProgramHelper:
         return static_cast<View>(argument / 2);
     case kProgramChild:
+    case kProgramDrillChild:
         return static_cast<View>(argument);
     default:
         return 0;
@@ -333,11 +334,15 @@ View view_of(std::uint64_t entry, std::uint64_t argument) {
 Fiber make_program(Actor &actor, std::uint64_t entry, std::uint64_t argument) {
     switch (entry) {
     case kProgramMain:
-        return worker(actor, 0);
+        return actor.world.plan.drill ? drill_program(actor, DrillRole::first) : worker(actor, 0);
     case kProgramWorker:
         return worker(actor, argument);
     case kProgramChild:
         return child(actor);
+    case kProgramDrill:
+        return drill_program(actor, static_cast<DrillRole>(argument));
+    case kProgramDrillChild:
+        return drill_child(actor);
     default:
         return helper(actor, argument % 2 != 0);
     }

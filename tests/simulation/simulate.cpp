@@ -5,8 +5,8 @@
 
 namespace norma::sim {
 
-Report simulate(std::uint64_t seed, std::FILE *trace) {
-    World run(seed, trace);
+Report simulate(std::uint64_t seed, std::FILE *trace, std::optional<Drill> drill) {
+    World run(seed, trace, drill);
     return run.run();
 }
 

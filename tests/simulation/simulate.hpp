@@ -17,6 +17,6 @@ struct Coverage {
     std::vector<std::string_view> missed() const;
 };
 
-Report simulate(std::uint64_t seed, std::FILE *trace = nullptr);
+Report simulate(std::uint64_t seed, std::FILE *trace = nullptr, std::optional<Drill> drill = {});
 
 } // namespace norma::sim

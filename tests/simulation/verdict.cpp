@@ -3,6 +3,10 @@
 #include "rpc/sim/transport.hpp"
 #include "tests/simulation/world.hpp"
 
+#include "norma/mach.h"
+
+#include <algorithm>
+
 namespace norma::sim {
 
 void World::judge_quiet() {
@@ -20,6 +24,7 @@ void World::judge_quiet() {
     for (const auto &host : hosts_) {
         if (host.node != nullptr && error_.empty()) {
             judge_node(*host.node);
+            judge_uses(*host.node);
             remember(*host.node);
         }
     }
@@ -75,6 +80,66 @@ void World::judge_node(const rt::Node &node) {
     }
 }
 
+// Nothing is used that no task has: what a call that failed has left behind would stay as long as the object.
+void World::judge_uses(const rt::Node &node) {
+    for (const auto &[id, object] : node.objects) {
+        for (const auto &[number, use] : object.stretches) {
+            const rt::Stretch stretch{.object = id, .number = number};
+            unsigned users = object.named && number == 0 ? 1 : 0;
+            for (const auto &[task_id, task] : node.tasks) {
+                users += task->map.maps(stretch) ? 1 : 0;
+                for (const auto &[start, loan] : task->loans) {
+                    users += std::any_of(loan.pieces.begin(), loan.pieces.end(),
+                                         [&](const rt::MapEntry &piece) { return piece.stretch == stretch; })
+                                 ? 1
+                                 : 0;
+                }
+            }
+            if (use.users != users) {
+                fail(fmt::format("node {}: stretch {} of object {}.{} has {} users, but {} tasks have it", node.self,
+                                 number, id.home, id.serial, use.users, users));
+            }
+            for (NodeId other = 0; other < plan.nodes && id.home == node.self; ++other) {
+                const bool maps =
+                    hosts_[other].node != nullptr && other != node.self && hosts_[other].node->in_use(stretch);
+                if (use.mappers[other] != maps) {
+                    fail(fmt::format("node {}: node {} {} stretch {} of object {}.{}", node.self, other,
+                                     maps ? "is not known to map" : "is believed to map", number, id.home, id.serial));
+                }
+            }
+        }
+    }
+}
+
+// All or nothing: who could have had the call's result has it, whole, or was told that there is none.
+void World::judge_drill() {
+    if (!plan.drill || !error_.empty()) {
+        return;
+    }
+    const auto victim = drilled.struck ? std::optional(plan.drill->victim) : std::nullopt;
+    const auto died = [&](Drill::Victim who) { return victim == who; };
+    const bool teleport = plan.drill->call == Drill::Call::teleport;
+    const bool target_died = died(Drill::Victim::target) || died(Drill::Victim::child);
+    const bool caller_died = died(Drill::Victim::source) || died(Drill::Victim::caller);
+    const bool excused = caller_died || (teleport && target_died);
+    if (!excused && (!drilled.answered || !drilled.caller_done)) {
+        fail("the caller is gone, although nothing of it has died");
+    }
+    const bool child = plan.drill->call == Drill::Call::create || plan.drill->call == Drill::Call::clone;
+    const bool success = drilled.answered && drilled.status == KERN_SUCCESS;
+    if (child && !target_died && !caller_died && drilled.child_done != success) {
+        fail(fmt::format("the call said {}, and the child {}", drilled.status,
+                         drilled.child_done ? "was there" : "was not whole"));
+    }
+    if (drilled.child_began && !success) {
+        fail("a child ran of which nobody was told");
+    }
+    // A child may stay whose maker was told of it and died; and a thread's process whose thread is lost.
+    if (!processes_.empty() && !excused) {
+        fail(fmt::format("process {} on node {} stays", processes_.begin()->first, processes_.begin()->second->node));
+    }
+}
+
 // The tasks that are left have no threads: nobody can start one any more.
 void World::judge_end() {
     if (!error_.empty()) {
@@ -115,6 +180,7 @@ void World::judge_empty(const rt::Node &node) {
     expect_none(cores, "objects in its pager");
     expect_none(node.freezes.size(), "freezes of its memory");
     expect_none(node.memory_used, "bytes of memory in use");
+    expect_none(node.ledgers.roots()[rt::kPaged]->balance(), "bytes of memory charged to somebody");
     expect_none(node.window.slice_bytes() - node.addresses.free_bytes(), "bytes of addresses that nobody maps");
     expect_none(node.router.open_calls(), "calls that were never answered");
     expect_none(node.sync.waiting(), "waiting threads in its locks and barriers");
@@ -147,7 +213,8 @@ void World::collect(Report &report) {
               .partitions = partitions_,
               .slow_nodes = slowed_,
               .kills = killed_,
-              .probes = {}};
+              .probes = {},
+              .drilled = drilled};
     probes.hit(Probe::written_while_copied, oracle.writes_meanwhile());
     probes.hit(Probe::copy_kept_apart, oracle.old_reads());
     probes.hit(Probe::handled_out_of_order, report.injected.kept_back);

@@ -19,8 +19,8 @@ World &world() {
     return *current;
 }
 
-World::World(std::uint64_t number, std::FILE *out)
-    : seed(number), random(number), plan(Plan::draw(random)), trace(scheduler, out),
+World::World(std::uint64_t number, std::FILE *out, std::optional<Drill> drill)
+    : seed(number), random(number), plan(drill ? Plan::of(*drill, random) : Plan::draw(random)), trace(scheduler, out),
       oracle([this](const std::string &what) { fail(what); }), witness(probes, trace),
       network(scheduler, random,
               {.ready = [this](int fd) { fds.signal(fd); },
@@ -33,6 +33,7 @@ World::World(std::uint64_t number, std::FILE *out)
                        if (!Witness::is_coherence(record)) {
                            call_sent(from, to);
                        }
+                       drill_message(record);
                    },
                .order_free = Witness::is_coherence}),
       fds([this](int loop) { wake_soon(loop); }) {
@@ -69,6 +70,7 @@ Report World::run() {
         set_up();
         run_until_idle();
         judge_quiet();
+        judge_drill();
         judge_end();
     } catch (const std::exception &error) {
         fail(fmt::format("node {}: {}", running_, error.what()));

@@ -25,11 +25,12 @@ struct Report {
     rpc::sim::Injected injected;
     std::uint64_t partitions = 0, slow_nodes = 0, kills = 0;
     Probes probes;
+    Drilled drilled;
 };
 
 class World {
   public:
-    World(std::uint64_t seed, std::FILE *trace);
+    World(std::uint64_t seed, std::FILE *trace, std::optional<Drill> drill = {});
     ~World();
     World(const World &) = delete;
     World &operator=(const World &) = delete;
@@ -48,11 +49,14 @@ class World {
     rpc::sim::Network network;
     Descriptors fds;
     Job job;
+    Drilled drilled;
 
     void fail(const std::string &what); // the first counts
     // What may go wrong only where somebody dies.
     void expect(bool condition, std::string_view what);
-    bool deadly() const { return plan.crashes + plan.kills + plan.partitions > 0; }
+    bool deadly() const {
+        return plan.crashes + plan.kills + plan.partitions > 0 || (plan.drill && plan.drill->message > 0);
+    }
 
     // ---- nodes.cpp: node servers and their loops ----
     int add_loop(rt::Loop &loop);
@@ -66,6 +70,7 @@ class World {
     // ---- processes of tasks ----
     pid_t add_process(int control);
     Process *process(pid_t pid);
+    std::set<pid_t> all_processes() const;
     void end_process(pid_t pid, int status);
     std::optional<rt::Processes::End> next_end(); // of the node that runs
     int add_fault_descriptor(pid_t pid, std::shared_ptr<AddressSpace> space);
@@ -116,6 +121,8 @@ class World {
     void crash_someone();
     void message_sent(NodeId from, NodeId to, const rt::Coherence &message);
     void call_sent(NodeId from, NodeId to);
+    void drill_message(std::span<const std::byte> record);
+    void strike();
     bool crash_may_come() const;
     void crash_soon(NodeId victim, std::optional<NodeId> first);
     void kill_someone();
@@ -126,7 +133,9 @@ class World {
     // ---- verdict.cpp ----
     void judge_quiet();
     void judge_end();
+    void judge_drill();
     void judge_node(const rt::Node &node);
+    void judge_uses(const rt::Node &node);
     void remember(const rt::Node &node);
     void judge_empty(const rt::Node &node);
     void collect(Report &report);

@@ -19,6 +19,7 @@ struct Wait {
     thread_t thread;
     int (*how)(Wait *);
     std::atomic<int> begun, result;
+    std::uint32_t word;
 };
 constexpr int kNothing = -1000;
 
@@ -36,6 +37,9 @@ int at_condition(Wait *wait) {
 }
 int at_semaphore(Wait *wait) {
     return norma_semaphore_wait(wait->semaphore, -1);
+}
+int at_word(Wait *wait) {
+    return norma_wait(&wait->word, 0, -1);
 }
 int at_task(Wait *wait) { // of which this thread is one
     int status = 0;
@@ -157,7 +161,7 @@ SYSTEM_CASE(thread_aborts) {
     const auto child = norma::clone_to(norma::node_count() - 1);
     for (const auto task : {mach_task_self(), child.port()}) {
         for (const bool suspended : {false, true}) {
-            for (auto *const how : {at_barrier, at_mutex, at_condition, at_semaphore, at_task, at_thread}) {
+            for (auto *const how : {at_barrier, at_mutex, at_condition, at_semaphore, at_word, at_task, at_thread}) {
                 check_abort(task, wait, how, KERN_ABORTED, suspended);
             }
             check_abort(task, wait, at_pipe, EINTR, suspended);

@@ -252,10 +252,7 @@ SYSTEM_CASE(create_without_memory) {
 
 SYSTEM_CASE(create_errors) {
     task_t child = 0x1234;
-    ledger_t ledger = MACH_PORT_NULL;
     const auto self = mach_task_self();
-    CHECK_KERN(KERN_INVALID_LEDGER, task_create(self, &ledger, 1, TRUE, &child));
-    CHECK_KERN(KERN_INVALID_LEDGER, task_create(self, nullptr, 2, TRUE, &child));
     CHECK_KERN(KERN_INVALID_ARGUMENT, task_create(self, nullptr, 0, TRUE, nullptr));
     CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_create(self, TRUE, 0, nullptr));
     for (const int node : {-1, norma::node_count(), 1 << 16, 1 << 30}) {

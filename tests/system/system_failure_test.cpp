@@ -49,6 +49,20 @@ TEST(Death, OfATaskThatSendsADescriptorThatCannotBePolled) {
     EXPECT_THAT(end.left_behind, IsEmpty());
 }
 
+// Dozens of deaths, in jobs that would run out of memory if what was copied stayed.
+TEST(Death, OfTasksInTheMiddleOfACall) {
+    for (const auto &[call, who] : std::vector<std::pair<std::string, std::string>>{{"remap", "caller"},
+                                                                                    {"remap", "owner"},
+                                                                                    {"remap_copy", "caller"},
+                                                                                    {"remap_copy", "owner"},
+                                                                                    {"teleport", "caller"}}) {
+        SCOPED_TRACE(call + " " + who);
+        const auto end = run_case({.nodes = 3, .env = {"NORMA_MEMORY=256M"}}, {"call_and_task_death", call, who, "24"});
+        expect_end(end, 0, "");
+        EXPECT_EQ(end.out, "went on\n");
+    }
+}
+
 class DeathOfNode : public ::testing::TestWithParam<const char *> {};
 
 TEST_P(DeathOfNode, LeavesTheOthersRunning) {
@@ -78,6 +92,10 @@ TEST_P(DeathOfNode, TakesNamesOfMemoryAlong) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"objects_and_death"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, EndsWaitsAtWordsOfItsMemory) {
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"words_node_dies"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, OfTwo) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_of_node"}), 0, kNodeOneGone);
 }
@@ -94,6 +112,21 @@ TEST_P(DeathOfNode, WhileChildrenAreMade) {
                      {"create_and_death", who});
         expect_end(end, 0, kNodeOneGone);
         EXPECT_EQ(end.out, "went on\n");
+    }
+}
+
+// 1: the caller's; 2: that of the task whose memory it is, or to which the caller moves; 3: the home of the memory.
+TEST_P(DeathOfNode, WhileMemoryIsRemappedAndTasksMove) {
+    for (const auto *call : {"remap", "remap_copy", "teleport"}) {
+        for (const auto *who : {"1", "2", "3"}) {
+            for (const auto *milliseconds : {"0", "3"}) {
+                SCOPED_TRACE(std::string(call) + " " + who + " " + milliseconds);
+                const auto end = run_case({.nodes = 4, .transport = GetParam(), .env = {"NORMA_MEMORY=256M"}},
+                                          {"call_and_node_death", call, who, milliseconds});
+                expect_end(end, 0, std::string("norma: node ") + who + " is gone (killed by signal 9)\n");
+                EXPECT_EQ(end.out, "went on\n");
+            }
+        }
     }
 }
 

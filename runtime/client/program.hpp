@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The program that this process runs: what it is made of, and whether it is one whose variables and heap are coherent
+// memory (docs/programs.md). Such a program is linked with libnorma_program, too.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace norma::rt {
+
+bool is_whole_program();
+
+// What must be the same in all tasks, one thing per line: the main program's build id, or "none"; of a whole program
+// the other shared objects as well, with where they are, as its variables point into them.
+std::string program_identity();
+
+struct DataRange {
+    std::uint64_t start = 0, size = 0;
+};
+// The pages with the variables of a whole program; empty of any other. Ends the process, saying why, if the program has
+// not been linked as it must be.
+DataRange coherent_data();
+
+// The program's heap is there, in all tasks that share it.
+void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts);
+
+// The node of a part has died: nothing of it is touched any more.
+void lose_heap_of(unsigned node);
+
+// Those of the main program, as the C library would.
+void run_constructors(int argc, char **argv, char **env);
+
+} // namespace norma::rt

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/program/allocation.hpp"
+
+#include "runtime/program/owner.hpp"
+#include "runtime/program/private_code.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <optional>
+#include <pthread.h>
+#include <unistd.h>
+
+// The C library's own, under the names that it keeps for those who replace the others.
+extern "C" {
+void *__libc_malloc(std::size_t size);
+void *__libc_calloc(std::size_t count, std::size_t size);
+void *__libc_realloc(void *block, std::size_t size);
+void *__libc_memalign(std::size_t alignment, std::size_t size);
+void __libc_free(void *block);
+}
+
+namespace norma::rt {
+
+namespace {
+
+// Set by begin_allocation() before there is a second thread that allocates; read-only afterwards.
+std::optional<heap::Heap> shared;
+unsigned own_part;
+pthread_key_t slot_key;
+std::atomic<std::uint64_t> lost_parts{0}; // bit by part
+
+// This thread's place in the heap. Not remembered across anything that may block: after a teleport the thread goes on
+// in another process, where its variables are others.
+[[gnu::tls_model("initial-exec")]] thread_local heap::Slot *slot;
+
+[[noreturn]] void broken(const char *what, const void *address) {
+    char text[128];
+    const int size = std::snprintf(text, sizeof text, "norma: heap: %s: %p\n", what, address);
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text, static_cast<std::size_t>(size));
+    std::abort();
+}
+
+bool is_lost(std::uint32_t part) {
+    return (lost_parts.load(std::memory_order_relaxed) >> part & 1) != 0;
+}
+
+void leave(void *held) {
+    shared->detach(static_cast<heap::Slot *>(held));
+    slot = nullptr;
+}
+
+[[gnu::noinline]] heap::Slot *enter() {
+    slot = shared->attach(own_part, this_owner());
+    if (slot != nullptr) {
+        pthread_setspecific(slot_key, slot);
+    }
+    return slot;
+}
+
+// Null: the part has no slot left for one more thread.
+heap::Slot *mine() {
+    return slot != nullptr ? slot : enter();
+}
+
+void *from_heap(std::size_t size, std::size_t alignment) {
+    auto *own = mine();
+    void *block = own == nullptr ? nullptr : shared->allocate(own, size, alignment);
+    if (block == nullptr) {
+        errno = ENOMEM;
+    }
+    return block;
+}
+
+bool from_shared(const void *caller) {
+    return shared.has_value() && !is_private_code(caller);
+}
+
+} // namespace
+
+void begin_allocation(const heap::Layout &layout, unsigned node) {
+    find_private_code();
+    own_part = node;
+    pthread_key_create(&slot_key, leave);
+    shared.emplace(layout, heap::Hooks{.alive = is_alive, .lost = is_lost, .broken = broken});
+}
+
+void lose_part(unsigned part) {
+    lost_parts.fetch_or(std::uint64_t{1} << part);
+}
+
+void *allocate(std::size_t size, const void *caller) {
+    return from_shared(caller) ? from_heap(size, heap::kGrain) : __libc_malloc(size);
+}
+
+void *allocate_aligned(std::size_t alignment, std::size_t size, const void *caller) {
+    return from_shared(caller) ? from_heap(size, alignment) : __libc_memalign(alignment, size);
+}
+
+void *allocate_zeros(std::size_t count, std::size_t size, const void *caller) {
+    if (!from_shared(caller)) {
+        return __libc_calloc(count, size);
+    }
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return nullptr;
+    }
+    void *block = from_heap(bytes, heap::kGrain);
+    if (block != nullptr) {
+        std::memset(block, 0, bytes);
+    }
+    return block;
+}
+
+void release(void *block) {
+    if (shared.has_value() && shared->contains(block)) {
+        const int saved = errno;                  // free() keeps it
+        if (auto *own = mine(); own != nullptr) { // else it stays: nobody could say whose it is
+            shared->release(own, block);
+        }
+        errno = saved;
+    } else {
+        __libc_free(block);
+    }
+}
+
+void *resize(void *block, std::size_t size, const void *caller) {
+    if (block == nullptr) {
+        return allocate(size, caller);
+    }
+    if (!shared.has_value() || !shared->contains(block)) {
+        return __libc_realloc(block, size);
+    }
+    if (size == 0) {
+        release(block);
+        return nullptr;
+    }
+    auto *own = mine();
+    void *moved = own == nullptr ? nullptr : shared->resize(own, block, size);
+    if (moved == nullptr) {
+        errno = ENOMEM;
+    }
+    return moved;
+}
+
+std::size_t usable(void *block) {
+    if (block == nullptr || (shared.has_value() && shared->contains(block))) {
+        return block == nullptr ? 0 : shared->usable(block);
+    }
+    // The C library keeps no second name for this one.
+    static const auto next = reinterpret_cast<std::size_t (*)(void *)>(dlsym(RTLD_NEXT, "malloc_usable_size"));
+    return next(block);
+}
+
+} // namespace norma::rt

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// malloc and its relatives for whole programs (docs/programs.md): memory comes from the program's heap once there is
+// one, except for the libraries that norma itself is made of, whose memory is their process's own.
+#pragma once
+
+#include "runtime/heap/heap.hpp"
+
+namespace norma::rt {
+
+// Once per process, before its program runs. `node`: whose part of the heap this process allocates from.
+void begin_allocation(const heap::Layout &layout, unsigned node);
+// The node of a part has died: nothing of it is touched any more. From any thread.
+void lose_part(unsigned part);
+
+// `caller`: the code that asks, which says whether the block is to be shared. As the C library's functions of these
+// purposes; release() takes blocks of either kind.
+void *allocate(std::size_t size, const void *caller);
+void *allocate_aligned(std::size_t alignment, std::size_t size, const void *caller);
+void *allocate_zeros(std::size_t count, std::size_t size, const void *caller);
+void *resize(void *block, std::size_t size, const void *caller);
+void release(void *block);
+std::size_t usable(void *block);
+
+} // namespace norma::rt

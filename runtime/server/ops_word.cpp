@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Words of coherent memory that threads wait for. The caller's node knows which word an address means, the home of the
+// word's memory knows who waits there.
+#include "runtime/server/ops.hpp"
+
+#include "norma/mach.h"
+
+#include <optional>
+
+namespace norma::rt {
+
+namespace {
+
+constexpr std::uint64_t kWordBytes = 4;
+
+std::optional<SyncWord> word_of(const Node &node, const Request &request) {
+    rpc::Reader reader(request.blob);
+    SyncWord word;
+    word.stretch = get_stretch(reader);
+    word.offset = reader.get<std::uint64_t>();
+    const bool valid = reader.done() && word.stretch.object.home == node.self && word.offset % kWordBytes == 0;
+    return valid ? std::optional(word) : std::nullopt;
+}
+
+} // namespace
+
+WordHomeFound find_word(const Task &task, Request &request) {
+    const auto address = request.args[0];
+    if (address % kWordBytes != 0) {
+        return {KERN_INVALID_ARGUMENT, 0};
+    }
+    const auto *entry = task.map.lookup(address);
+    if (entry == nullptr) {
+        return {KERN_INVALID_ADDRESS, 0};
+    }
+    if ((entry->protection & VM_PROT_READ) == 0) {
+        return {KERN_PROTECTION_FAILURE, 0};
+    }
+    rpc::Writer writer;
+    put_stretch(writer, entry->stretch);
+    writer.put(entry->offset_of(address));
+    request.blob = writer.bytes();
+    return {KERN_SUCCESS, static_cast<dsm::NodeId>(entry->stretch.object.home)};
+}
+
+void serve_word_queue(Node &node, const Request &request, Done done) {
+    const auto word = word_of(node, request);
+    word ? node.sync.queue_at(*word, request, done) : done(status_reply(KERN_INVALID_ARGUMENT));
+}
+
+void serve_word_wake(Node &node, const Request &request, Done done) {
+    const auto word = word_of(node, request);
+    word ? node.sync.wake(*word, request, done) : done(status_reply(KERN_INVALID_ARGUMENT));
+}
+
+} // namespace norma::rt
