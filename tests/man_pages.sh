@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Every exported symbol of libnorma.so has a manual page and every page a symbol; functions of the C library that
+# Every exported symbol of libnorma.so, and every name that libnorma_pthread.a gives its program, has a manual page and every page a symbol; functions of the C library that
 # libnorma stands in front of are named in norma(7). Every page is sound roff, if groff is here to say so.
 # Usage: BUILD_DIR=... tests/man_pages.sh
 set -euo pipefail
@@ -13,8 +13,10 @@ complain() {
     failed=1
 }
 
-nm -D --defined-only "$BUILD_DIR/lib/libnorma.so" | awk '$2 ~ /[TWBD]/ {print $3}' | grep -v '^norma_probe_' |
-    sort -u >"$place/exported" # those are for norma perf alone
+{
+    nm -D --defined-only "$BUILD_DIR/lib/libnorma.so" | awk '$2 ~ /[TWBD]/ {print $3}' | grep -v '^norma_probe_'
+    nm --defined-only "$BUILD_DIR/lib/libnorma_pthread.a" | awk '$2 == "T" && $3 ~ /^norma_/ {print $3}'
+} | sort -u >"$place/exported" # norma_probe_ is for norma perf alone
 python3 docs/man/make_pages.py --list include/norma/*.h >"$place/list"
 cut -d' ' -f2 "$place/list" | sort -u >"$place/described"
 [[ -s $place/exported && -s $place/described ]] || complain "nothing to compare"

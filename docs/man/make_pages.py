@@ -53,7 +53,7 @@ def pages_of(path):
     start = source.index('extern "C" {')
     about = uncomment(source[:source.index('*/') + 2].replace('SPDX-License-Identifier: BSD-3-Clause', ''))
     header = f'norma/{path.name}'
-    body = re.sub(r'^#.*?(?<!\\)$', '#', source[start:], flags=re.M)
+    body = re.sub(r'^#(?:.*\\\n)*.*$', '#', source[start:], flags=re.M)
     pages, open_page = [], None
     for block in re.finditer(r'(/\*.*?\*/)|(\n[ \t]*\n)|(\{[^{}]*\}[^;]*;)|([A-Za-z_][^;{}#/]*;)', body, re.S):
         comment, gap, _, declaration = block.groups()
