@@ -169,7 +169,11 @@ NORMA_EXPORT void *norma_pthread_getspecific(pthread_key_t key);
 }
 #endif
 
-#ifndef NORMA_PTHREAD_NO_NAMES
+#endif
+
+/* The names, unless NORMA_PTHREAD_NO_NAMES is defined, for who wants the calls alone. */
+#if !defined(NORMA_PTHREAD_NO_NAMES) && !defined(NORMA_PTHREAD_NAMES)
+#define NORMA_PTHREAD_NAMES
 #define pthread_create norma_pthread_create
 #define pthread_join norma_pthread_join
 #define pthread_tryjoin_np norma_pthread_tryjoin_np
@@ -250,6 +254,4 @@ NORMA_EXPORT void *norma_pthread_getspecific(pthread_key_t key);
 #define pthread_mutex_consistent(mutex) ((void)(mutex), EINVAL)
 #define pthread_mutex_getprioceiling(mutex, ceiling) ((void)(mutex), (void)(ceiling), EINVAL)
 #define pthread_mutex_setprioceiling(mutex, ceiling, old) ((void)(mutex), (void)(ceiling), (void)(old), EINVAL)
-#endif
-
 #endif

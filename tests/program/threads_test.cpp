@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// POSIX threads of many nodes as whole jobs: the cases of threads.cpp, and pthreads.c as three programs.
+// POSIX threads of many nodes as whole jobs: the cases of threads.cpp and of parallel.cpp, and pthreads.c as three
+// programs.
 #include "tests/system/job.hpp"
 
 #include <gmock/gmock.h>
@@ -43,20 +44,25 @@ TEST_P(ProgramThreads, Case) {
 
 constexpr int kKilled = 128 + 9;
 
-INSTANTIATE_TEST_SUITE_P(, ProgramThreads,
-                         ::testing::Values(Case{"nodes", {"threads_find_their_nodes"}},
-                                           Case{"nodes_3", {"threads_find_their_nodes"}, 3, "tcp"},
-                                           Case{"nodes_alone", {"threads_find_their_nodes"}, 1},
-                                           Case{"end", {"threads_end"}}, Case{"end_alone", {"threads_end"}, 1},
-                                           Case{"refuse", {"threads_refuse"}}, Case{"locks", {"threads_locks"}},
-                                           Case{"locks_alone", {"threads_locks"}, 1},
-                                           Case{"broadcast", {"threads_broadcast"}},
-                                           Case{"broadcast_4", {"threads_broadcast", "5"}, 4, "tcp"},
-                                           Case{"exit", {"threads_exit_the_program"}, 2, "", 21},
-                                           Case{"killed", {"threads_kill_the_program"}, 2, "", kKilled},
-                                           Case{"outlive", {"threads_outlive_main"}, 2, "", 0, "the last one\n"},
-                                           Case{"node_dies", {"threads_node_dies"}, 3}),
-                         [](const auto &run) { return run.param.label; });
+INSTANTIATE_TEST_SUITE_P(
+    , ProgramThreads,
+    ::testing::Values(Case{"nodes", {"threads_find_their_nodes"}},
+                      Case{"nodes_3", {"threads_find_their_nodes"}, 3, "tcp"},
+                      Case{"nodes_alone", {"threads_find_their_nodes"}, 1}, Case{"end", {"threads_end"}},
+                      Case{"end_alone", {"threads_end"}, 1}, Case{"refuse", {"threads_refuse"}},
+                      Case{"locks", {"threads_locks"}}, Case{"locks_alone", {"threads_locks"}, 1},
+                      Case{"broadcast", {"threads_broadcast"}},
+                      Case{"broadcast_4", {"threads_broadcast", "5"}, 4, "tcp"},
+                      Case{"exit", {"threads_exit_the_program"}, 2, "", 21},
+                      Case{"killed", {"threads_kill_the_program"}, 2, "", kKilled},
+                      Case{"outlive", {"threads_outlive_main"}, 2, "", 0, "the last one\n"},
+                      Case{"node_dies", {"threads_node_dies"}, 3}, Case{"loops", {"loops_do_all_once"}},
+                      Case{"loops_alone", {"loops_do_all_once"}, 1}, Case{"loops_4", {"loops_do_all_once"}, 4, "tcp"},
+                      Case{"everywhere", {"loops_are_everywhere"}}, Case{"everywhere_4", {"loops_are_everywhere"}, 4},
+                      Case{"reduce", {"loops_reduce"}}, Case{"reduce_3", {"loops_reduce"}, 3},
+                      Case{"throw", {"loops_throw"}}, Case{"throw_alone", {"loops_throw"}, 1},
+                      Case{"loops_in_loops", {"loops_in_loops"}}, Case{"loops_lose_a_node", {"loops_lose_a_node"}, 3}),
+    [](const auto &run) { return run.param.label; });
 
 std::string output_of(const std::string &command) {
     std::string out;
