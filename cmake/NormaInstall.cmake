@@ -14,16 +14,17 @@ install(TARGETS norma_program norma_whole_program norma_pthread norma_pthread_re
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS norma_one_sided LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY include/norma DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(DIRECTORY include/norma DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp"
+    PATTERN "*.m4")
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(norma_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/norma)
 install(EXPORT norma NAMESPACE norma:: DESTINATION ${norma_cmake_dir} FILE normaTargets.cmake)
 configure_package_config_file(cmake/normaConfig.cmake.in ${CMAKE_BINARY_DIR}/cmake/normaConfig.cmake
-    INSTALL_DESTINATION ${norma_cmake_dir})
+    INSTALL_DESTINATION ${norma_cmake_dir} PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/cmake/normaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/cmake/normaConfig.cmake ${CMAKE_BINARY_DIR}/cmake/normaConfigVersion.cmake
-    DESTINATION ${norma_cmake_dir})
+    cmake/NormaParmacs.cmake DESTINATION ${norma_cmake_dir})
 
 # From lib/pkgconfig back to the prefix, however deep the library folder is.
 file(RELATIVE_PATH norma_pc_to_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
