@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A fingerprint of a result: 64-bit FNV-1a over the bytes of doubles, so two results with one hash agree bit for bit.
+// A fingerprint of a result: 64-bit FNV-1a over the bytes of doubles or words, so two results with one hash agree bit
+// for bit.
 #pragma once
 
 #include <bit>
@@ -13,10 +14,12 @@ class Hash {
     /// Bytes go in least significant first, so that the hash does not depend on the machine's byte order.
     void add(std::span<const double> values) {
         for (const double value : values) {
-            const auto bits = std::bit_cast<std::uint64_t>(value);
-            for (int shift = 0; shift < 64; shift += 8) {
-                state_ = (state_ ^ ((bits >> shift) & 0xff)) * kPrime;
-            }
+            add(std::bit_cast<std::uint64_t>(value));
+        }
+    }
+    void add(std::uint64_t word) {
+        for (int shift = 0; shift < 64; shift += 8) {
+            state_ = (state_ ^ ((word >> shift) & 0xff)) * kPrime;
         }
     }
     std::uint64_t value() const { return state_; }
