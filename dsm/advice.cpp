@@ -35,13 +35,10 @@ void Pager::fetch(Space &space, std::uint64_t address, std::uint64_t pages) {
     auto left = std::uint64_t{prefetch_} * kBatchesAhead;
     for_each_part(space, address, pages, [&](const Space::Range &range, std::uint64_t from, std::uint64_t count) {
         auto &object = *range.object;
-        for (auto page = page_at(range, from); count > 0 && left > 0 && object.shared;) {
-            const auto batch = static_cast<std::uint32_t>(std::min<std::uint64_t>({prefetch_, count, left}));
-            // To the core this is a fault for which no thread happens to wait.
-            run(object, {.type = Event::Type::fault, .page = page, .write = false, .window = batch, .msg = {}}, {});
-            page += batch;
-            count -= batch;
-            left -= batch;
+        const auto wanted = static_cast<std::uint32_t>(std::min(count, left));
+        if (object.shared) {
+            ask(object, {page_at(range, from), wanted}, false);
+            left -= wanted;
         }
     });
 }

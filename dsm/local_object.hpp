@@ -34,6 +34,13 @@ struct Wiring {
     bool covers(PageIndex page) const { return page >= first && page < end(); }
 };
 
+// Pages that are on their way to the object's file.
+struct Saving {
+    PageIndex next, end; // what is before `next` is settled
+    SavingResult result = SavingResult::saved;
+    std::function<void(SavingResult)> done{};
+};
+
 struct LocalObject {
     // `life` tells apart the times this node has known the object, so that a late answer to a request of an earlier one
     // matches none of this one.
@@ -54,7 +61,9 @@ struct LocalObject {
     std::vector<Waiting> waiting;
     StreamDetector streams;
     Guards guards;
-    std::vector<Wiring> wirings; // at the home only
+    std::vector<Wiring> wirings;   // at the home only, as what follows
+    std::unique_ptr<Backing> file; // null: it begins as zeros
+    std::vector<Saving> savings;
     // Visits the parts of [page, page + count) that `space` maps: (range, first page, number of pages).
     template <class Visit>
     static void parts(Space &space, const LocalObject *object, PageIndex page, std::uint64_t count, Visit visit) {

@@ -19,9 +19,13 @@ LocalObject *Pager::find(const ObjectId &id) const {
     return found == objects_.end() ? nullptr : found->second.get();
 }
 
-ObjectId Pager::create(std::uint64_t pages) {
+// What is in a file is no plain memory: the kernel would fill it with zeros.
+ObjectId Pager::create(std::uint64_t pages, std::unique_ptr<Backing> file) {
     const ObjectId id{.home = self_, .incarnation = incarnation_, .serial = next_serial_++};
-    objects_.emplace(id, std::make_unique<LocalObject>(id, self_, pages, next_life_++));
+    auto object = std::make_unique<LocalObject>(id, self_, pages, next_life_++);
+    object->shared = file != nullptr;
+    object->file = std::move(file);
+    objects_.emplace(id, std::move(object));
     return id;
 }
 
@@ -73,11 +77,18 @@ void Pager::fault(Space &space, const PageFault &fault) {
 // To the core these are faults; whether a thread waits for the pages makes no difference to it.
 void Pager::ask(LocalObject &object, StreamDetector::Ahead pages, bool write) {
     for (std::uint32_t asked = 0; asked < pages.count; asked += prefetch_) {
+        const auto page = pages.first + asked;
+        const auto there = load(object, page, std::min(pages.count - asked, prefetch_));
+        if (there == 0) {
+            resolve(object,
+                    {.type = Effect::Type::resolve, .access = Access::lost, .base = page, .mask = 1, .msg = {}});
+            return;
+        }
         Event event;
         event.type = Event::Type::fault;
-        event.page = pages.first + asked;
+        event.page = page;
         event.write = write;
-        event.window = std::min(pages.count - asked, prefetch_);
+        event.window = static_cast<std::uint32_t>(there);
         run(object, event, {});
     }
 }
@@ -139,7 +150,7 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     }
     const auto rejected = object->core.rejected();
     run(*object, event, payload);
-    settle_wirings(*object);
+    settle_all(*object);
     const bool possible = object->core.rejected() == rejected;
     announce_frozen();
     return possible;
@@ -151,7 +162,7 @@ void Pager::node_down(NodeId node) {
         event.type = Event::Type::node_down;
         event.from = node;
         run(*object, event, {});
-        settle_wirings(*object);
+        settle_all(*object);
     }
     announce_frozen();
 }
@@ -176,6 +187,8 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         case Effect::Type::install:
             install(object, effect, event.msg, payload);
+            for_each_run(effect.mask,
+                         [&](unsigned first, unsigned count) { save_arrived(object, effect.base + first, count); });
             break;
         case Effect::Type::resolve:
             resolve(object, effect);

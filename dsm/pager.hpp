@@ -4,6 +4,7 @@
 // blocks.
 #pragma once
 
+#include "dsm/backing.hpp"
 #include "dsm/core/core.hpp"
 #include "dsm/frames.hpp"
 #include "dsm/stream.hpp"
@@ -19,6 +20,7 @@
 namespace norma::dsm {
 
 struct LocalObject;
+struct Saving;
 struct Waiting;
 struct Wiring;
 
@@ -54,6 +56,10 @@ struct PagerCounters {
 // What came of wiring: a page was lost with its node, or the machine has no memory.
 enum class WiringResult : std::uint8_t { wired, lost, no_memory };
 
+// What came of saving: all is in the file; a page was lost with its node; a page, which is still here, could not be
+// written.
+enum class SavingResult : std::uint8_t { saved, lost, unwritten };
+
 class Pager {
   public:
     struct Hooks {
@@ -68,8 +74,9 @@ class Pager {
     Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks);
     ~Pager();
 
-    // A new object with its home here. Throws std::system_error if there is no memory for its description.
-    ObjectId create(std::uint64_t pages);
+    // A new object with its home here, of zeros or of a file's content. Throws std::system_error if there is no memory
+    // for its description.
+    ObjectId create(std::uint64_t pages, std::unique_ptr<Backing> file = nullptr);
     // An object of another node's; no effect if it is known already.
     void attach(const ObjectId &id, std::uint64_t pages);
     void destroy(const ObjectId &id); // no mapping may be left
@@ -106,6 +113,16 @@ class Pager {
     // No task maps the stretch any more, on any node.
     void end(const ObjectId &id, std::uint64_t stretch);
 
+    // Of an object with a file, whose home is here (pages of the object as it was opened).
+    Backing &file(const ObjectId &id) const;
+    // Reads what has not been read yet.
+    void load(const ObjectId &id, PageIndex first, std::uint64_t pages);
+    // Brings the content of pages that have been read here, from whoever has it, and writes what differs into the file.
+    // `done` may be called at once, and must not end the object.
+    void save(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(SavingResult)> done);
+    // What is here of all objects with files, without waiting for what is not.
+    void save_what_is_here();
+
     void fault(Space &space, const PageFault &fault);
     // `payload` may be of any size. False: its sender cannot have sent it, because the payload does not fit the masks
     // or because the protocol has no such message there and then; it was ignored.
@@ -125,6 +142,13 @@ class Pager {
   private:
     LocalObject *find(const ObjectId &id) const;
     void ask(LocalObject &object, StreamDetector::Ahead pages, bool write);
+    std::uint64_t load(LocalObject &object, PageIndex page, std::uint64_t count);
+    bool load_run(LocalObject &object, PageIndex page, std::uint64_t count);
+    bool save_page(const LocalObject &object, PageIndex page);
+    void save_arrived(LocalObject &object, PageIndex first, std::uint64_t count);
+    void settle_savings(LocalObject &object);
+    bool settle(LocalObject &object, Saving &saving);
+    void settle_all(LocalObject &object);
     void go_on(LocalObject &object, const Msg &msg);
     StreamDetector::Ahead ahead(LocalObject &object, const Space::Range &range, PageIndex page) const;
     bool refused(LocalObject &object, NodeId from, Msg &msg);

@@ -45,7 +45,7 @@ void Pager::run_about(const ObjectId &id, std::uint64_t stretch, Event::Type typ
     event.type = type;
     event.stretch = stretch;
     run(*object, event, {});
-    settle_wirings(*object);
+    settle_all(*object);
 }
 
 // Not while effects are carried out: who is told may have more to do with the pager, and the object may be gone then.

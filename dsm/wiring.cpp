@@ -21,6 +21,10 @@ void Pager::wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::
     auto *object = find(id);
     assert(object != nullptr && id.home == self_ && pages > 0);
     assert(object->start_of_stretch(first) == object->start_of_stretch(first + pages - 1));
+    if (load(*object, first, pages) < pages) {
+        done(WiringResult::lost);
+        return;
+    }
     object->wirings.push_back({.first = first, .pages = pages, .settled = first, .done = std::move(done)});
     // What is registered with the network is written without a fault, and must not raise one while it is registered.
     for (auto group = first / Guards::kGroup * Guards::kGroup; group < first + pages; group += Guards::kGroup) {
@@ -45,22 +49,24 @@ void Pager::unwire(const ObjectId &id, PageIndex first, std::uint64_t pages) {
     wirings.erase(found);
 }
 
-// Whether `msg` asks for a wired page, in which case it has been answered. One that asks for pages in front of a wired
-// one is cut short: what is left out of an answer is asked for again by whoever touches it.
+// Whether `msg` asks for a page that is wired, or cannot be read from its file, in which case it has been answered. One
+// that asks for pages in front of such a one is cut short: what is left out of an answer is asked for again by whoever
+// touches it.
 bool Pager::refused(LocalObject &object, NodeId from, Msg &msg) {
-    if (msg.type != MsgType::get || object.wirings.empty() || from == self_) {
+    if (msg.type != MsgType::get || from == self_ || msg.count == 0 || msg.count > kBatch) {
         return false;
     }
-    if (wired(object, msg.base)) {
+    const auto there = load(object, msg.base, msg.count);
+    if (there == 0 || wired(object, msg.base)) {
         send(object, from, {.type = MsgType::fail, .request = msg.request, .base = msg.base, .mask = 1, .lost = true},
              nullptr);
         return true;
     }
     std::uint32_t clear = 1;
-    while (clear < msg.count && !wired(object, msg.base + clear)) {
+    while (clear < there && !wired(object, msg.base + clear)) {
         ++clear;
     }
-    msg.count = std::min(msg.count, clear);
+    msg.count = clear;
     return false;
 }
 

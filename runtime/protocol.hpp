@@ -116,6 +116,11 @@ enum class Op : std::uint32_t {
     // words of the caller's coherent memory (runtime/sync.hpp): no port. On the way to the home the blob is the word.
     word_queue = 90, // 0 address -> vals[0] id, for sync_request
     word_wake,       // 0 address, 1 how many at most -> vals[0] how many
+    // memory objects that are files
+    vm_msync = 120, // `port` names a task; 0 address, 1 bytes, 2 VM_SYNC_...
+    // no port
+    object_open_file, // 0 VM_PROT_READ, or with VM_PROT_WRITE; blob: path -> port; vals[1] bytes of the file
+    object_close,     // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
     // between node servers only; refused from a task
     spawn = 128,      // blob: task image -> right of the task
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
@@ -149,6 +154,8 @@ enum class Op : std::uint32_t {
     // target: a name server
     name_put,  // 0 also if it is in use; blob: Carried, name
     name_find, // blob: the task it is for, name
+    // no target: to the home of a memory object
+    object_save = 176, // 0 first page, 1 pages, 2 also to disk; blob: stretch
 };
 
 inline constexpr std::size_t kOpArgs = 6;

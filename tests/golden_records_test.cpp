@@ -169,6 +169,9 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::task_ledger), 96U);
     EXPECT_EQ(static_cast<unsigned>(Op::host_priv), 102U);
     EXPECT_EQ(static_cast<unsigned>(Op::host_priv_check), 103U);
+    EXPECT_EQ(static_cast<unsigned>(Op::vm_msync), 120U);
+    EXPECT_EQ(static_cast<unsigned>(Op::object_close), 122U);
+    EXPECT_EQ(static_cast<unsigned>(Op::object_save), 176U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);

@@ -54,6 +54,7 @@ typedef uintptr_t vm_size_t;
 typedef int vm_prot_t;
 typedef unsigned int vm_inherit_t;
 typedef int vm_behavior_t;
+typedef unsigned vm_sync_t; /* VM_SYNC_... */
 
 #ifndef TRUE
 #define TRUE 1
@@ -104,6 +105,11 @@ typedef int vm_behavior_t;
 #define VM_INHERIT_COPY 1u
 #define VM_INHERIT_NONE 2u
 #define VM_INHERIT_DEFAULT VM_INHERIT_COPY
+
+#define VM_SYNC_ASYNCHRONOUS 0x01u
+#define VM_SYNC_SYNCHRONOUS 0x02u
+#define VM_SYNC_INVALIDATE 0x04u
+#define VM_SYNC_CONTIGUOUS 0x20u
 
 #define VM_BEHAVIOR_DEFAULT 0
 #define VM_BEHAVIOR_RANDOM 1
@@ -328,14 +334,28 @@ kern_return_t vm_inherit(vm_task_t task, vm_address_t address, vm_size_t size,
 kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t size,
                               vm_behavior_t behavior) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_behavior_set);
 
-/** Maps `size` bytes, rounded up to pages, of a memory object (norma_object_open) from `offset` on, which must be
- * aligned; all tasks that map it share it. `copy` TRUE: a lazy copy, as task_create makes them: what is written in the
- * object later is not seen in it, nor the other way round. MACH_PORT_NULL: of new memory, zero-filled, as vm_allocate
- * makes it (`offset` and `copy` then mean nothing). None of the bits of `mask` is set in the resulting address:
- * alignment - 1 aligns. Otherwise *address and `anywhere` are as in vm_allocate; a *address that has bits of `mask` is
- * KERN_NO_SPACE. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance, no memory object's port, behind the
- * object's end), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`), KERN_MEMORY_FAILURE (the object is
- * gone), KERN_NODE_DOWN; the rest as vm_allocate. Thread-safe. (Mach 3 vm_map.) */
+/** Writes what has changed of the memory of files (norma_object_open_file) in [address, address + size), rounded
+ * outward to pages, into these files, from whichever nodes have it: what any task wrote before the call is in the file
+ * when it returns, for whoever reads it. VM_SYNC_SYNCHRONOUS: and has reached the disk, as fdatasync(2) has it;
+ * VM_SYNC_ASYNCHRONOUS, or neither: need not have. VM_SYNC_INVALIDATE changes nothing, as no node keeps what is out of
+ * date. Other memory, copies of a file's memory too, has no file: nothing is to be done for it, nor for holes, unless
+ * VM_SYNC_CONTIGUOUS says that there must be none. size 0: KERN_SUCCESS. KERN_MEMORY_FAILURE (pages were lost with
+ * their node; the others have been written), KERN_MEMORY_ERROR (the file, or the disk, would not take some, which are
+ * still there), KERN_NODE_DOWN (of the file; files of other nodes have been written), KERN_INVALID_ADDRESS (outside the
+ * window, or a hole where there must be none), KERN_INVALID_ARGUMENT (no such flags, or both SYNCHRONOUS and
+ * ASYNCHRONOUS), KERN_INVALID_TASK, KERN_RESOURCE_SHORTAGE. Thread-safe. (Mach 3 vm_msync.) */
+kern_return_t vm_msync(vm_task_t task, vm_address_t address, vm_size_t size, vm_sync_t flags) NORMA_MACH_NOEXCEPT
+    NORMA_MACH_CALL(vm_msync);
+
+/** Maps `size` bytes, rounded up to pages, of a memory object (norma_object_open, norma_object_open_file) from `offset`
+ * on, which must be aligned; all tasks that map it share it. `copy` TRUE: a lazy copy, as task_create makes them: what
+ * is written in the object later is not seen in it, nor the other way round. MACH_PORT_NULL: of new memory,
+ * zero-filled, as vm_allocate makes it (`offset` and `copy` then mean nothing). None of the bits of `mask` is set in
+ * the resulting address: alignment - 1 aligns. Otherwise *address and `anywhere` are as in vm_allocate; a *address that
+ * has bits of `mask` is KERN_NO_SPACE. KERN_INVALID_ARGUMENT (size 0, no such protection or inheritance, no memory
+ * object's port, behind the object's end), KERN_PROTECTION_FAILURE (`protection` beyond `max_protection`, or writing in
+ * a file that is open for reading, whose maximum has no writing either), KERN_MEMORY_FAILURE (the object is gone),
+ * KERN_NODE_DOWN; the rest as vm_allocate. Thread-safe. (Mach 3 vm_map.) */
 kern_return_t vm_map(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,
                      memory_object_t object, vm_offset_t offset, boolean_t copy, vm_prot_t protection,
                      vm_prot_t max_protection, vm_inherit_t inheritance) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_map);

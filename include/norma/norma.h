@@ -69,6 +69,28 @@ NORMA_EXPORT kern_return_t norma_object_open(const char *name, vm_size_t *size,
  * Thread-safe. */
 NORMA_EXPORT kern_return_t norma_object_remove(const char *name) NORMA_MACH_NOEXCEPT;
 
+/** The memory of a file: *object is a port for a memory object, which vm_map takes, whose content is that of the
+ * regular file at `path`; *size becomes the file's size in bytes. The object's pages up to the end of its last one can
+ * be mapped; what lies behind the file's end in that page is zeros, and never gets into the file. `access` is
+ * VM_PROT_READ, and the object cannot be mapped for writing with this port (it can be copied: vm_map with `copy` TRUE),
+ * or VM_PROT_READ | VM_PROT_WRITE. The file is opened with the caller's rights on the caller's node, where the object
+ * has its home; to open it again there, under whatever path, gives the same object, of the size it has, with that
+ * port's access. Tasks on other nodes get the port in a message, or the memory by inheritance, clone or vm_remap: what
+ * they open themselves is another object. Pages are read when they are first touched, on whatever node; one that cannot
+ * be read is lost: a touch raises SIGBUS. They get into the file by vm_msync, and when nobody uses the object any more
+ * (docs/files.md). A task that has opened an object uses it until norma_object_close, or its end; whoever maps it uses
+ * it, too. Until then no one else should write the file, and a change of its size is not seen. The whole object counts
+ * towards NORMA_MEMORY. KERN_INVALID_VALUE (there is no such file, it is empty, or no regular file),
+ * KERN_PROTECTION_FAILURE (the caller may not open it so), KERN_INVALID_ARGUMENT (no such access, null output, null,
+ * empty or too long path), KERN_RESOURCE_SHORTAGE, KERN_FAILURE (the file system says something else). Thread-safe. */
+NORMA_EXPORT kern_return_t norma_object_open_file(const char *path, vm_prot_t access, vm_size_t *size,
+                                                  memory_object_t *object) NORMA_MACH_NOEXCEPT;
+
+/** Undoes one norma_object_open_file of the calling task; who maps the object keeps it. Its port is of no use once
+ * nobody uses the object: vm_map then returns KERN_MEMORY_FAILURE. KERN_INVALID_ARGUMENT: not a file this task has
+ * opened. Thread-safe. */
+NORMA_EXPORT kern_return_t norma_object_close(memory_object_t object) NORMA_MACH_NOEXCEPT;
+
 /* ---- Waiting at words of memory ------------------------------------------------------------------------------- */
 
 /** Waits at a word of coherent memory that has the value `expected`, until norma_wake wakes it; or does not wait, if

@@ -7,12 +7,14 @@
 #include "runtime/client/job.hpp"
 
 #include <array>
+#include <climits>
 #include <cstddef>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <new>
 #include <span>
+#include <unistd.h>
 #include <utility>
 
 using norma::rt::call;
@@ -63,6 +65,25 @@ kern_return_t copy_within(std::byte *to, const std::byte *from, std::size_t byte
 // The blob of a call must not be coherent memory, which a thread's stack is.
 thread_local norma::rt::MapArgs map_args;
 thread_local std::array<char, norma::rt::kMostNameBytes> object_name;
+thread_local std::array<char, PATH_MAX> file_path;
+
+// Puts the path into file_path, as the node server has a working directory of its own; its length, or 0.
+std::size_t absolute(const char *path) {
+    std::size_t start = 0;
+    if (*path != '/') {
+        if (*path == '\0' || ::getcwd(file_path.data(), file_path.size() - 1) == nullptr) {
+            return 0;
+        }
+        start = std::strlen(file_path.data());
+        file_path[start++] = '/';
+    }
+    const auto bytes = strnlen(path, file_path.size());
+    if (bytes >= file_path.size() - start) {
+        return 0;
+    }
+    std::memcpy(file_path.data() + start, path, bytes);
+    return start + bytes;
+}
 
 norma::rt::Answer map_call(Op op, task_t task, mach_port_t from, const norma::rt::MapArgs &args) {
     map_args = args;
@@ -119,6 +140,28 @@ kern_return_t norma_object_open(const char *name, vm_size_t *size, memory_object
 
 kern_return_t norma_object_remove(const char *name) noexcept {
     return name_call(Op::object_remove, name, 0).status;
+}
+
+kern_return_t norma_object_open_file(const char *path, vm_prot_t access, vm_size_t *size,
+                                     memory_object_t *object) noexcept {
+    if (path == nullptr || size == nullptr || object == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    const auto bytes = absolute(path);
+    if (bytes == 0) {
+        return norma::rt::job.active ? KERN_INVALID_ARGUMENT : KERN_FAILURE;
+    }
+    const auto answer = call(Op::object_open_file, MACH_PORT_NULL, {static_cast<std::uint32_t>(access)},
+                             std::as_bytes(std::span(file_path).first(bytes)));
+    if (answer.status == KERN_SUCCESS) {
+        *object = static_cast<memory_object_t>(answer.vals[0]);
+        *size = answer.vals[1];
+    }
+    return answer.status;
+}
+
+kern_return_t norma_object_close(memory_object_t object) noexcept {
+    return object == MACH_PORT_NULL ? KERN_INVALID_ARGUMENT : call(Op::object_close, MACH_PORT_NULL, {object}).status;
 }
 
 kern_return_t vm_remap(vm_task_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, boolean_t anywhere,

@@ -51,6 +51,10 @@ kern_return_t vm_behavior_set(vm_task_t task, vm_address_t address, vm_size_t si
         .status;
 }
 
+kern_return_t vm_msync(vm_task_t task, vm_address_t address, vm_size_t size, vm_sync_t flags) noexcept {
+    return call(Op::vm_msync, task, {address, size, flags}).status;
+}
+
 kern_return_t vm_wire(host_t host, vm_task_t task, vm_address_t address, vm_size_t size, vm_prot_t access) noexcept {
     if (host != norma::rt::kNameHost) {
         return KERN_INVALID_HOST;

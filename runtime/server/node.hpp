@@ -21,6 +21,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <sys/types.h>
 
 namespace norma::rt {
 
@@ -34,11 +35,15 @@ struct StretchUse {
     Ledgers payers; // at the home, of its bytes; everywhere, of its pages that are sent. Null: nobody
 };
 
+using FileId = std::pair<dev_t, ino_t>;
+
 // Who uses an object; it lives until the home has no stretch that is in use.
 struct ObjectUse {
     std::map<std::uint64_t, StretchUse> stretches; // those in use, by number
     dsm::NodeSet holders;                          // at the home: the other nodes that may have frames
     bool named = false;                            // at the home: its name is one of the users of stretch 0
+    std::optional<FileId> file;                    // at the home: what stretch 0 is the memory of
+    bool unsaved = false;                          // of a file: it has been used since all of it was saved
     std::vector<Range> addresses;                  // of the node's slice: given out for it, they go back when it dies
 };
 
@@ -80,6 +85,7 @@ class Node {
     std::map<dsm::ObjectId, ObjectUse> objects;
     std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze> freezes; // by who wants it, and its number there
     std::map<std::string, dsm::ObjectId> names;                      // of objects with their home here
+    std::map<FileId, dsm::ObjectId> files;                           // that are open
     std::uint64_t memory_limit = 0, memory_used = 0; // bytes of the stretches in use of objects with their home here
     LedgerBook ledgers;                              // of which stretches are charged to whom, among others
     Key priv_key;                                    // of the privileged port, if the first task has asked here
@@ -121,6 +127,17 @@ class Node {
     // Attaches to stretches of other homes; the caller has a use of each afterwards if the status is success, else
     // none.
     void attach_all(std::vector<SharedStretch> wanted, std::function<void(std::int32_t status)> done);
+
+    // ---- ops_file.cpp: memory of files, at its home ----
+    struct PageRange {
+        dsm::PageIndex first;
+        std::uint64_t count;
+    };
+    // KERN_MEMORY_FAILURE (pages were lost with their node), KERN_MEMORY_ERROR (some could not be written).
+    // `load`: what nobody has wanted yet is read, too.
+    void save(const Stretch &stretch, PageRange pages, bool load, std::function<void(std::int32_t status)> done);
+    void flush(const Stretch &stretch, std::function<void(std::int32_t status)> done); // what was saved, to the disk
+    void when_saved(std::function<void()> action);                                     // what nobody uses any more
 
     // ---- snapshots.cpp: copies of memory, at its home ----
     void serve_freeze(const Request &request, Done done);
@@ -169,7 +186,9 @@ class Node {
     void map_new(Task &task, const MapEntry &entry, Done done);
     void unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<void()> done);
     std::int32_t allocate(Task &task, const Place &place, std::uint64_t bytes, MapEntry &entry);
-    std::int32_t make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id); // whole pages; it is used
+    // Whole pages; it is used.
+    std::int32_t make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id,
+                             std::unique_ptr<dsm::Backing> file = nullptr);
     // Finds room for `size` bytes, whole pages, and keeps others from it. place.address says where.
     std::int32_t check_place(const Task &task, const Place &place, std::uint64_t size) const;
     bool take_place(const Task &task, Place &place, std::uint64_t size);
@@ -218,6 +237,9 @@ class Node {
     void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
     void forget(const dsm::ObjectId &id);
     void end_of(const Stretch &stretch);
+    bool save_first(const Stretch &stretch);
+    void save_part(const Stretch &stretch, PageRange pages, bool load, std::int32_t status,
+                   std::function<void(std::int32_t status)> done);
     void frozen(const Stretch &stretch);
     void thaw(std::map<std::pair<dsm::NodeId, std::uint64_t>, Freeze>::iterator freeze);
     void thaw_all_of(dsm::NodeId node);
@@ -231,6 +253,8 @@ class Node {
     int signal_fd_ = -1;
     std::uint64_t dropped_ = 0; // messages by the transport, whatever its reason
     bool shutting_down_ = false;
+    std::size_t saving_ = 0; // objects that are being saved before they end
+    std::vector<std::function<void()>> when_saved_;
 };
 
 } // namespace norma::rt

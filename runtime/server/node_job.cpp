@@ -143,6 +143,7 @@ void Node::shut_down() {
     for (auto &[id, task] : tasks) {
         processes.wait_for(task->pid);
     }
+    pager.save_what_is_here();
     loop.stop();
 }
 

@@ -68,7 +68,9 @@ bool Node::pay_for_sending(Task &task, std::size_t head, std::size_t payload) {
 }
 
 void Node::use(const Stretch &stretch) {
-    ++objects[stretch.object].stretches[stretch.number].users;
+    auto &object = objects[stretch.object];
+    ++object.stretches[stretch.number].users;
+    object.unsaved = true;
 }
 
 bool Node::in_use(const Stretch &stretch) const {
@@ -90,7 +92,7 @@ std::vector<SharedStretch> Node::stretches_of(std::span<const MapEntry> entries)
 void Node::release(const Stretch &stretch) {
     auto &use = objects.at(stretch.object).stretches.at(stretch.number);
     assert(use.users > 0);
-    if (--use.users == 0 && use.mappers.none()) {
+    if (--use.users == 0 && use.mappers.none() && !save_first(stretch)) {
         end_of(stretch);
     }
 }
@@ -105,6 +107,9 @@ void Node::end_of(const Stretch &stretch) {
     if (home != self && !router.is_down(home)) {
         router.tell(home, about_stretch(Op::detach, stretch)); // frames stay until the home says destroy
         return;
+    }
+    if (object.file && stretch.number == 0) {
+        files.erase(*std::exchange(object.file, std::nullopt));
     }
     if (home == self) {
         memory_used -= pager.pages(id) * kMapPage;
@@ -168,6 +173,7 @@ void Node::serve_attach(const Request &request, const Done &done) {
     auto &object = objects.at(stretch->object);
     object.stretches.at(stretch->number).mappers.set(request.caller.node);
     object.holders.set(request.caller.node);
+    object.unsaved = true;
     Reply reply;
     reply.vals[0] = pager.pages(stretch->object);
     done(reply);

@@ -87,6 +87,12 @@ std::vector<std::byte> encode_opening(const LedgerMarks &payers, std::span<const
 void op_object_open(Node &, const Request &, Done);
 void op_object_remove(Node &, const Request &, Done);
 
+// ops_file.cpp
+void op_vm_msync(Node &, const Request &, Done);
+void op_object_open_file(Node &, const Request &, Done);
+void op_object_close(Node &, const Request &, Done);
+void serve_object_save(Node &, const Request &, Done);
+
 // ops_borrow.cpp
 void op_vm_pieces(Node &, const Request &, Done);
 void op_vm_borrow(Node &, const Request &, Done);

@@ -167,7 +167,15 @@ void op_vm_map(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    if (const auto object = object_argument(request); object.serial != 0) {
+    const auto object = object_argument(request);
+    if (object.serial != 0 && args.copy == 0 && argument_is_read_only(request)) {
+        args.max_protection &= ~std::uint32_t{VM_PROT_WRITE};
+        if ((args.protection & VM_PROT_WRITE) != 0) {
+            done(status_reply(KERN_PROTECTION_FAILURE));
+            return;
+        }
+    }
+    if (object.serial != 0) {
         map_object(node, task->id, object, args, done);
     } else {
         map_fresh(node, *task, args, std::move(done));

@@ -76,12 +76,13 @@ bool Node::take_place(const Task &task, Place &place, std::uint64_t size) {
     return start.has_value();
 }
 
-std::int32_t Node::make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id) {
+std::int32_t Node::make_object(std::uint64_t size, const Ledgers &payers, dsm::ObjectId &id,
+                               std::unique_ptr<dsm::Backing> file) {
     if (!has_room(payers, size)) {
         return KERN_RESOURCE_SHORTAGE;
     }
     try {
-        id = pager.create(size / kMapPage);
+        id = pager.create(size / kMapPage, std::move(file));
     } catch (const std::system_error &error) {
         log_error("a memory object of {} bytes cannot be made: {}", size, error.what());
         return KERN_RESOURCE_SHORTAGE;

@@ -276,6 +276,9 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         release_all(loan.pieces);
         addresses.release(loan.range());
     }
+    for (const auto &file : task->files) {
+        release({.object = file});
+    }
     // An end that was asked for is no failure.
     ended[task->id] = {.key = task->key,
                        .status = task->terminated ? 0 : status,
@@ -311,7 +314,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         execute(again, waiter); // now answered from `ended`, or by the successor's node
     }
     if (task->first && !moved && !task->awaited_by) {
-        report_exit(task->terminated ? 0 : status, "");
+        when_saved([this, status = task->terminated ? 0 : status] { report_exit(status, ""); });
     }
 }
 

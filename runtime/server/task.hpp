@@ -78,6 +78,7 @@ struct Task {
     AddressMap map;
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
     std::map<std::uint64_t, Loan> loans;       // by start
+    std::multiset<dsm::ObjectId> files;        // that it has opened; each a use
     std::vector<std::byte> exporter;           // how to reach what carries out one-sided access; empty: nothing
     std::uint64_t token = 0;                   // its security token
     Ledgers ledgers;                           // what it draws from; none is null

@@ -69,6 +69,10 @@ dsm::ObjectId object_argument(const Request &request) {
     return {.home = node_of(place), .incarnation = static_cast<std::uint16_t>(place >> 32), .serial = request.args[1]};
 }
 
+bool argument_is_read_only(const Request &request) {
+    return request.args[5] == kReadOnly.low;
+}
+
 std::vector<std::byte> encode(std::span<const Right> rights) {
     rpc::Writer writer;
     for (const auto &right : rights) {

@@ -18,8 +18,9 @@ namespace norma::rt {
 
 enum class PeerMsg : std::uint8_t { coherence = 1, request, reply, bulk };
 
-// An object's right: task is home node 16 | its incarnation 16 | stretch 32, thread its serial number. It has no key:
-// any node of the job may attach to any object.
+// An object's right: task is home node 16 | its incarnation 16 | stretch 32, thread its serial number. It has no key,
+// as any node of the job may attach to any object, but for this one: who has it may not write in the object.
+inline constexpr Key kReadOnly{.low = 1};
 constexpr Right right_of(const Stretch &stretch, Right::Kind kind) {
     const auto &[home, incarnation, serial] = stretch.object;
     return {.kind = kind,
@@ -92,6 +93,7 @@ std::optional<Coherence> decode_coherence(std::span<const std::byte> record);
 void put_argument(Request &request, const Right &right);
 Right task_argument(const Request &request);
 dsm::ObjectId object_argument(const Request &request); // serial 0: it was the null name
+bool argument_is_read_only(const Request &request);    // of an object
 
 // Further rights of a request, as its blob; kind none stands for the null name.
 std::vector<std::byte> encode(std::span<const Right> rights);

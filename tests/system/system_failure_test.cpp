@@ -92,6 +92,14 @@ TEST_P(DeathOfNode, TakesNamesOfMemoryAlong) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"objects_and_death"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, TakesWhatWasNotSavedAlong) {
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"files_and_death"}), 0,
+               kNodeOneGone +
+                   "norma[node 0]: warning: a file has not got all that was written in its memory: some of it "
+                   "was on a node that died\n");
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"files_and_death_of_home"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, EndsWaitsAtWordsOfItsMemory) {
     expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"words_node_dies"}), 0, kNodeOneGone);
 }

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <ostream>
 #include <unistd.h>
@@ -76,6 +77,24 @@ TEST(SystemPrograms, WithMachNamesOnly) {
         const auto end = run_words({.transport = transport}, {PLAIN_MACH});
         expect_clean(end, 0);
         EXPECT_EQ(end.out, "the worker on node 1 found 4014336\n");
+    }
+}
+
+// What is in the memory of a file when the job ends is in the file then.
+TEST(SystemFiles, LeftToTheEnd) {
+    for (const auto *transport : {"", "tcp"}) {
+        std::string path = ::testing::TempDir() + "norma-left-XXXXXX";
+        const int fd = ::mkstemp(path.data());
+        ASSERT_GE(fd, 0);
+        EXPECT_EQ(::ftruncate(fd, 3 * 4096), 0);
+        expect_clean(run_case({.transport = transport}, {"files_left_to_the_end", path}), 0);
+        std::array<long, 3> words{};
+        for (std::size_t page = 0; page < words.size(); ++page) {
+            EXPECT_EQ(::pread(fd, &words.at(page), sizeof(long), static_cast<off_t>(page * 4096)), ssize_t{8});
+        }
+        EXPECT_EQ(words, (std::array<long, 3>{-1, 0, -3}));
+        ::close(fd);
+        ::unlink(path.c_str());
     }
 }
 
@@ -278,6 +297,18 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "RemapGivesBack", .words = {"remap_gives_back"}, .nodes = 2, .env = {"NORMA_MEMORY=64M"}},
         {.label = "ObjectsMeet", .words = {"objects_meet"}, .nodes = 3, .env = kBlock},
         {.label = "ObjectsRules", .words = {"objects_rules"}, .nodes = 3},
+        {.label = "FilesShared", .words = {"files_shared"}, .nodes = 3, .env = kBlock},
+        {.label = "FilesSharedTcp", .words = {"files_shared"}, .nodes = 2, .transport = "tcp"},
+        {.label = "FilesSharedShm", .words = {"files_shared"}, .nodes = 2, .transport = "shm"},
+        {.label = "FilesSharedUser", .words = {"files_shared"}, .nodes = 2, .as_user = true},
+        {.label = "FilesRules", .words = {"files_rules"}},
+        {.label = "FilesRulesUser", .words = {"files_rules"}, .as_user = true},
+        {.label = "FilesSavedAtTheEnd", .words = {"files_saved_at_the_end"}, .nodes = 3, .env = kBlock},
+        {.label = "FilesCopied", .words = {"files_copied"}, .nodes = 3, .env = kBlock},
+        {.label = "FilesCopiedTcp", .words = {"files_copied"}, .transport = "tcp"},
+        {.label = "FilesStress", .words = {"files_stress"}, .nodes = 3, .env = kBlock},
+        {.label = "FilesStressTcp", .words = {"files_stress"}, .nodes = 3, .transport = "tcp", .env = kBlock},
+        {.label = "FilesUnreadable", .words = {"files_unreadable"}, .nodes = 3, .env = kBlock},
         {.label = "CopiesByRemap", .words = {"copies_by_remap"}, .nodes = 3},
         {.label = "CopiesByRemapTcp", .words = {"copies_by_remap"}, .nodes = 2, .transport = "tcp"},
         {.label = "CopiesOfOneMoment", .words = {"copies_of_one_moment"}, .nodes = 2},
