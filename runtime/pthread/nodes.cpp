@@ -20,6 +20,7 @@ namespace norma::threads {
 namespace {
 
 constexpr int kMostNodes = 256;
+constexpr vm_size_t kFirstStack = 64 * 1024; // until a thread is on its own
 
 // Written by the first task only, so that it is nobody else's to lose.
 struct alignas(4096) Nodes {
@@ -165,13 +166,13 @@ int next_node() {
     return last_node;
 }
 
-int start_on(int node, Thread *thread, void (*entry)(void *), vm_size_t stack_size) {
+int start_on(int node, Thread *thread, void (*entry)(void *)) {
     Right task;
     Right made;
     thread->node = node;
     auto status = task_on(node, task);
     if (status == KERN_SUCCESS) {
-        status = norma_thread_start(task.port, entry, thread, stack_size, &made.port);
+        status = norma_thread_start(task.port, entry, thread, kFirstStack, &made.port);
     }
     switch (status) {
     case KERN_SUCCESS:
@@ -217,7 +218,7 @@ bool is_down(int node) {
            norma_get_special_port(mach_host_self(), node, NORMA_DEVICE_PORT, &device.port) == KERN_NODE_DOWN;
 }
 
-int start_somewhere(int node, Thread *thread, void (*entry)(void *), vm_size_t stack_size) {
+int start_somewhere(int node, Thread *thread, void (*entry)(void *)) {
     if (node < NORMA_NODE_LEAST_LOADED || node >= norma_node_count()) {
         return EINVAL;
     }
@@ -225,11 +226,11 @@ int start_somewhere(int node, Thread *thread, void (*entry)(void *), vm_size_t s
         return error != 0 ? error : nodes.error;
     }
     if (node >= 0) {
-        return start_on(node, thread, entry, stack_size);
+        return start_on(node, thread, entry);
     }
     int error = EHOSTDOWN; // a node that has died is left out
     for (int tries = 0; error == EHOSTDOWN && tries < norma_node_count(); ++tries) {
-        error = start_on(node == NORMA_NODE_NEXT ? next_node() : least_loaded(), thread, entry, stack_size);
+        error = start_on(node == NORMA_NODE_NEXT ? next_node() : least_loaded(), thread, entry);
     }
     return error;
 }

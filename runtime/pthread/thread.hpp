@@ -16,6 +16,7 @@ struct alignas(4096) Thread {
     int node = 0;
     void *(*start)(void *) = nullptr;
     void *argument = nullptr;
+    std::size_t stack_size = 0;
     void *result = nullptr;
 };
 
@@ -40,9 +41,17 @@ bool is_down(int node);
 void run_handlers();
 void run_destructors();
 
-/// Where `start` is to run in a job: starts `entry` with `thread` there, on the node that it gets. The rest as
-/// norma_pthread_create_on.
-int start_somewhere(int node, Thread *thread, void (*entry)(void *), vm_size_t stack_size);
+/// In a job: starts `entry` with `thread` on `node`, or where NORMA_NODE_NEXT or NORMA_NODE_LEAST_LOADED says. The rest
+/// as norma_pthread_create_on.
+int start_somewhere(int node, Thread *thread, void (*entry)(void *));
+
+/// Runs `body` on a stack in the heap, which the threads of all tasks can reach: memory that a task gets after it was
+/// cloned, as the stacks of norma's threads, is its own. Returns when leave_shared_stack() was called, or with false if
+/// there is no memory.
+bool run_on_shared_stack(std::size_t bytes, void (*body)());
+/// From any depth. Returns if the caller is not on such a stack.
+void leave_shared_stack();
+
 /// Waits until no other thread of the program is left on any node.
 void wait_for_all();
 

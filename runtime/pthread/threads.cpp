@@ -49,24 +49,30 @@ void publish_end(Thread &thread) {
     }
 }
 
-void run(Thread *thread) {
-    current = thread;
-    norma_pthread_exit(thread->start(thread->argument));
+void run() {
+    norma_pthread_exit(current->start(current->argument));
 }
 
 void enter_in_job(void *thread) {
+    current = static_cast<Thread *>(thread);
     prepare_output();
-    run(static_cast<Thread *>(thread));
+    if (!run_on_shared_stack(current->stack_size, run)) {
+        std::fputs("norma: no memory for the stack of a thread\n", stderr);
+        std::abort();
+    }
 }
 
 void *enter_outside(void *thread) {
-    run(static_cast<Thread *>(thread));
+    current = static_cast<Thread *>(thread);
+    run();
     return nullptr;
 }
 
+constexpr std::size_t kUsualStack = std::size_t{2} << 20;
+
 struct Wishes {
     bool detached = false;
-    std::size_t stack_size = 0; // 0: the usual one
+    std::size_t stack_size = kUsualStack;
 };
 
 int read_attributes(const pthread_attr_t *attributes, Wishes &wishes) {
@@ -91,7 +97,7 @@ int read_attributes(const pthread_attr_t *attributes, Wishes &wishes) {
         return ENOTSUP;
     }
     wishes.detached = detached == PTHREAD_CREATE_DETACHED;
-    wishes.stack_size = size == usual_size ? 0 : size;
+    wishes.stack_size = size == usual_size ? kUsualStack : size;
     return 0;
 }
 
@@ -222,12 +228,13 @@ int norma_pthread_create_on(int node, pthread_t *thread, const pthread_attr_t *a
     }
     made->start = start;
     made->argument = argument;
+    made->stack_size = wishes.stack_size;
     made->state = wishes.detached ? Thread::kDetached : 0;
     const pthread_t name = norma::threads::name_of(made); // one that is detached may be gone when this returns
     int error = 0;
     if (norma::threads::in_job()) {
         norma::threads::prepare_output();
-        error = norma::threads::start_somewhere(node, made, norma::threads::enter_in_job, wishes.stack_size);
+        error = norma::threads::start_somewhere(node, made, norma::threads::enter_in_job);
     } else {
         error = norma::threads::start_outside(node, made, attributes);
     }
@@ -286,8 +293,9 @@ void norma_pthread_exit(void *value) {
         norma::threads::wait_for_all();
         std::exit(0);
     }
-    thread_terminate(mach_thread_self());
-    std::abort(); // nobody comes here
+    norma::threads::leave_shared_stack();
+    thread_terminate(mach_thread_self()); // one that norma did not make
+    std::abort();                         // nobody comes here
 }
 
 pthread_t norma_pthread_self() {

@@ -90,6 +90,55 @@ SYSTEM_CASE(threads_find_their_nodes) {
     return 0;
 }
 
+// What lies on one thread's stack is everybody's, also if neither is in the first task.
+void *increment(void *number) {
+    ++*static_cast<std::atomic<int> *>(number);
+    return nullptr;
+}
+
+void *share_a_variable(void * /*unused*/) {
+    std::atomic<int> number{40};
+    for (int node = 0; node < norma::node_count(); ++node) {
+        joined(thread_on(node, increment, &number));
+    }
+    return value_of(number);
+}
+
+// Calls itself until so much of its stack is used.
+[[gnu::noinline]] int fill_stack(int kilobytes) {
+    volatile char here[1024];
+    here[0] = static_cast<char>(kilobytes);
+    return kilobytes <= 0 ? here[0] : fill_stack(kilobytes - 1) + here[0] - here[0];
+}
+
+SYSTEM_CASE(threads_stacks) {
+    for (int node = 0; node <= systest::last_node(); ++node) {
+        CHECK_EQ(40 + norma::node_count(), number_of(joined(thread_on(node, share_a_variable))));
+    }
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    for (const std::size_t megabytes : {1, 4, 12}) {
+        pthread_attr_setstacksize(&attributes, megabytes << 20);
+        const auto use = [](void *kilobytes) -> void * {
+            return value_of(fill_stack(static_cast<int>(number_of(kilobytes))));
+        };
+        for (int node = 0; node <= systest::last_node(); ++node) {
+            pthread_t thread{};
+            const auto kilobytes = static_cast<long>(megabytes) * 800;
+            CHECK_EQ(0, norma_pthread_create_on(node, &thread, &attributes, use, value_of(kilobytes)));
+            CHECK_EQ(0, number_of(joined(thread)));
+        }
+    }
+    pthread_attr_destroy(&attributes);
+    return 0;
+}
+
+// It must not write into the heap.
+SYSTEM_CASE(threads_overflow_a_stack) {
+    joined(thread_on(systest::last_node(), [](void *) -> void * { return value_of(fill_stack(4096)); }));
+    return 0;
+}
+
 std::atomic<int> cleaned;
 void clean(void *amount) {
     cleaned += static_cast<int>(number_of(amount));

@@ -42,16 +42,18 @@ TEST_P(ProgramThreads, Case) {
     EXPECT_THAT(end.left_behind, IsEmpty());
 }
 
-constexpr int kKilled = 128 + 9;
+constexpr int kKilled = 128 + 9, kSegmentationFault = 128 + 11;
 
 INSTANTIATE_TEST_SUITE_P(
     , ProgramThreads,
     ::testing::Values(Case{"nodes", {"threads_find_their_nodes"}},
                       Case{"nodes_3", {"threads_find_their_nodes"}, 3, "tcp"},
-                      Case{"nodes_alone", {"threads_find_their_nodes"}, 1}, Case{"end", {"threads_end"}},
-                      Case{"end_alone", {"threads_end"}, 1}, Case{"refuse", {"threads_refuse"}},
-                      Case{"locks", {"threads_locks"}}, Case{"locks_alone", {"threads_locks"}, 1},
-                      Case{"broadcast", {"threads_broadcast"}},
+                      Case{"nodes_alone", {"threads_find_their_nodes"}, 1}, Case{"stacks", {"threads_stacks"}},
+                      Case{"stacks_3", {"threads_stacks"}, 3},
+                      Case{"overflow", {"threads_overflow_a_stack"}, 2, "", kSegmentationFault},
+                      Case{"end", {"threads_end"}}, Case{"end_alone", {"threads_end"}, 1},
+                      Case{"refuse", {"threads_refuse"}}, Case{"locks", {"threads_locks"}},
+                      Case{"locks_alone", {"threads_locks"}, 1}, Case{"broadcast", {"threads_broadcast"}},
                       Case{"broadcast_4", {"threads_broadcast", "5"}, 4, "tcp"},
                       Case{"exit", {"threads_exit_the_program"}, 2, "", 21},
                       Case{"killed", {"threads_kill_the_program"}, 2, "", kKilled},
