@@ -45,6 +45,13 @@ TEST(AppsWithThreads, Radix) {
     EXPECT_THAT(run_on(2, {RADIX, "--keys", "60000", "--bits", "11", "--verify"}).out, HasSubstr("verify: ok"));
 }
 
+TEST(AppsWithThreads, Barnes) {
+    expect_one_result({BARNES, "--bodies", "700", "--steps", "3"});
+    const auto end = run_words({}, {BARNES, "--theta", "3"});
+    EXPECT_EQ(end.status, 2);
+    EXPECT_THAT(end.err + end.out, HasSubstr("--theta"));
+}
+
 TEST(AppsWithThreads, RadixSortsAFile) {
     const auto folder = std::filesystem::temp_directory_path() / ("norma-radix-" + std::to_string(::getpid()));
     std::filesystem::create_directory(folder);
