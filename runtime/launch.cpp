@@ -94,6 +94,20 @@ void put(Writer &writer, const NodeDown &record) {
 void put(Writer &writer, const Shutdown &) {
     writer.put(LaunchMsg::shutdown);
 }
+void put(Writer &writer, const Seen &record) {
+    writer.put(LaunchMsg::seen).put(record.number);
+    put_report(writer, record.report);
+}
+void put(Writer &writer, const Look &record) {
+    writer.put(LaunchMsg::look).put(record.number).put(record.task);
+}
+void put(Writer &writer, const Overview &record) {
+    writer.put(LaunchMsg::overview).put(record.number).put(record.nodes).put(record.first_task_at);
+    writer.put(std::uint8_t{record.running}).put_string(record.program);
+}
+void put(Writer &writer, const Unseen &record) {
+    writer.put(LaunchMsg::unseen).put(record.number).put(record.node).put_string(record.why);
+}
 
 std::optional<Record> get_join(Reader &reader) {
     if (reader.get<std::uint64_t>() != kJoinMagic) {
@@ -142,6 +156,23 @@ Run get_run(Reader &reader) {
     return run;
 }
 
+std::optional<Record> get_seen(Reader &reader) {
+    const auto number = reader.get<std::uint64_t>();
+    auto report = get_report(reader);
+    return report ? std::optional<Record>(Seen{.number = number, .report = std::move(*report)}) : std::nullopt;
+}
+
+std::optional<Record> get_overview(Reader &reader) {
+    Overview overview;
+    overview.number = reader.get<std::uint64_t>();
+    overview.nodes = reader.get<std::uint16_t>();
+    overview.first_task_at = reader.get<std::uint16_t>();
+    const auto running = reader.get<std::uint8_t>();
+    overview.running = running == 1;
+    overview.program = reader.get_string();
+    return running <= 1 ? std::optional<Record>(std::move(overview)) : std::nullopt;
+}
+
 std::optional<Record> get_record(Reader &reader) {
     switch (reader.get<LaunchMsg>()) {
     case LaunchMsg::ready:
@@ -180,6 +211,19 @@ std::optional<Record> get_record(Reader &reader) {
     }
     case LaunchMsg::shutdown:
         return Shutdown{};
+    case LaunchMsg::seen:
+        return get_seen(reader);
+    case LaunchMsg::look: {
+        const auto number = reader.get<std::uint64_t>();
+        return Look{.number = number, .task = reader.get<TaskId>()};
+    }
+    case LaunchMsg::overview:
+        return get_overview(reader);
+    case LaunchMsg::unseen: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto node = reader.get<std::uint16_t>();
+        return Unseen{.number = number, .node = node, .why = reader.get_string()};
+    }
     }
     return std::nullopt;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each; and
 // what the launcher and the joiners (`norma node --join`) of other hosts say, over a TCP connection each, which carries
-// the records of the joiner's node server too (record_stream.hpp).
+// the records of the joiner's node server too (record_stream.hpp); and what the launcher and those who look at the job
+// (`norma ps`) say, over a local connection each.
 // Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
@@ -12,6 +13,8 @@
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "runtime/report.hpp"
 
 namespace norma::rt {
 
@@ -27,6 +30,7 @@ enum class LaunchMsg : std::uint8_t {
     connected,
     hosting,
     suspect,
+    seen,
     join = 32,
     welcome,
     refused,
@@ -36,6 +40,9 @@ enum class LaunchMsg : std::uint8_t {
     run,
     node_down,
     shutdown,
+    look,
+    overview = 96,
+    unseen,
 };
 
 namespace launch {
@@ -64,6 +71,12 @@ struct Suspect { // the connection to this node broke; answered by NodeDown once
     std::uint16_t node = 0;
     std::string why;
     bool operator==(const Suspect &) const = default;
+};
+
+struct Seen { // the answer to Look; the launcher hands it on with the number that it has been asked with
+    std::uint64_t number = 0;
+    NodeReport report;
+    bool operator==(const Seen &) const = default;
 };
 
 // ---- between a joiner and the launcher ----
@@ -119,9 +132,29 @@ struct NodeDown {
 struct Shutdown { // end every task and exit; sent to all nodes
     bool operator==(const Shutdown &) const = default;
 };
+struct Look { // how does it stand; also to the launcher from who looks at the job
+    std::uint64_t number = 0;
+    TaskId task = 0; // whose threads are wanted as well; 0: no task's
+    bool operator==(const Look &) const = default;
+};
+
+// ---- launcher -> who looks at the job; for each node, in any order, there follows Seen or Unseen ----
+struct Overview {
+    std::uint64_t number = 0;
+    std::uint16_t nodes = 0, first_task_at = 0;
+    bool running = false; // the program has been started, and the job is not ending
+    std::string program;
+    bool operator==(const Overview &) const = default;
+};
+struct Unseen {
+    std::uint64_t number = 0;
+    std::uint16_t node = 0;
+    std::string why;
+    bool operator==(const Unseen &) const = default;
+};
 
 using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Welcome, Refused, Ended, JobKey,
-                            Start, Run, NodeDown, Shutdown>;
+                            Start, Run, NodeDown, Shutdown, Seen, Look, Overview, Unseen>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

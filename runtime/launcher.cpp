@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <system_error>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -33,11 +34,15 @@ std::string list_nodes(const std::vector<std::size_t> &nodes) {
 
 int LauncherJob::run() {
     open_gate();
+    open_control();
     start_node_servers();
     while (alive() > 0) {
         wait_for_events();
         admit_joiners();
         handle_sockets();
+        if (control_) {
+            control_->serve(seen_from_outside());
+        }
         handle_signals();
         handle_deaths();
         handle_disputes();
@@ -49,6 +54,28 @@ int LauncherJob::run() {
     return exit_status_;
 }
 
+void LauncherJob::open_control() {
+    try {
+        control_.emplace();
+    } catch (const std::system_error &error) {
+        say("nobody will be able to look at this job: {}", error.what());
+    }
+}
+
+Control::Job LauncherJob::seen_from_outside() {
+    Control::Job job{.overview = {.number = 0,
+                                  .nodes = static_cast<std::uint16_t>(nodes_.size()),
+                                  .first_task_at = static_cast<std::uint16_t>(first_task_at_),
+                                  .running = phase_ == Phase::running,
+                                  .program = options_.program},
+                     .alive = {},
+                     .ask = [this](std::size_t node, const launch::Look &look) { send(node, look); }};
+    for (const auto &node : nodes_) {
+        job.alive.push_back(node.alive());
+    }
+    return job;
+}
+
 void LauncherJob::wait_for_events() {
     std::vector<pollfd> fds{{signals_.fd(), POLLIN, 0}};
     for (const auto &node : nodes_) {
@@ -57,14 +84,21 @@ void LauncherJob::wait_for_events() {
         }
     }
     auto wake = deadline_;
+    const auto no_later_than = [&wake](std::optional<Clock::time_point> other) {
+        if (other) {
+            wake = std::min(wake.value_or(*other), *other);
+        }
+    };
     if (!disputes_.empty()) {
-        wake = std::min(wake.value_or(disputes_.front().at), disputes_.front().at);
+        no_later_than(disputes_.front().at);
     }
     if (gate_) {
         gate_->add_to(fds);
-        if (const auto other = gate_->deadline()) {
-            wake = std::min(wake.value_or(*other), *other);
-        }
+        no_later_than(gate_->deadline());
+    }
+    if (control_) {
+        control_->add_to(fds);
+        no_later_than(control_->deadline());
     }
     int timeout = -1;
     if (wake) {
@@ -179,6 +213,9 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
             deadline_.reset(); // it left its old node before that one died
             return;
         }
+        if (const auto *seen = std::get_if<launch::Seen>(&*record); seen != nullptr && control_) {
+            return control_->seen(index, *seen);
+        }
         if (const auto *suspect = std::get_if<launch::Suspect>(&*record);
             suspect != nullptr && suspect->node < nodes_.size() && suspect->node != index) {
             return suspected(index, *suspect);
@@ -229,6 +266,9 @@ void LauncherJob::first_task_ended(int status, const std::string &note) {
 }
 
 void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
+    if (control_) {
+        control_->node_ended(index);
+    }
     if (killed_) {
         return;
     }

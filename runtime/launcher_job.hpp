@@ -16,6 +16,7 @@
 
 #include "runtime/launch.hpp"
 #include "runtime/launcher.hpp"
+#include "runtime/launcher_control.hpp"
 #include "runtime/launcher_gate.hpp"
 #include "runtime/launcher_node.hpp"
 #include "runtime/launcher_signals.hpp"
@@ -58,6 +59,8 @@ class LauncherJob {
     void send_run();
 
     // ---- launcher.cpp ----
+    void open_control();
+    Control::Job seen_from_outside();
     void wait_for_events();
     void handle_signals();
     void handle_sockets();
@@ -91,6 +94,7 @@ class LauncherJob {
     std::vector<Node> nodes_;
     std::vector<Dispute> disputes_; // in the order of their moments
     std::optional<Gate> gate_;
+    std::optional<Control> control_;
     Phase phase_ = Phase::gathering;
     std::size_t first_task_at_ = 0;
     int exit_status_ = 1;

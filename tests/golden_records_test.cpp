@@ -63,7 +63,38 @@ TEST(Golden, VersionsOfTheseBytes) {
 TEST(Golden, LaunchRecords) {
     using namespace launch;
     const std::vector<std::byte> address{std::byte{0xa1}, std::byte{0xa2}};
-    const std::vector<std::pair<Record, const char *>> golden{
+    const NodeReport report{.node = 1,
+                            .pid = 0x11,
+                            .memory_used = 1,
+                            .memory_limit = 2,
+                            .resident = 3,
+                            .objects = 4,
+                            .ports = 5,
+                            .faults_read = 6,
+                            .faults_write = 7,
+                            .zero_filled = 8,
+                            .pages_in = 9,
+                            .pages_out = 10,
+                            .poisoned = 11,
+                            .messages_sent = 12,
+                            .messages_received = 13,
+                            .bytes_sent = 14,
+                            .bytes_received = 15,
+                            .tasks = {{.id = 0x0001000100000003,
+                                       .pid = 0x12,
+                                       .state = TaskReport::State::suspended,
+                                       .first = true,
+                                       .threads = 1,
+                                       .mapped = 0x1000,
+                                       .wired = 0x2000,
+                                       .cpu_us = 5,
+                                       .program = "/p",
+                                       .thread_list = {{.number = 4, .tid = 0x13, .suspend_count = 1}}}}};
+    std::string counters;
+    for (int number = 1; number <= 15; ++number) {
+        counters += fmt::format("{:02x}00000000000000 ", number);
+    }
+    const std::vector<std::pair<Record, std::string>> golden{
         {Ready{.address = address}, "01 02000000 a1a2"},
         {Exited{.status = 0x1234, .note = "why"}, "02 34120000 03000000 776879"},
         {Fatal{.why = "no"}, "03 02000000 6e6f"},
@@ -83,6 +114,14 @@ TEST(Golden, LaunchRecords) {
          "42 02000000 2f70 02000000 01000000 70 00000000 01000000 03000000 413d31 01000000 2f"},
         {NodeDown{.node = 0x102, .why = "x"}, "43 0201 01000000 78"},
         {Shutdown{}, "44"},
+        {Look{.number = 2, .task = 0x0001000100000003}, "45 0200000000000000 0300000001000100"},
+        {Seen{.number = 2, .report = report},
+         "07 0200000000000000 0100 11000000 " + counters +
+             " 01000000 0300000001000100 12000000 02 01 01000000 0010000000000000 0020000000000000 0500000000000000 "
+             "02000000 2f70 01000000 0400000000000000 13000000 01000000"},
+        {Overview{.number = 2, .nodes = 3, .first_task_at = 1, .running = true, .program = "/p"},
+         "60 0200000000000000 0300 0100 01 02000000 2f70"},
+        {Unseen{.number = 2, .node = 1, .why = "x"}, "61 0200000000000000 0100 01000000 78"},
     };
     ASSERT_EQ(golden.size(), std::variant_size_v<Record>);
     for (const auto &[record, fields] : golden) {
@@ -99,7 +138,8 @@ TEST(Golden, LaunchRecords) {
     }
     EXPECT_FALSE(decode(bytes_of("06")));
     EXPECT_FALSE(decode(bytes_of("24")));
-    EXPECT_FALSE(decode(bytes_of("45")));
+    EXPECT_FALSE(decode(bytes_of("46")));
+    EXPECT_FALSE(decode(bytes_of("60 0200000000000000 0300 0100 02 02000000 2f70"))); // neither true nor false
 }
 
 TEST(Golden, TaskPackets) {

@@ -9,5 +9,8 @@ int run_command(int argc, char **argv);
 int node_command(int argc, char **argv);
 int perf_command(int argc, char **argv);
 int info_command(int argc, char **argv);
+int ps_command(int argc, char **argv);
+int stat_command(int argc, char **argv);
+int top_command(int argc, char **argv);
 
 } // namespace norma::rt

@@ -2,6 +2,7 @@
 // `norma info`: prints what runtime/info found, for people or as JSON.
 #include "runtime/build_info.hpp"
 #include "runtime/cli/commands.hpp"
+#include "runtime/cli/json.hpp"
 #include "runtime/info.hpp"
 
 #include <CLI/CLI.hpp>
@@ -13,32 +14,12 @@
 namespace norma::rt {
 namespace {
 
-std::string json_string(std::string_view text) {
-    std::string out = "\"";
-    for (const char letter : text) {
-        if (letter == '"' || letter == '\\') {
-            out += '\\';
-            out += letter;
-        } else if (static_cast<unsigned char>(letter) < 0x20) {
-            out += fmt::format("\\u{:04x}", letter);
-        } else {
-            out += letter;
-        }
-    }
-    return out + '"';
-}
-
-// {"name": "value", ...} of the facts.
-std::string json_object(const std::vector<Fact> &facts) {
-    std::vector<std::string> members;
+std::string facts_object(const std::vector<Fact> &facts) {
+    json::Members members;
     for (const Fact &fact : facts) {
-        members.push_back(fmt::format("{}: {}", json_string(fact.name), json_string(fact.value)));
+        members.emplace_back(fact.name, json::text(fact.value));
     }
-    return fmt::format("{{{}}}", fmt::join(members, ", "));
-}
-
-std::string json_list(const std::vector<std::string> &items) {
-    return fmt::format("[\n    {}\n  ]", fmt::join(items, ",\n    "));
+    return json::object(members);
 }
 
 std::string_view word(Requirement::State state) {
@@ -47,28 +28,29 @@ std::string_view word(Requirement::State state) {
 }
 
 void print_json(const Findings &findings, const std::vector<Requirement> &requirements) {
-    std::vector<std::string> members;
-    for (const Section &section : describe(findings)) {
-        members.push_back(fmt::format("{}: {}", json_string(section.title), json_object(section.facts)));
+    json::Members members;
+    const auto sections = describe(findings);
+    for (const Section &section : sections) {
+        members.emplace_back(section.title, facts_object(section.facts));
     }
     std::vector<std::string> rows;
     for (const Setting &s : settings(environ)) {
-        rows.push_back(json_object({{"name", s.name},
-                                    {"value", s.value},
-                                    {"default", s.fallback},
-                                    {"allowed", s.allowed},
-                                    {"meaning", s.meaning}}));
+        rows.push_back(facts_object({{"name", s.name},
+                                     {"value", s.value},
+                                     {"default", s.fallback},
+                                     {"allowed", s.allowed},
+                                     {"meaning", s.meaning}}));
     }
-    members.push_back(fmt::format("\"Configuration\": {}", json_list(rows)));
+    members.emplace_back("Configuration", json::lines(rows));
     rows.clear();
     for (const Requirement &r : requirements) {
-        rows.push_back(json_object(
+        rows.push_back(facts_object(
             {{"name", r.name}, {"state", std::string(word(r.state))}, {"found", r.found}, {"mend", r.mend}}));
     }
-    members.push_back(fmt::format("\"Requirements\": {}", json_list(rows)));
-    members.push_back(fmt::format("\"mode\": {}", json_string(mode_name(findings.host.userfault.mode))));
-    members.push_back(fmt::format("\"can_run\": {}", can_run(requirements)));
-    fmt::print("{{\n  {}\n}}\n", fmt::join(members, ",\n  "));
+    members.emplace_back("Requirements", json::lines(rows));
+    members.emplace_back("mode", json::text(mode_name(findings.host.userfault.mode)));
+    members.emplace_back("can_run", json::boolean(can_run(requirements)));
+    fmt::print("{}\n", json::object(members));
 }
 
 void print_check(const Findings &findings, const std::vector<Requirement> &requirements) {

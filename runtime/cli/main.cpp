@@ -25,6 +25,9 @@ Commands:
            norma info --check    can norma run here, and what to mend if not
   perf     measure:              norma perf all -N 2     (norma perf --help lists the tests)
   node     join a job of another host:  norma node --join ADDRESS:PORT
+  ps       the tasks of your jobs on this machine
+  top      what the nodes and tasks of a job are doing, again and again
+  stat     one task of a job:    norma stat TASK
   version  version and commit
   help     this text, or the help of a command:  norma help run
 
@@ -49,7 +52,8 @@ struct Command {
 };
 constexpr std::array kCommands = {
     Command{"run", run_command},   Command{"info", info_command},       Command{"perf", perf_command},
-    Command{"node", node_command}, Command{"version", version_command}, Command{"help", help_command},
+    Command{"node", node_command}, Command{"ps", ps_command},           Command{"stat", stat_command},
+    Command{"top", top_command},   Command{"version", version_command}, Command{"help", help_command},
 };
 
 const Command *find(std::string_view name) {

@@ -5,6 +5,7 @@
 #include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
+#include "runtime/server/report.hpp"
 
 #include <csignal>
 #include <fmt/format.h>
@@ -90,6 +91,8 @@ void Node::serve_launcher() {
         if (down->node < count) {
             node_down(down->node, down->why);
         }
+    } else if (const auto *look = std::get_if<launch::Look>(&*order)) {
+        to_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
     } else if (std::holds_alternative<launch::Shutdown>(*order)) {
         shut_down();
     } else {

@@ -167,6 +167,15 @@ void launches() {
     keep("launch", "start",
          encode(Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 2, .address = {}}}}));
     keep("launch", "run", encode(Run{.program = "/bin/app", .argv = {"app", ""}, .env = {"A=1"}, .cwd = "/"}));
+    keep("launch", "look", encode(Look{.number = 1, .task = 0x0001000100000003}));
+    rt::NodeReport report;
+    report.pages_in = 3;
+    auto &task = report.tasks.emplace_back();
+    task.program = "/bin/app";
+    task.thread_list.push_back({.number = 1, .tid = 79, .suspend_count = 2});
+    keep("launch", "seen", encode(Seen{.number = 1, .report = report}));
+    keep("launch", "overview", encode(Overview{.number = 1, .nodes = 2, .running = true, .program = "/bin/app"}));
+    keep("launch", "unseen", encode(Unseen{.number = 1, .node = 1, .why = "gone"}));
     keep("launch", "node-down", encode(NodeDown{.node = 3, .why = "killed"}));
 }
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How a job of this machine stands, as its launcher and its node servers say. Waits for them; not thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/control_socket.hpp"
+#include "runtime/launch.hpp"
+#include "runtime/record_stream.hpp"
+
+namespace norma::rt {
+
+struct JobView {
+    struct Node {
+        std::optional<NodeReport> report;
+        std::string why; // there is none
+    };
+    JobName name;
+    launch::Overview overview;
+    std::vector<Node> nodes;
+};
+
+class ControlClient {
+  public:
+    explicit ControlClient(const JobName &name); // throws std::system_error
+    // With the threads of task `of` (0: of none). Throws std::runtime_error: the job has ended, or does not answer.
+    JobView look(TaskId of);
+
+  private:
+    launch::Record next_record();
+
+    JobName name_;
+    RecordStream stream_;
+    std::uint64_t asked_ = 0;
+};
+
+// The job whose launcher that is, or the only one there is. Throws std::runtime_error with what to do.
+JobName choose_job(std::optional<pid_t> launcher);
+
+} // namespace norma::rt

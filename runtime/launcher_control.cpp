@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/launcher_control.hpp"
+
+#include <unistd.h>
+
+#include "runtime/control_socket.hpp"
+
+namespace norma::rt {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kMostClients = 32, kMostQuestions = 256;
+constexpr auto kPatience = 2s; // with a node server
+
+} // namespace
+
+Control::Control() : listener_(listen_for_control()) {}
+
+Control::~Control() {
+    ::close(listener_);
+}
+
+void Control::add_to(std::vector<pollfd> &fds) const {
+    fds.push_back({listener_, POLLIN, 0});
+    for (const auto &client : clients_) {
+        fds.push_back({client.stream.fd(), client.stream.events(), 0});
+    }
+}
+
+std::optional<Control::Clock::time_point> Control::deadline() const {
+    // They were asked in this order, and all are given as long.
+    return questions_.empty() ? std::nullopt : std::optional(questions_.begin()->second.deadline);
+}
+
+void Control::serve(const Job &job) {
+    accept_all();
+    for (auto client = clients_.begin(); client != clients_.end(); ++client) {
+        hear(client, job);
+    }
+    give_up_the_late();
+    drop_those_gone();
+}
+
+void Control::accept_all() {
+    for (int fd = accept_control(listener_); fd >= 0; fd = accept_control(listener_)) {
+        RecordStream stream(fd, kMaxJoinBytes);
+        if (clients_.size() < kMostClients) { // else it is closed again, and may come later
+            clients_.push_back({.stream = std::move(stream)});
+        }
+    }
+}
+
+void Control::hear(std::list<Client>::iterator client, const Job &job) {
+    client->over = !client->stream.flush() || client->over;
+    std::vector<std::byte> bytes;
+    while (!client->over) {
+        const auto received = client->stream.receive(bytes);
+        if (received == RecordStream::Received::nothing) {
+            return;
+        }
+        const auto record = received == RecordStream::Received::record ? launch::decode(bytes) : std::nullopt;
+        const auto *look = record ? std::get_if<launch::Look>(&*record) : nullptr;
+        if (look == nullptr || questions_.size() >= kMostQuestions) {
+            client->over = true;
+        } else {
+            begin(client, *look, job);
+        }
+    }
+}
+
+void Control::begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job) {
+    auto overview = job.overview;
+    overview.number = look.number;
+    say_to(*client, overview);
+    const auto number = next_question_++;
+    auto &question = questions_[number];
+    question = {.client = client, .number = look.number, .awaited = {}, .deadline = Clock::now() + kPatience};
+    for (std::size_t node = 0; node < job.alive.size(); ++node) {
+        if (job.alive[node]) {
+            question.awaited.insert(node);
+        } else {
+            say_to(*client, launch::Unseen{.number = look.number,
+                                           .node = static_cast<std::uint16_t>(node),
+                                           .why = "there is no node server"});
+        }
+    }
+    for (const auto node : question.awaited) {
+        job.ask(node, launch::Look{.number = number, .task = look.task});
+    }
+    if (question.awaited.empty()) {
+        questions_.erase(number);
+    }
+}
+
+void Control::seen(std::size_t node, const launch::Seen &answer) {
+    const auto found = questions_.find(answer.number);
+    if (found == questions_.end() || found->second.awaited.erase(node) == 0) {
+        return; // nobody waits for it any more
+    }
+    auto &question = found->second;
+    auto report = answer.report;
+    report.node = static_cast<std::uint16_t>(node);
+    say_to(*question.client, launch::Seen{.number = question.number, .report = std::move(report)});
+    if (question.awaited.empty()) {
+        questions_.erase(found);
+    }
+}
+
+void Control::node_ended(std::size_t node) {
+    for (auto question = questions_.begin(); question != questions_.end();) {
+        auto &[client, number, awaited, deadline] = question->second;
+        if (awaited.erase(node) != 0) {
+            say_to(*client, launch::Unseen{.number = number,
+                                           .node = static_cast<std::uint16_t>(node),
+                                           .why = "its node server has ended"});
+        }
+        question = awaited.empty() ? questions_.erase(question) : std::next(question);
+    }
+}
+
+void Control::give_up_the_late() {
+    while (!questions_.empty() && Clock::now() >= questions_.begin()->second.deadline) {
+        const auto &question = questions_.begin()->second;
+        for (const auto node : question.awaited) {
+            say_to(*question.client, launch::Unseen{.number = question.number,
+                                                    .node = static_cast<std::uint16_t>(node),
+                                                    .why = "its node server does not answer"});
+        }
+        questions_.erase(questions_.begin());
+    }
+}
+
+void Control::drop_those_gone() {
+    for (auto client = clients_.begin(); client != clients_.end();) {
+        if (client->over) {
+            std::erase_if(questions_, [client](const auto &entry) { return entry.second.client == client; });
+            client = clients_.erase(client);
+        } else {
+            ++client;
+        }
+    }
+}
+
+void Control::say_to(Client &client, const launch::Record &record) {
+    client.over = !client.stream.send(launch::encode(record)) || client.over;
+}
+
+} // namespace norma::rt

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Those who look at a running job, and what they wait for. Owned and used by the launcher's loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <poll.h>
+
+#include "runtime/launch.hpp"
+#include "runtime/record_stream.hpp"
+
+namespace norma::rt {
+
+class Control {
+  public:
+    using Clock = std::chrono::steady_clock;
+    // What the launcher knows by itself when it is asked, and whom it can ask.
+    struct Job {
+        launch::Overview overview;
+        std::vector<bool> alive; // by node
+        std::function<void(std::size_t node, const launch::Look &look)> ask;
+    };
+
+    Control(); // throws std::system_error
+    ~Control();
+    Control(const Control &) = delete;
+    Control &operator=(const Control &) = delete;
+
+    void add_to(std::vector<pollfd> &fds) const;
+    std::optional<Clock::time_point> deadline() const; // for a node that has been asked
+
+    void serve(const Job &job);
+    void seen(std::size_t node, const launch::Seen &answer);
+    void node_ended(std::size_t node);
+
+  private:
+    struct Client {
+        RecordStream stream;
+        bool over = false;
+    };
+    struct Question {
+        std::list<Client>::iterator client;
+        std::uint64_t number = 0; // the client's
+        std::set<std::size_t> awaited;
+        Clock::time_point deadline;
+    };
+
+    void accept_all();
+    void hear(std::list<Client>::iterator client, const Job &job);
+    void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
+    void give_up_the_late();
+    void drop_those_gone();
+    static void say_to(Client &client, const launch::Record &record);
+
+    int listener_ = -1;
+    std::list<Client> clients_;
+    std::map<std::uint64_t, Question> questions_; // by the number that node servers get
+    std::uint64_t next_question_ = 1;
+};
+
+} // namespace norma::rt
