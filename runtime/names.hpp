@@ -16,10 +16,12 @@
 
 namespace norma::rt {
 
-// Places for rights that a task hands on to its children: the bootstrap port, and the registered ones.
-inline constexpr std::uint32_t kSlotBootstrap = TASK_BOOTSTRAP_PORT, kSlotRegistered = 16;
+// Places for rights that a task hands on to its children: the bootstrap port, the registered ones, and where its
+// samples go.
+inline constexpr std::uint32_t kSlotBootstrap = TASK_BOOTSTRAP_PORT, kSlotRegistered = 16, kSlotSample = 32;
 constexpr bool is_slot(std::uint64_t slot) {
-    return slot == kSlotBootstrap || (slot >= kSlotRegistered && slot < kSlotRegistered + TASK_PORT_REGISTER_MAX);
+    return slot == kSlotBootstrap || slot == kSlotSample ||
+           (slot >= kSlotRegistered && slot < kSlotRegistered + TASK_PORT_REGISTER_MAX);
 }
 
 using Letting = std::vector<Carried>; // what is let go of

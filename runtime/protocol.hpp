@@ -202,6 +202,8 @@ enum class Command : std::uint32_t {
     map_data,     // as map, and what is there now is there afterwards, too
     heap,         // 0 address, 1 bytes of each part, 2 parts: where the program has its heap
     heap_lost,    // 0 part, which is not to be used any more
+    sample,       // 0 microseconds of a thread's processor time between samples, from now on (0: no more)
+                  // -> how many were lost; blob: Samples since the last time
 };
 inline constexpr std::size_t kMaxCommandBlob = 1024;
 
@@ -237,6 +239,11 @@ struct Usage {
     std::uint64_t state; // of a thread: the letter of proc(5)
 };
 static_assert(sizeof(Usage) == 40);
+
+struct Sample {
+    std::uint64_t tid, pc;
+};
+inline constexpr std::size_t kSamplesPerAnswer = (kMaxPacketBytes - 1024) / sizeof(Sample); // of one answer
 
 struct MapArgs {
     std::uint64_t address, bytes, mask, offset;

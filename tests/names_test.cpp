@@ -259,7 +259,7 @@ TEST(Names, SlotsAreLetGoOf) {
     names.clear(gone);
     EXPECT_EQ(std::ranges::count(gone, send_right(3)), 1);
     EXPECT_TRUE(names.slots().empty());
-    for (const std::uint64_t bad : {0UL, 3UL, 15UL, kSlotRegistered + 3UL}) {
+    for (const std::uint64_t bad : {0UL, 3UL, 15UL, kSlotRegistered + 3UL, kSlotSample - 1UL, kSlotSample + 1UL}) {
         EXPECT_FALSE(is_slot(bad));
     }
 }

@@ -6,6 +6,7 @@
 #include "norma/norma.h"
 #include "runtime/client/job.hpp"
 #include "runtime/client/program.hpp"
+#include "runtime/client/samples.hpp"
 #include "runtime/client/service.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
@@ -51,6 +52,7 @@ bool join(MainStack &stack) {
         return false;
     }
     install_stop_handler();
+    install_sample_handler();
     stack = serve_until_main();
     return true;
 }

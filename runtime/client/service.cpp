@@ -6,6 +6,7 @@
 #include "runtime/client/one_sided.hpp"
 #include "runtime/client/program.hpp"
 #include "runtime/client/registers.hpp"
+#include "runtime/client/samples.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/threads.hpp"
 #include "runtime/client/usage.hpp"
@@ -119,6 +120,10 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
     }
     case Command::abort_call:
         return acknowledge(head.number, with_registers(tid, abort_system_call));
+    case Command::sample: {
+        const auto taken = take_samples(args[0]);
+        return acknowledge(head.number, taken.error, taken.lost, std::as_bytes(std::span(taken.samples)));
+    }
     case Command::run_main:
         break;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// <norma/mach_port.h>: special and registered ports, and the name servers.
+// <norma/mach_port.h>: special and registered ports, and the name servers; <norma/mach_sample.h>.
 #include "norma/mach.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
@@ -119,6 +119,10 @@ kern_return_t mach_ports_lookup(task_t task, mach_port_t **ports, mach_msg_type_
         *count = TASK_PORT_REGISTER_MAX;
     }
     return status;
+}
+
+kern_return_t task_sample(task_t task, mach_port_t port) noexcept {
+    return call(Op::special_set, MACH_PORT_NULL, {task, norma::rt::kSlotSample, port}).status;
 }
 
 kern_return_t bootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port) noexcept {

@@ -15,7 +15,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
           self, loop, config.call_timeout,
           [this](dsm::NodeId to, const std::vector<std::byte> &record) { send_request(to, record); },
           [this](const Request &request, Done done) { execute(request, std::move(done)); }),
-      sync(self, incarnation, loop), ports(self, incarnation, port_links()),
+      sync(self, incarnation, loop), ports(self, incarnation, port_links()), sampler(*this),
       pager(self, incarnation, config.prefetch,
             {.send = [this](dsm::NodeId to, std::span<const dsm::ObjectMsg> messages,
                             rpc::StagingPtr payload) { send_pages(to, messages, std::move(payload)); },

@@ -14,6 +14,7 @@
 #include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
 #include "runtime/server/router.hpp"
+#include "runtime/server/sampler.hpp"
 #include "runtime/server/sync_service.hpp"
 #include "runtime/server/task.hpp"
 
@@ -79,6 +80,7 @@ class Node {
     Router router;
     SyncService sync;
     PortService ports;
+    Sampler sampler;
     dsm::Pager pager;
     Window window;
     SliceAllocator addresses;

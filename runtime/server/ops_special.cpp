@@ -38,6 +38,11 @@ void op_special_set(Node &node, const Request &request, Done done) {
         done(status_reply(of.kind != Right::Kind::task ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
         return;
     }
+    const auto port = node.tasks.at(request.caller.task)->right(name_in(request.args[2]));
+    if (request.args[1] == kSlotSample && request.args[2] != MACH_PORT_NULL && port.kind != Right::Kind::port) {
+        done(status_reply(KERN_INVALID_CAPABILITY));
+        return;
+    }
     node.ports.set_slot(request.caller.task, name_in(request.args[2]), of, static_cast<std::uint32_t>(request.args[1]),
                         done);
 }

@@ -116,6 +116,7 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
                 return;
             }
             node.tell_of_heap(*task->second);
+            node.sampler.look_at(id);
             if (!image->teleported) {
                 task->second->awaited_by.reset();
             }

@@ -315,11 +315,23 @@ void PortService::notify(const Right &place, std::int32_t id, std::uint32_t valu
     for (const auto bytes : {std::as_bytes(std::span(&ndr, 1)), std::as_bytes(std::span(&value, 1))}) {
         message.body.insert(message.body.end(), bytes.begin(), bytes.end());
     }
+    std::uint64_t number = 0;
+    post(place, message, true, number, [](const Reply &) {});
+}
+
+void PortService::post(const Right &place, const Message &message, bool forced, std::uint64_t &number,
+                       const Done &done) {
+    number = ++last_number_;
     auto request = request_for(Op::port_send, place);
-    request.args = {static_cast<std::uint64_t>(-1), ++last_number_, 1};
+    request.args = {static_cast<std::uint64_t>(-1), number, forced ? 1U : 0U};
     request.blob = encode(message);
     links_.call(
-        node_of(place.task), std::move(request), [this, place](const Reply &) { refs_.drop(place); }, false);
+        node_of(place.task), std::move(request),
+        [this, place, done](const Reply &reply) {
+            refs_.drop(place);
+            done(reply);
+        },
+        false);
 }
 
 // ---- deaths ----

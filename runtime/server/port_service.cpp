@@ -309,6 +309,10 @@ void PortService::give_up(const Wait &wait) {
         wait.home, std::move(request), [](const Reply &) {}, true);
 }
 
+void PortService::call_off(const Right &place, std::uint64_t number) {
+    give_up({.home = node_of(place.task), .number = number});
+}
+
 void PortService::abort(std::uint64_t thread) {
     std::vector<Wait> given_up;
     for (auto &[who, wait] : waits_) {

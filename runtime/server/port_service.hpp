@@ -61,6 +61,10 @@ class PortService {
     void thread_gone(const Waiter &who); // what it waits for is given up
     void abort(std::uint64_t thread);    // MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED if it waits still
     void task_over(NameSpace &names, TaskId task);
+    // A message of the node's own; uses up one reference to the place. It waits for room in the queue, unless `forced`,
+    // until it is called off by its number, which is set before `done` is called.
+    void post(const Right &place, const Message &message, bool forced, std::uint64_t &number, const Done &done);
+    void call_off(const Right &place, std::uint64_t number);
 
     // ---- requests of nodes, this one too ----
     void serve_attach(const Request &request, const Done &done);

@@ -82,6 +82,13 @@ void serve_thaw(Node &node, const Request &request, Done done) {
     node.serve_thaw(request, done);
 }
 
+void serve_put(Node &node, const Request &request, Done done) {
+    node.ports.serve_put(request, [&node, task = request.target.task, done = std::move(done)](const Reply &reply) {
+        node.sampler.look_at(task);
+        done(reply);
+    });
+}
+
 template <void (PortService::*serve)(const Request &, const Done &)>
 void serve_port(Node &node, const Request &request, Done done) {
     (node.ports.*serve)(request, done);
@@ -183,7 +190,7 @@ constexpr std::array kOperations{
     Operation{Op::port_dead, Kind::port, serve_port<&PortService::serve_dead>, false},
     Operation{Op::port_taken, Kind::none, serve_port<&PortService::serve_taken>, false},
     Operation{Op::port_cancel, Kind::none, serve_port<&PortService::serve_cancel>, false},
-    Operation{Op::port_put, Kind::task, serve_port<&PortService::serve_put>, false},
+    Operation{Op::port_put, Kind::task, serve_put, false},
     Operation{Op::port_take, Kind::task, op_port_take, false},
     Operation{Op::name_put, Kind::names, serve_port<&PortService::serve_name_put>, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},

@@ -130,6 +130,7 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::map_data: // no program of its own, and no heap
     case Command::heap:
     case Command::heap_lost:
+    case Command::sample:
         break;
     case Command::map:
         map(command, fd);

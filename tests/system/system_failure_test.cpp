@@ -76,6 +76,10 @@ TEST_P(DeathOfNode, TakesPortsAndRightsAlong) {
     expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"ports_services_of_a_dead_node"}), 0, kNodeOneGone);
 }
 
+TEST_P(DeathOfNode, EndsSamplingThere) {
+    expect_end(run_case({.nodes = 3, .transport = GetParam()}, {"samples_node_dies"}), 0, kNodeOneGone);
+}
+
 TEST_P(DeathOfNode, LosesNothingThatItHadGivenBack) {
     expect_end(run_case({.nodes = 2, .transport = GetParam()}, {"death_after_eviction"}), 0, kNodeOneGone);
 }
