@@ -6,7 +6,7 @@
 const
   NODES: 2;     -- at least 2
   STRETCHES: 2; -- the object as it was allocated, and the snapshots that can be made
-  DEATHS: 0;    -- how many nodes may crash, the home excepted
+  DEATHS: 0;    -- how many nodes may crash, the home excepted: 0 or 1
   FREEZES: 1;   -- how many freezes there may be
   FREEZERS: 1;  -- how many of them at a time in one stretch
   ENDS: 1;      -- how many stretches may end
@@ -643,7 +643,7 @@ var p: Stretch;
 begin
   p := t.get.page;
   if !accepted then
-    Forget(p, t.supplier);
+    Forget(p, t.supplier); -- guard heir_serves: Lose(p);
   elsif !t.get.write then
     sharers[p][t.get.from] := true;
   else
@@ -943,12 +943,12 @@ var m: Message;
 begin
   t := transactions[p];
   if !t.busy | t.phase = invalidating then
-    transactions[p].waiting[deceased] := false;
+    transactions[p].waiting[deceased] := false; -- guard rival_died
   elsif t.get.from = deceased then
     if t.get.write then
       Lose(p);
     end;
-    clear transactions[p];
+    clear transactions[p]; -- guard taker_died
   elsif t.supplier = deceased then
     clear m;
     m.kind := msg_fail;
@@ -1457,9 +1457,10 @@ ruleset i: Slot do
   end;
 end;
 
+-- Only one node dies, and all but the home are alike: so it may be the last one.
 ruleset n: Node do
   rule "Die"
-    deaths < DEATHS & !dead[n] & n != HOME
+    deaths < DEATHS & !dead[n] & n = NODES - 1
   ==>
   begin
     deaths := deaths + 1;
@@ -1586,11 +1587,13 @@ begin
   return flying = 0 & forall n: Node do dead[n] -> down[n] end;
 end;
 
+-- Whose own request waits for one keeps what it put aside, which nobody needs any more then.
 invariant "when all is quiet nobody waits, but for a thaw"
   Quiet() -> (forall n: Node do forall p: Stretch do
       (!request[n][p] & !want_read[n][p] & !want_write[n][p]) | (freezes[p] > 0 & request_write[n][p])
     end end)
-    & (forall i: Aside do deferred[i].kind = msg_none end)
+    & (forall i: Aside do deferred[i].kind = msg_none | (dead[deferred[i].requester]
+        & freezes[deferred[i].page] > 0 & request_write[deferred[i].dest][deferred[i].page]) end)
     & (forall i: Place do !queue[i].used | (queue[i].write & freezes[queue[i].page] > 0) end);
 
 invariant "when all is quiet no transaction is open and nobody has to freeze"
