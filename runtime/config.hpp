@@ -37,6 +37,7 @@ struct Config {
     std::uint64_t window_base = 0;
     std::uint64_t window_size = 0;
     std::uint64_t memory = 0; // 0: the node's share of the machine
+    std::uint32_t tasks = 0;
     std::uint32_t prefetch = 0;
     BindMode bind{};
     unsigned host_nodes = 0; // 0: all nodes of the job

@@ -82,6 +82,15 @@ enum class Op : std::uint32_t {
     object_open,   // 0 bytes (0: it is there); blob: its name (between nodes, who pays before that) -> port; vals[1]
                    // bytes
     object_remove, // blob: its name
+    // tasks as processes (runtime/families.hpp)
+    clone = 50, // port: the parent; 0 flags, 1 node, 2 function, 3 top of the stack, 4 its argument; blob: what the
+                // child begins with (client/inheritance.hpp); its open files may come as a descriptor -> vals[0] pid;
+                // if it fails vals[0] may be an errno value
+    // no port
+    process_signal, // 0 pid, 1 signal
+    process_wait,   // 0 pid (as signed), 1 Kinds, 2 do not wait (3, filled in on the way: whose children) -> vals[0]
+                    // pid, or 0; vals[1] status
+    process_parent, // (0, filled in on the way: whose) -> vals[0] pid
     // ports: `port` names the task whose names they are
     port_allocate = 64, // 0 MACH_PORT_RIGHT_..., 1 name (0: any) -> vals[0] name
     port_deallocate,    // 0 name
@@ -122,7 +131,8 @@ enum class Op : std::uint32_t {
     object_open_file, // 0 VM_PROT_READ, or with VM_PROT_WRITE; blob: path -> port; vals[1] bytes of the file
     object_close,     // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
     // between node servers only; refused from a task
-    spawn = 128,      // blob: task image -> right of the task
+    spawn = 128,      // 0 identity (0: a new one), 1 pid (0: the identity), 2 parent's identity, 3 exit signal; blob:
+                      // task image -> right of the task, vals[0] identity
     take_over,        // target task; 0 context (0: no thread goes on), 1 canary, 2 its number for synchronisation
     attach,           // blob: stretch -> vals[0] pages of each stretch of the object
     detach,           // blob: stretch
@@ -156,6 +166,17 @@ enum class Op : std::uint32_t {
     name_find, // blob: the task it is for, name
     // no target: to the home of a memory object
     object_save = 176, // 0 first page, 1 pages, 2 also to disk; blob: stretch
+    // tasks as processes. "child": 0 identity, 1 pid, 2 parent's identity, 3 exit signal, as `spawn` has them
+    // target: a task
+    clone_start = 184, // 0 function, 1 its argument, 2 top of the stack; blob as in `clone`
+    deliver,           // 0 signal; 0: is it there?
+    // no target: at the home of the parent
+    child_born,   // child, 4 node where it runs
+    child_unborn, // child: the clone has failed
+    // at the home of the child, and of its parent
+    process_moved, // child; blob: right of the task it is now
+    process_ended, // child, 4 status
+    process_pid,   // 0 identity -> vals[0] pid
 };
 
 inline constexpr std::size_t kOpArgs = 6;
@@ -178,7 +199,7 @@ static_assert(sizeof(ReplyHead) == 40);
 
 // ---- Node server -> service thread, on the control socket; each is acknowledged by an Ack with the same number. ----
 enum class Command : std::uint32_t {
-    welcome = 1,  // 0 node, 1 number of nodes: the first command of all
+    welcome = 1,  // 0 node, 1 number of nodes, 2 pid: the first command of all
     map,          // 0 address, 1 bytes, 2 protection, 3 offset in the file; the object's frames come as a descriptor
     unmap,        // 0 address, 1 bytes: becomes a part of the reserved window again
     protect,      // 0 address, 1 bytes, 2 protection
@@ -204,8 +225,11 @@ enum class Command : std::uint32_t {
     heap_lost,    // 0 part, which is not to be used any more
     sample,       // 0 microseconds of a thread's processor time between samples, from now on (0: no more)
                   // -> how many were lost; blob: Samples since the last time
+    // 0 function, 1 its argument, 2 top of the stack; blob: what the task begins with; its open files may come as a
+    // descriptor -> kernel thread id. The task ends with the function.
+    clone_start,
 };
-inline constexpr std::size_t kMaxCommandBlob = 1024;
+inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 
 struct CommandHead {
     std::uint32_t command;

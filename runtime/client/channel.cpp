@@ -2,14 +2,15 @@
 #include "runtime/client/channel.hpp"
 
 #include "norma/mach.h"
+#include "runtime/client/descriptors.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/sockets.hpp"
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
-#include <new>
+#include <csignal>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -22,34 +23,63 @@ namespace {
 // which the kernel cannot fetch for a system call where only user faults are served.
 struct Channel {
     int fd = -1;
-    bool asked = false; // and not answered
     RequestHead request{};
-    std::unique_ptr<std::byte[]> reply; // kMaxPacketBytes, from the first call on
-    ~Channel() { close_if_open(fd); }
-    // The thread was taken out of its last call (thread_set_state): the answer to that must not be taken for another.
-    void leave_old_call() noexcept {
-        if (std::exchange(asked, false)) {
-            close_if_open(std::exchange(fd, -1));
+    std::byte *reply = nullptr; // kMaxPacketBytes, from the first call on
+    void close() noexcept { close_private(std::exchange(fd, -1)); }
+    ~Channel() {
+        close();
+        if (reply != nullptr) {
+            munmap(reply, kMaxPacketBytes);
         }
     }
 };
-thread_local Channel channel;
+// A signal handler may make a call while its thread is in one, and be interrupted itself.
+constexpr unsigned kNested = 4;
+thread_local std::array<Channel, kNested> channels;
+thread_local unsigned under_way = 0; // calls that this thread is in
 
-bool open_channel() noexcept {
+// Nothing that a signal handler must not do: it may have interrupted malloc().
+bool open_channel(Channel &channel) noexcept {
+    if (channel.reply == nullptr) {
+        void *const room = mmap(nullptr, kMaxPacketBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (room == MAP_FAILED) {
+            return false;
+        }
+        channel.reply = static_cast<std::byte *>(room);
+    }
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
         return false;
     }
-    channel.reply.reset(new (std::nothrow) std::byte[kMaxPacketBytes]);
-    if (channel.reply == nullptr) {
-        ::close(ends[0]);
-        ::close(ends[1]);
-        return false;
-    }
     channel.fd = ends[0];
+    keep_private(channel.fd);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // a handler would tell in the middle of this
     tell(TaskMsg::channel, {}, {}, ends[1]);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     ::close(ends[1]);
     return true;
+}
+
+Answer exchange_packets(Channel &channel, std::span<const std::byte> blob, int fd) noexcept {
+    if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), blob, fd) != 0) {
+        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
+    }
+    ssize_t size = 0;
+    do {
+        size = recv(channel.fd, channel.reply, kMaxPacketBytes, 0);
+    } while (size < 0 && errno == EINTR);
+    const auto reply =
+        split_packet<ReplyHead>(std::span(channel.reply, static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
+    if (!reply) { // the node server is gone, and this process is about to be
+        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
+    }
+    const auto &[head, bytes] = *reply;
+    Answer answer{.status = head.status, .vals = {}, .blob = bytes};
+    std::copy(std::begin(head.vals), std::end(head.vals), answer.vals.begin());
+    return answer;
 }
 
 } // namespace
@@ -75,33 +105,32 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
 // Not inlined: a thread that teleports itself goes on in another process, where the address of everything thread-local
 // is another one, and must not be remembered across that.
 [[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
-                              std::span<const std::byte> blob) noexcept {
-    channel.leave_old_call();
-    if (!job.active || (channel.fd < 0 && !open_channel())) {
+                              std::span<const std::byte> blob, int fd) noexcept {
+    if (!job.active || under_way == kNested) {
         return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
     }
-    channel.request = {.op = static_cast<std::uint32_t>(op),
-                       .port = port,
-                       .thread = static_cast<std::uint64_t>(gettid()),
-                       .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
-    channel.asked = true;
-    if (send_packet(channel.fd, std::as_bytes(std::span(&channel.request, 1)), blob) != 0) {
-        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
+    auto &channel = channels[under_way];
+    ++under_way;
+    Answer answer{.status = KERN_RESOURCE_SHORTAGE, .vals = {}, .blob = {}};
+    if (channel.fd >= 0 || open_channel(channel)) {
+        channel.request = {.op = static_cast<std::uint32_t>(op),
+                           .port = port,
+                           .thread = static_cast<std::uint64_t>(gettid()),
+                           .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
+        answer = exchange_packets(channel, blob, fd);
     }
-    ssize_t size = 0;
-    do {
-        size = recv(channel.fd, channel.reply.get(), kMaxPacketBytes, 0);
-    } while (size < 0 && errno == EINTR);
-    channel.asked = false;
-    const auto reply =
-        split_packet<ReplyHead>(std::span(channel.reply.get(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
-    if (!reply) { // the node server is gone, and this process is about to be
-        return {.status = KERN_NODE_DOWN, .vals = {}, .blob = {}};
-    }
-    const auto &[head, bytes] = *reply;
-    Answer answer{.status = head.status, .vals = {}, .blob = bytes};
-    std::copy(std::begin(head.vals), std::end(head.vals), answer.vals.begin());
+    --under_way;
     return answer;
+}
+
+[[gnu::noinline]] void prepare_calls() noexcept {
+    channels[0].request = {};
+}
+
+[[gnu::noinline]] void forget_calls() noexcept {
+    while (under_way > 0) {
+        channels[--under_way].close(); // the answer must not be taken for that of another call
+    }
 }
 
 } // namespace norma::rt

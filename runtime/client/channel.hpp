@@ -19,9 +19,15 @@ struct Answer {
 };
 
 // Sends a request and waits for its answer. Blocks only the calling thread. KERN_FAILURE outside a job.
-// The blob must not be coherent memory.
+// The blob must not be coherent memory. A descriptor may go along. Signal handlers may make calls, too.
 Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {},
-            std::span<const std::byte> blob = {}) noexcept;
+            std::span<const std::byte> blob = {}, int fd = -1) noexcept;
+
+// In a new thread: its first call may come from a signal handler, which must not be where it gets its variables.
+void prepare_calls() noexcept;
+
+// In a signal handler, of a thread that will not go on where it was: it is in no call any more.
+void forget_calls() noexcept;
 
 // A call whose one result is a port. KERN_INVALID_ARGUMENT if there is nowhere to put it.
 std::int32_t port_call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,

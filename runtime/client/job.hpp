@@ -15,6 +15,7 @@ struct Job {
     bool active = false; // false: the program was not started by `norma run`
     int node = -1;
     int nodes = 0;
+    int pid = 0;      // what the task calls itself as a process of the job
     int control = -1; // the task's control socket
     dsm::FaultMode fault_mode = dsm::FaultMode::none;
     std::uint64_t window_base = 0, window_size = 0;

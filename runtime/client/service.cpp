@@ -2,6 +2,7 @@
 #include "runtime/client/service.hpp"
 
 #include "runtime/client/channel.hpp"
+#include "runtime/client/clone.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/one_sided.hpp"
 #include "runtime/client/program.hpp"
@@ -22,6 +23,7 @@
 #include <new>
 #include <pthread.h>
 #include <unistd.h>
+#include <utility>
 
 namespace norma::rt {
 
@@ -44,7 +46,7 @@ struct Order {
     std::byte blob[kMaxCommandBlob];
 };
 
-void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
+void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
     const auto &args = head.args;
     const auto tid = static_cast<pid_t>(args[0]);
     NewThread made;
@@ -52,6 +54,7 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
     case Command::welcome:
         job.node = static_cast<int>(args[0]);
         job.nodes = static_cast<int>(args[1]);
+        job.pid = static_cast<int>(args[2]);
         return acknowledge(head.number, 0);
     case Command::map:
         return acknowledge(head.number, map_frames(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
@@ -74,6 +77,10 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
         return acknowledge(head.number, blank_page(args[0]));
     case Command::thread_start: {
         const int error = start_thread(args[0], args[1], args[2], args[3], made);
+        return acknowledge_thread(head.number, error, made);
+    }
+    case Command::clone_start: {
+        const int error = begin_clone(args[0], args[1], args[2], blob, std::exchange(fd, -1), made);
         return acknowledge_thread(head.number, error, made);
     }
     case Command::thread_resume_context: {
@@ -112,7 +119,7 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int fd) {
     }
     case Command::set_state:
         return acknowledge(head.number,
-                           with_registers(tid, [&](ucontext_t &context) { write_registers(context, args[1], blob); }));
+                           set_registers(tid, [&](ucontext_t &context) { write_registers(context, args[1], blob); }));
     case Command::usage: {
         const auto usage = tid == 0 ? task_usage() : thread_usage(tid);
         return usage ? acknowledge(head.number, 0, 0, std::as_bytes(std::span(&*usage, 1)))

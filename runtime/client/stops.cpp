@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/stops.hpp"
 
+#include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/threads.hpp"
 
@@ -63,6 +64,7 @@ Slot *slot_of(pid_t tid) {
 struct Waiting {
     std::atomic<pid_t> tid{0};
     ucontext_t *context = nullptr; // there while tid is a thread's
+    bool elsewhere = false;        // it is to go on somewhere else than where it was
 };
 std::array<Waiting, 4096> waiting;
 constexpr pid_t kTaken = -1; // by a thread that is about to write its tid
@@ -82,6 +84,7 @@ Waiting *mark_waiting(pid_t tid, ucontext_t *context) {
         pid_t none = 0;
         if (entry.tid.compare_exchange_strong(none, kTaken)) {
             entry.context = context;
+            entry.elsewhere = false;
             entry.tid = tid;
             return &entry;
         }
@@ -97,12 +100,14 @@ bool may_go(pid_t tid) {
 void wait_until_allowed(ucontext_t *context) {
     const auto tid = static_cast<pid_t>(syscall(SYS_gettid));
     Waiting *mine = nullptr;
+    bool elsewhere = false;
     for (;;) {
         const auto seen = changes.load();
         if (may_go(tid)) {
             if (mine == nullptr) {
                 break;
             }
+            elsewhere = elsewhere || mine->elsewhere;
             // Whoever stops it again from here on does not take it for waiting, or is seen by the next look.
             std::exchange(mine, nullptr)->tid = 0;
             continue;
@@ -120,6 +125,9 @@ void wait_until_allowed(ucontext_t *context) {
         noticed.fetch_add(1);
         futex(noticed, FUTEX_WAKE, INT_MAX);
         end_this_thread();
+    }
+    if (elsewhere) {
+        forget_calls();
     }
 }
 
@@ -259,6 +267,24 @@ int go_thread(pid_t tid) {
     slot->tid = 0;
     wake_all();
     return 0;
+}
+
+namespace {
+
+bool same_place(const ucontext_t &one, const ucontext_t &other) {
+    return one.uc_mcontext.gregs[REG_RIP] == other.uc_mcontext.gregs[REG_RIP] &&
+           one.uc_mcontext.gregs[REG_RSP] == other.uc_mcontext.gregs[REG_RSP];
+}
+
+} // namespace
+
+int set_registers(pid_t tid, const std::function<void(ucontext_t &)> &act) {
+    return with_registers(tid, [tid, &act](ucontext_t &context) {
+        const auto before = context;
+        act(context);
+        auto *stopped = waiting_of(tid);
+        stopped->elsewhere = stopped->elsewhere || !same_place(before, context);
+    });
 }
 
 int with_registers(pid_t tid, const std::function<void(ucontext_t &)> &act) {

@@ -26,6 +26,8 @@ int stop_thread(pid_t tid); // returns when it has stopped
 int go_thread(pid_t tid);
 // Lets `act` see or change the registers a thread goes on with; stops it for that moment if it is not stopped.
 int with_registers(pid_t tid, const std::function<void(ucontext_t &)> &act);
+// The same, when `act` may say that it goes on somewhere else: then it is in no call any more.
+int set_registers(pid_t tid, const std::function<void(ucontext_t &)> &act);
 int end_thread(pid_t tid);               // returns when it has taken notice
 std::vector<std::uint64_t> thread_ids(); // all but the service thread
 

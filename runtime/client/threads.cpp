@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <memory>
 #include <pthread.h>
 #include <semaphore.h>
@@ -35,6 +36,7 @@ thread_local Home home;
 struct Start {
     std::uint64_t entry = 0, argument = 0, stack = 0, bytes = 0;
     std::uint64_t context = 0, canary = 0; // of a thread that goes on
+    bool clone = false;                    // the process ends with it
     pid_t tid = 0;
     sem_t known, go;
 };
@@ -59,6 +61,14 @@ void bottom_of_stack() {
     const auto entry = reinterpret_cast<void (*)(void *)>(current.entry);
     entry(reinterpret_cast<void *>(current.argument));
     go_home();
+}
+
+// What the C library has buffered is this process's own, and would be lost.
+void bottom_of_clone_stack() {
+    stop_point();
+    const int status = reinterpret_cast<int (*)(void *)>(current.entry)(reinterpret_cast<void *>(current.argument));
+    std::fflush(nullptr);
+    _exit(status);
 }
 
 void (*body_of_main)();
@@ -101,6 +111,7 @@ void *run(void *raw) {
     const std::unique_ptr<Start> start(static_cast<Start *>(raw));
     no_stops();
     use_signal_stack();
+    prepare_calls();
     start->tid = gettid();
     current.entry = start->entry;
     current.argument = start->argument;
@@ -110,7 +121,7 @@ void *run(void *raw) {
     if (start->context != 0) {
         continue_from(start->context, start->canary);
     } else {
-        switch_to(start->stack, start->bytes, bottom_of_stack);
+        switch_to(start->stack, start->bytes, start->clone ? bottom_of_clone_stack : bottom_of_stack);
     }
     sem_destroy(&start->known);
     sem_destroy(&start->go);
@@ -118,7 +129,14 @@ void *run(void *raw) {
     return nullptr;
 }
 
-int launch(std::unique_ptr<Start> start, NewThread &made) {
+sigset_t no_signals() {
+    sigset_t none;
+    sigemptyset(&none);
+    return none;
+}
+
+// The service thread has all signals blocked; the new one begins with those it is given.
+int launch(std::unique_ptr<Start> start, const sigset_t &blocked, NewThread &made) {
     sem_init(&start->known, 0, 0);
     sem_init(&start->go, 0, 0);
     pthread_attr_t attributes;
@@ -127,11 +145,8 @@ int launch(std::unique_ptr<Start> start, NewThread &made) {
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_t thread{};
     auto *raw = start.release(); // the thread's from here on, if it comes to be
-    // The service thread has all signals blocked; the new one begins with none.
-    sigset_t none;
     sigset_t before;
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, &before);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     const int error = pthread_create(&thread, &attributes, run, raw);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     pthread_attr_destroy(&attributes);
@@ -161,20 +176,33 @@ int start_thread(std::uint64_t entry, std::uint64_t argument, std::uint64_t stac
     start->argument = argument;
     start->stack = stack;
     start->bytes = bytes;
-    return launch(std::move(start), made);
+    return launch(std::move(start), no_signals(), made);
+}
+
+int start_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_of_stack, const sigset_t &blocked,
+                NewThread &made) {
+    constexpr std::uint64_t kSome = 64; // only where the stack ends counts
+    auto start = std::make_unique<Start>();
+    start->entry = entry;
+    start->argument = argument;
+    start->stack = top_of_stack - kSome;
+    start->bytes = kSome;
+    start->clone = true;
+    return launch(std::move(start), blocked, made);
 }
 
 int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made) {
     auto start = std::make_unique<Start>();
     start->context = context;
     start->canary = canary;
-    return launch(std::move(start), made);
+    return launch(std::move(start), no_signals(), made);
 }
 
 void run_on_stack(std::uint64_t stack, std::uint64_t bytes, void (*body)()) {
     body_of_main = body;
     no_stops();
     use_signal_stack();
+    prepare_calls();
     switch_to(stack, bytes, bottom_of_main_stack);
 }
 

@@ -4,6 +4,7 @@
 // frames move with a teleport, while what belongs to the process stays with the process.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <sys/types.h>
@@ -18,6 +19,9 @@ struct NewThread {
 };
 int start_thread(std::uint64_t entry, std::uint64_t argument, std::uint64_t stack, std::uint64_t bytes,
                  NewThread &made);
+// The thread of a clone: the process ends with what `entry` returns. It has these signals blocked.
+int start_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_of_stack, const sigset_t &blocked,
+                NewThread &made);
 // The same for a thread that teleported itself here: it goes on from the context it saved.
 int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made);
 

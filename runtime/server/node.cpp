@@ -24,7 +24,8 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .frozen = [this](const dsm::ObjectId &id,
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
-      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation) {}
+      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
+      families(self) {}
 
 Node::~Node() = default;
 
@@ -76,7 +77,7 @@ void Node::start(const rpc::Options &options) {
 
 void Node::start_first(Program program) {
     auto id = std::make_shared<TaskId>(0);
-    auto &task = start_process(std::move(program), true, [this, id](std::int32_t status) {
+    auto &task = start_process(std::move(program), true, {}, [this, id](std::int32_t status) {
         if (status != KERN_SUCCESS) {
             return; // the end of the process says the rest
         }
@@ -229,6 +230,9 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
         if (task->awaited_by == node && task->state != Task::State::ending) {
             kill_task(*task, [] {}); // nobody is left who could let it go on
         }
+    }
+    for (const auto &news : families.node_down(node)) {
+        family_news(news);
     }
     thaw_all_of(node);
     forget_uses_of(node);

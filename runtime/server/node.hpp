@@ -94,6 +94,8 @@ class Node {
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
+    Families families;                                   // whose home is here
+    std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped
@@ -157,14 +159,20 @@ class Node {
                      std::function<void(std::int32_t status, Pieces copies)> done);
 
     // ---- process.cpp: tasks as processes ----
-    // KERN_SUCCESS through on_ready once the library in the new process has said hello.
-    Task &start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready);
+    // KERN_SUCCESS through on_ready once the library in the new process has said hello. `kin` without an identity: it
+    // gets a new one. Throws std::system_error.
+    Task &start_process(Program program, bool first, Kin kin, std::function<void(std::int32_t)> on_ready);
     void command(Task &task, Command command, std::array<std::uint64_t, 4> args, std::function<void(const Ack &)> done,
                  int fd = -1, std::vector<std::byte> blob = {});
     void kill_task(Task &task, std::function<void()> reaped);
     void reap();
     bool on_control(TaskId id); // whether there was a message
     void on_channel(TaskId id, int fd);
+
+    // ---- ops_family.cpp: tasks as processes ----
+    // Tells the homes of a process and of its parent: process_moved, process_ended.
+    void tell_family(Op op, const Kin &kin, std::uint64_t status, std::vector<std::byte> blob = {});
+    void family_news(const Families::News &news);
 
     // ---- program.cpp: whole programs ----
     void begin_program(TaskId id); // of the first task: moves its variables into coherent memory and makes the heap

@@ -21,6 +21,11 @@ struct Operation {
 const Operation *find_operation(Op op); // null: no such operation
 
 // ops_task.cpp
+TaskImage image_of(Node &, const Task &parent, bool inherit);
+// Makes a child on `where`; a task that moves has the kin of its parent. Answers with the right, vals[0] its identity.
+void make_child(Node &, TaskId parent, TaskImage, const Kin &, dsm::NodeId where, Done);
+void abandon(Node &, const Right &child); // of which nobody has been told, and which nobody will let go on
+std::int32_t check_node(const Node &, std::uint64_t argument);
 void op_task_create(Node &, const Request &, Done);
 void op_task_create_on(Node &, const Request &, Done);
 void op_task_clone(Node &, const Request &, Done);
@@ -45,6 +50,23 @@ void op_take_over(Node &, const Request &, Done);
 // The thread a request is about, or null with the reply already given; and what became of a command to it.
 Thread *target_thread(Node &, const Request &, Task *&, const Done &);
 std::int32_t thread_status(const Ack &);
+
+// ops_clone.cpp
+void op_clone(Node &, const Request &, Done);
+void op_clone_start(Node &, const Request &, Done);
+
+// ops_family.cpp
+void put_kin(Request &, const Kin &);
+std::optional<Kin> kin_in(const Node &, const Request &); // nothing: it cannot be one
+void op_process_signal(Node &, const Request &, Done);
+void op_process_wait(Node &, const Request &, Done);
+void op_process_parent(Node &, const Request &, Done);
+void op_process_pid(Node &, const Request &, Done);
+void op_deliver(Node &, const Request &, Done);
+void op_child_born(Node &, const Request &, Done);
+void op_child_unborn(Node &, const Request &, Done);
+void op_process_moved(Node &, const Request &, Done);
+void op_process_ended(Node &, const Request &, Done);
 
 // ops_info.cpp
 void op_task_set_child_node(Node &, const Request &, Done);

@@ -6,6 +6,8 @@
 #include "norma/mach.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <system_error>
@@ -18,19 +20,6 @@ Reply right_reply(const Right &right) {
     Reply reply;
     reply.rights.push_back(right);
     return reply;
-}
-
-TaskImage image_of(Node &node, const Task &parent, bool inherit) {
-    TaskImage image;
-    image.program = parent.program;
-    image.slots = parent.names.slots();
-    image.token = parent.token;
-    image.ledgers = marks_of(parent.ledgers);
-    if (inherit) {
-        image.entries.assign(parent.map.entries().begin(), parent.map.entries().end());
-        image.stretches = node.stretches_of(image.entries);
-    }
-    return image;
 }
 
 void let_go_of(Node &node, const std::map<std::uint32_t, Right> &slots) {
@@ -52,7 +41,21 @@ const Right *child_of(const Reply &reply, dsm::NodeId where) {
     return is_child ? &reply.rights.front() : nullptr;
 }
 
-// Nobody has been told of the child, and nobody will let it go on.
+} // namespace
+
+TaskImage image_of(Node &node, const Task &parent, bool inherit) {
+    TaskImage image;
+    image.program = parent.program;
+    image.slots = parent.names.slots();
+    image.token = parent.token;
+    image.ledgers = marks_of(parent.ledgers);
+    if (inherit) {
+        image.entries.assign(parent.map.entries().begin(), parent.map.entries().end());
+        image.stretches = node.stretches_of(image.entries);
+    }
+    return image;
+}
+
 void abandon(Node &node, const Right &child) {
     Request request;
     request.op = Op::task_terminate;
@@ -60,12 +63,12 @@ void abandon(Node &node, const Right &child) {
     node.router.tell(node_of(child.task), std::move(request));
 }
 
-// Makes the child on `where`. The parent's node holds all memory and ports of the image until the child's node has its
-// own hold, so that none can end on the way even if the parent does. A child that comes when its parent has given up
-// waiting is ended.
-void make_child(Node &node, TaskId parent, TaskImage image, dsm::NodeId where, Done done) {
+// The parent's node holds all memory and ports of the image until the child's node has its own hold, so that none can
+// end on the way even if the parent does. A child that comes when its parent has given up waiting is ended.
+void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm::NodeId where, Done done) {
     Request request;
     request.op = Op::spawn;
+    put_kin(request, kin);
     request.blob = encode(image);
     const auto payer = node.tasks.find(parent);
     if (where != node.self && payer != node.tasks.end() &&
@@ -102,6 +105,8 @@ std::int32_t check_node(const Node &node, std::uint64_t argument) {
     return node.router.is_down(static_cast<dsm::NodeId>(argument)) ? KERN_NODE_DOWN : KERN_SUCCESS;
 }
 
+namespace {
+
 void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std::size_t next, Done done) {
     const auto found = node.tasks.find(id);
     if (found == node.tasks.end()) {
@@ -120,7 +125,9 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
             if (!image->teleported) {
                 task->second->awaited_by.reset();
             }
-            done(right_reply(task->second->own_right()));
+            auto reply = right_reply(task->second->own_right());
+            reply.vals[0] = static_cast<std::uint64_t>(task->second->kin.identity);
+            done(reply);
         });
         return;
     }
@@ -138,6 +145,7 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
 struct Move {
     TaskId parent = 0;
     bool first = false; // the job ends with it
+    Kin kin;
     Right child;
     Request request;
     Done done;
@@ -152,7 +160,10 @@ void let_go_on(Node &node, const Move &move) {
     request.op = Op::take_over;
     request.target = move.child;
     request.args = {move.request.args[2], move.request.args[3], move.request.caller.thread};
-    const auto look_for_loss = [&node, where, first = move.first](const Reply &reply) {
+    const auto look_for_loss = [&node, where, first = move.first, kin = move.kin](const Reply &reply) {
+        if (reply.status == KERN_NODE_DOWN) {
+            node.tell_family(Op::process_ended, kin, SIGKILL);
+        }
         if (first && reply.status == KERN_NODE_DOWN) {
             node.report_exit(W_EXITCODE(1, 0), fmt::format("the first task was lost with node {}", where));
         }
@@ -195,7 +206,7 @@ void op_task_clone(Node &node, const Request &request, Done done) {
         done(status_reply(status));
         return;
     }
-    make_child(node, parent->id, image_of(node, *parent, request.args[0] != 0),
+    make_child(node, parent->id, image_of(node, *parent, request.args[0] != 0), {},
                static_cast<dsm::NodeId>(request.args[1]), std::move(done));
 }
 
@@ -208,7 +219,7 @@ void create(Node &node, const Task &parent, TaskImage image, const Ledgers &ledg
     node.inherit(std::move(image), [&node, id = parent.id, ledgers, where,
                                     done = std::move(done)](std::int32_t status, TaskImage inherited) {
         if (status == KERN_SUCCESS) {
-            make_child(node, id, std::move(inherited), where, done);
+            make_child(node, id, std::move(inherited), {}, where, done);
         } else {
             done(status_reply(status));
         }
@@ -303,7 +314,7 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
     image.first = parent->first;
     image.teleported = true;
     parent->moving = true;
-    make_child(node, parent->id, std::move(image), where,
+    make_child(node, parent->id, std::move(image), parent->kin, where,
                [&node, right = parent->own_right(), request, done](const Reply &reply) {
                    auto *left = node.running(right);
                    if (reply.status != KERN_SUCCESS) {
@@ -320,21 +331,26 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
                        return;
                    }
                    left->successor = child;
-                   const Move move{
-                       .parent = left->id, .first = left->first, .child = child, .request = request, .done = done};
+                   const Move move{.parent = left->id,
+                                   .first = left->first,
+                                   .kin = left->kin,
+                                   .child = child,
+                                   .request = request,
+                                   .done = done};
                    node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
                });
 }
 
 void op_spawn(Node &node, const Request &request, Done done) {
     auto image = decode_image(request.blob, node.window);
-    if (!image) {
+    const auto kin = kin_in(node, request);
+    if (!image || !kin) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
     const auto shared = std::make_shared<const TaskImage>(std::move(*image));
     const auto source = request.caller.node;
-    node.attach_all(shared->stretches, [&node, shared, source, done](std::int32_t status) {
+    node.attach_all(shared->stretches, [&node, shared, kin = *kin, source, done](std::int32_t status) {
         if (status != KERN_SUCCESS) {
             done(status_reply(status));
             return;
@@ -348,13 +364,14 @@ void op_spawn(Node &node, const Request &request, Done done) {
         }
         auto id = std::make_shared<TaskId>(0);
         try {
-            auto &task = node.start_process(shared->program, shared->first, [&node, shared, id, done](std::int32_t up) {
+            const auto ready = [&node, shared, id, done](std::int32_t up) {
                 if (up != KERN_SUCCESS) {
                     done(status_reply(up));
                     return;
                 }
                 map_next(node, *id, shared, 0, done);
-            });
+            };
+            auto &task = node.start_process(shared->program, shared->first, kin, ready);
             *id = task.id;
             task.awaited_by = source;
             task.token = shared->token;
@@ -370,7 +387,9 @@ void op_spawn(Node &node, const Request &request, Done done) {
         } catch (const std::system_error &error) {
             log_error("a task of {} cannot be made: {}", shared->program.path, error.what());
             release_all(node, shared->stretches);
-            done(status_reply(KERN_RESOURCE_SHORTAGE));
+            auto reply = status_reply(KERN_RESOURCE_SHORTAGE);
+            reply.vals[0] = EAGAIN;
+            done(reply);
         }
     });
 }

@@ -28,6 +28,7 @@ void take_over_dead(Node &node, const Request &request) {
         return;
     }
     found->second.awaited_by.reset();
+    node.tell_family(Op::process_ended, found->second.kin, static_cast<std::uint64_t>(found->second.status));
     for (dsm::NodeId home = 0; home < node.count; ++home) {
         node.tell_of_end(home, request.target.task, false);
     }
@@ -288,6 +289,7 @@ void op_take_over(Node &node, const Request &request, Done done) {
         return;
     }
     task->awaited_by.reset();
+    node.tell_family(Op::process_moved, task->kin, 0, encode(std::array{task->own_right()}));
     if (task->first) {
         node.report_hosting();
     }

@@ -12,20 +12,34 @@
 
 namespace norma::rt {
 
-Task &Node::start_process(Program program, bool first, std::function<void(std::int32_t)> on_ready) {
+Task &Node::start_process(Program program, bool first, Kin kin, std::function<void(std::int32_t)> on_ready) {
+    if (tasks.size() >= config.tasks) {
+        throw std::system_error(EAGAIN, std::generic_category(), fmt::format("{} tasks (NORMA_TASKS)", tasks.size()));
+    }
     auto ends = socket_pair();
     const TaskId id = TaskId{self} << 48 | TaskId{incarnation & 0xffff} << 32 | ++next_task_;
     auto task = std::make_unique<Task>(id, window, std::move(program));
+    task->kin = kin;
+    if (kin.identity == 0) {
+        task->kin.identity = families.make(task->own_right(), kin.pid);
+        task->kin.pid = kin.pid == 0 ? task->kin.identity : kin.pid;
+    }
     task->first = first;
     task->ledgers = ledgers.roots();
     task->on_ready = std::move(on_ready);
     try {
+        if (task->kin.identity == 0) {
+            throw std::system_error(EAGAIN, std::generic_category(), "no process id is left");
+        }
         loop.watch(ends.first, [this, id](std::uint32_t) { on_control(id); });
         task->pid = processes.start(task->program, first, ends.second);
     } catch (...) {
         loop.unwatch(ends.first);
         close_if_open(ends.first);
         close_if_open(ends.second);
+        if (kin.identity == 0) {
+            families.remove(task->kin.identity);
+        }
         throw;
     }
     close_if_open(ends.second);
@@ -176,7 +190,7 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
         return;
     }
     task.state = Task::State::running;
-    command(task, Command::welcome, {self, count}, [](const Ack &) {});
+    command(task, Command::welcome, {self, count, static_cast<std::uint64_t>(task.kin.pid)}, [](const Ack &) {});
     if (original && task.program.data.size != 0) {
         begin_program(task.id);
         return;
@@ -206,6 +220,20 @@ void Node::next_command(Task &task) {
     send_packet(task.control, std::as_bytes(std::span(&head, 1)), pending.blob, pending.fd);
 }
 
+namespace {
+
+// A descriptor comes with a call, and is there until the next one.
+void take_offer(Task &task, int channel, int passed) {
+    if (const auto old = task.offered.extract(channel)) {
+        close_if_open(old.mapped());
+    }
+    if (passed >= 0) {
+        task.offered[channel] = passed;
+    }
+}
+
+} // namespace
+
 void Node::on_channel(TaskId id, int fd) {
     static std::vector<std::byte> buffer(kMaxPacketBytes);
     const auto found = tasks.find(id);
@@ -214,7 +242,7 @@ void Node::on_channel(TaskId id, int fd) {
     }
     int passed = -1;
     const auto size = receive_packet(fd, buffer, passed);
-    close_if_open(passed);
+    take_offer(*found->second, fd, passed);
     if (size > 0) {
         from_task(*found->second, fd, std::span(buffer).first(static_cast<std::size_t>(size)));
     } else if (size == 0) {
@@ -267,6 +295,10 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         loop.unwatch(channel);
         close_if_open(channel);
     }
+    for (const auto &[channel, passed] : task->offered) {
+        close_if_open(passed);
+    }
+    close_if_open(task->parcel);
     ports.task_over(task->names, task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {
@@ -284,7 +316,14 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
                        .status = task->terminated ? 0 : status,
                        .successor = task->successor,
                        .awaited_by = task->awaited_by,
-                       .first = task->first};
+                       .first = task->first,
+                       .kin = task->kin};
+    const auto *process = families.find(task->kin.identity);
+    if (task->awaited_by && process != nullptr && process->where == task->own_right()) {
+        families.remove(task->kin.identity); // nobody has been told of it
+    } else if (!task->awaited_by && task->successor.kind == Right::Kind::none) {
+        tell_family(Op::process_ended, task->kin, static_cast<std::uint64_t>(status));
+    }
     // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
     const bool moved = task->successor.kind != Right::Kind::none;
     for (dsm::NodeId node = 0; !moved && node < count; ++node) {

@@ -77,6 +77,10 @@ void Processes::kill(pid_t pid) {
     ::kill(pid, SIGKILL);
 }
 
+void Processes::signal(pid_t pid, int signal) {
+    ::kill(pid, signal);
+}
+
 std::optional<Processes::End> Processes::next_end() {
     int status = 0;
     const pid_t pid = waitpid(-1, &status, WNOHANG);

@@ -18,6 +18,7 @@ class Processes {
     // Runs the program with its end of the control socket, `control`, which stays open here. Throws std::system_error.
     pid_t start(const Program &program, bool first, int control);
     void kill(pid_t pid);
+    void signal(pid_t pid, int signal);
     std::optional<End> next_end(); // of a process that has ended, each once
     void wait_for(pid_t pid);
 };

@@ -104,6 +104,17 @@ constexpr std::array kOperations{
     Operation{Op::task_resume, Kind::task, op_task_resume, false},
     Operation{Op::task_threads, Kind::task, op_task_threads, false},
     Operation{Op::task_wait, Kind::task, op_task_wait, true},
+    Operation{Op::clone, Kind::task, op_clone, false},
+    Operation{Op::clone_start, Kind::task, op_clone_start, false},
+    Operation{Op::process_signal, Kind::none, op_process_signal, false},
+    Operation{Op::process_wait, Kind::none, op_process_wait, true},
+    Operation{Op::process_parent, Kind::none, op_process_parent, false},
+    Operation{Op::process_pid, Kind::none, op_process_pid, false},
+    Operation{Op::deliver, Kind::task, op_deliver, false},
+    Operation{Op::child_born, Kind::none, op_child_born, false},
+    Operation{Op::child_unborn, Kind::none, op_child_unborn, false},
+    Operation{Op::process_moved, Kind::none, op_process_moved, false},
+    Operation{Op::process_ended, Kind::none, op_process_ended, false},
     Operation{Op::thread_create, Kind::task, op_thread_create, false},
     Operation{Op::thread_start, Kind::task, op_thread_start, false},
     Operation{Op::vm_allocate, Kind::task, op_vm_allocate, false},
@@ -397,6 +408,17 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
         }
         destination = found.home;
         task.sync_homes.set(destination);
+    } else if (request.op == Op::process_signal) {
+        destination = home_of(static_cast<Pid>(request.args[0]));
+        if (destination >= count) {
+            reply_to(status_reply(KERN_INVALID_TASK));
+            return;
+        }
+    } else if (request.op == Op::process_wait) {
+        request.args[3] = static_cast<std::uint64_t>(task.kin.identity);
+        destination = home_of(task.kin.identity);
+    } else if (request.op == Op::process_parent) {
+        request.args[0] = static_cast<std::uint64_t>(task.kin.parent);
     } else if (request.op == Op::object_open || request.op == Op::object_remove) {
         destination = home_of_name(blob, count);
         if (request.op == Op::object_open) {

@@ -5,6 +5,7 @@
 
 #include "dsm/pager.hpp"
 #include "runtime/address_map.hpp"
+#include "runtime/families.hpp"
 #include "runtime/names.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/router.hpp"
@@ -68,12 +69,15 @@ struct Task {
     // The node that has asked for it, until it is told so (a clone) or lets it go on in its parent's place (a
     // teleport). Till then the task is nobody's: it ends with that node, and its own end is not the first task's.
     std::optional<dsm::NodeId> awaited_by;
+    Kin kin;
+    int parcel = -1; // the open files that it is to begin with, until it has them
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way
     bool terminated = false; // by task_terminate: its end is no failure
     int control = -1;
     std::set<int> channels;
+    std::map<int, int> offered;        // what has come along with the last packet of a channel: a descriptor
     std::unique_ptr<dsm::Space> space; // from hello on
     AddressMap map;
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint
@@ -129,6 +133,7 @@ struct EndedTask {
     Right successor{};
     std::optional<dsm::NodeId> awaited_by; // as in Task
     bool first = false;
+    Kin kin{};
 };
 
 } // namespace norma::rt

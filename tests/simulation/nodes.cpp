@@ -62,6 +62,7 @@ void World::start_node(NodeId number, std::uint32_t incarnation) {
     config.transport = "sim";
     config.call_timeout = std::chrono::seconds(600);
     config.stack_size = 64 * 1024;
+    config.tasks = 4096;
     config.window_base = std::uint64_t{1} << 40;
     config.window_size = std::uint64_t{1} << 38;
     config.memory = std::uint64_t{1} << 30;

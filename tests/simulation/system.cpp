@@ -133,6 +133,8 @@ void Processes::kill(pid_t pid) {
     world().scheduler.after(world().random.below(50000), [in = &world(), pid] { in->end_process(pid, 9); });
 }
 
+void Processes::signal(pid_t, int) {} // nobody here sends any
+
 std::optional<Processes::End> Processes::next_end() {
     return world().next_end();
 }

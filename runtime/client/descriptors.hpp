@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The open files of this process: which of them are the library's own, and how the others get to a child.
+#pragma once
+
+#include <cstddef>
+
+namespace norma::rt {
+
+// The library's own: no child gets them. Any thread, signal handlers too.
+void keep_private(int fd) noexcept;
+void close_private(int fd) noexcept;
+
+// A socket in which there are all open files that are not the library's, or -1 with errno set.
+int pack_files() noexcept;
+// Makes what pack_files() has packed the open files of this process, under the same numbers, and closes all others but
+// the library's. Closes the parcel. For a process with one thread. 0 or an errno value.
+int unpack_files(int parcel) noexcept;
+
+} // namespace norma::rt
