@@ -233,27 +233,40 @@ void NameSpace::ask_for_death(std::uint32_t name, const Right &notify, Letting &
     found.notify = notify;
 }
 
-Right NameSpace::slot(std::uint32_t slot) const {
-    const auto found = slots_.find(slot);
-    return found == slots_.end() ? Right{} : found->second;
+Slots NameSpace::slots() const {
+    return {slots_.begin(), slots_.lower_bound(kSlotsOfThread)};
 }
 
-void NameSpace::set_slot(std::uint32_t slot, const Right &right, Letting &out) {
+HeldRight NameSpace::slot(std::uint64_t slot) const {
+    const auto found = slots_.find(slot);
+    return found == slots_.end() ? HeldRight{} : found->second;
+}
+
+void NameSpace::set_slot(std::uint64_t slot, const HeldRight &held, Letting &out) {
     if (const auto found = slots_.find(slot); found != slots_.end()) {
-        out.push_back({.right = found->second});
+        out.push_back({.right = found->second.right});
         slots_.erase(found);
     }
-    if (right.kind != Right::Kind::none) {
-        slots_[slot] = right;
+    if (held.right.kind != Right::Kind::none) {
+        slots_[slot] = held;
     }
+}
+
+void NameSpace::thread_ended(std::uint64_t thread, Letting &out) {
+    const auto first = slots_.lower_bound(thread * kSlotsOfThread);
+    const auto last = slots_.lower_bound((thread + 1) * kSlotsOfThread);
+    for (auto slot = first; slot != last; ++slot) {
+        out.push_back({.right = slot->second.right});
+    }
+    slots_.erase(first, last);
 }
 
 NameSpace::Death NameSpace::port_died(const Right &right, Letting &out) {
     std::erase_if(slots_, [&](const auto &slot) {
-        if (slot.second == right) {
+        if (slot.second.right == right) {
             out.push_back({.right = right});
         }
-        return slot.second == right;
+        return slot.second.right == right;
     });
     const auto place = by_right_.find(right);
     if (place == by_right_.end()) {
@@ -279,8 +292,8 @@ void NameSpace::clear(Letting &out) {
     for (auto &[name, entry] : entries_) {
         let_go_of(entry, out);
     }
-    for (const auto &[slot, right] : slots_) {
-        out.push_back({.right = right});
+    for (const auto &[slot, held] : slots_) {
+        out.push_back({.right = held.right});
     }
     entries_.clear();
     by_right_.clear();

@@ -18,11 +18,20 @@ namespace norma::rt {
 
 // Places for rights that a task hands on to its children: the bootstrap port, the registered ones, and where its
 // samples go.
-inline constexpr std::uint32_t kSlotBootstrap = TASK_BOOTSTRAP_PORT, kSlotRegistered = 16, kSlotSample = 32;
+inline constexpr std::uint64_t kSlotBootstrap = TASK_BOOTSTRAP_PORT, kSlotRegistered = 16, kSlotSample = 32;
 constexpr bool is_slot(std::uint64_t slot) {
     return slot == kSlotBootstrap || slot == kSlotSample ||
            (slot >= kSlotRegistered && slot < kSlotRegistered + TASK_PORT_REGISTER_MAX);
 }
+// And its exception ports; those of a thread are nobody's but its own.
+inline constexpr std::uint64_t kSlotException = 48, kSlotsOfThread = 256;
+constexpr std::uint64_t exception_slot(std::uint64_t thread, std::uint32_t type) { // thread 0: the task's
+    return thread * kSlotsOfThread + kSlotException + type;
+}
+constexpr bool is_exception_slot(std::uint64_t slot) {
+    return slot > kSlotException && slot < kSlotException + EXC_TYPES_COUNT;
+}
+using Slots = std::map<std::uint64_t, HeldRight>;
 
 using Letting = std::vector<Carried>; // what is let go of
 
@@ -83,9 +92,10 @@ class NameSpace {
     void clear(Letting &out);
 
     // Rights that the task has without a name, to hand them on to its children; with a reference, as names.
-    const std::map<std::uint32_t, Right> &slots() const { return slots_; }
-    Right slot(std::uint32_t slot) const;
-    void set_slot(std::uint32_t slot, const Right &right, Letting &out); // none: empties it
+    Slots slots() const;
+    HeldRight slot(std::uint64_t slot) const;
+    void set_slot(std::uint64_t slot, const HeldRight &held, Letting &out); // right none: empties it
+    void thread_ended(std::uint64_t thread, Letting &out);
 
   private:
     Entry *entry(std::uint32_t name);
@@ -96,7 +106,7 @@ class NameSpace {
     std::uint32_t next_;
     std::map<std::uint32_t, Entry> entries_;
     std::map<Right, std::uint32_t> by_right_;
-    std::map<std::uint32_t, Right> slots_;
+    Slots slots_; // those of threads, too
 };
 
 } // namespace norma::rt

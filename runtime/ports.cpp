@@ -59,7 +59,11 @@ void PortHome::release(const Right &right, dsm::NodeId node, PortEvents &out) {
     const auto found = ports_.find(right.key); // which may have died meanwhile
     if (found != ports_.end() && found->second.senders[node]) {
         found->second.senders.reset(node);
-        check_senders(found->second, out);
+        if (is_forsaken(found->second)) {
+            die(found->first, out);
+        } else {
+            check_senders(found->second, out);
+        }
     }
 }
 
@@ -99,6 +103,12 @@ bool PortHome::on_no_senders(const Carried &receive, const Right &notify, std::u
     port->sync = sync;
     check_senders(*port, out);
     return true;
+}
+
+void PortHome::end_without_senders(const Carried &receive) {
+    if (auto *port = find(receive)) {
+        port->fleeting = true;
+    }
 }
 
 void PortHome::check_senders(Port &port, PortEvents &out) {
@@ -247,11 +257,11 @@ void PortHome::node_died(dsm::NodeId node, PortEvents &out) {
     down_.set(node);
     std::vector<Key> lost;
     for (auto &[key, port] : ports_) {
-        if (port.receiver == node) {
-            lost.push_back(key);
-        }
         const bool had = port.senders[node];
         port.senders.reset(node);
+        if (port.receiver == node || (had && is_forsaken(port))) {
+            lost.push_back(key);
+        }
         for (auto sender = port.blocked.begin(); sender != port.blocked.end();) {
             if (sender->who.node != node) {
                 ++sender;

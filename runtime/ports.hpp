@@ -66,6 +66,9 @@ class PortHome {
     bool on_no_senders(const Carried &receive, const Right &notify, std::uint64_t sync, Right &previous,
                        PortEvents &out);
 
+    // From the next time on when no node has send rights, once one has had them, the port dies.
+    void end_without_senders(const Carried &receive);
+
     // ---- messages: each is answered by exactly one event, unless its node has died ----
     // `forced`: also if the queue is full.
     void send(const Right &right, const Ticket &who, std::shared_ptr<const Message> message, bool forced,
@@ -99,7 +102,8 @@ class PortHome {
         dsm::NodeId receiver = 0; // the node that has the right to receive, or a message with it
         dsm::NodeSet senders{};   // nodes with rights to send
         std::uint64_t made = 0, sync = 0;
-        Right notify{}; // where to say that there are none; none: nobody has asked
+        Right notify{};        // where to say that there are none; none: nobody has asked
+        bool fleeting = false; // dies when there are none
         std::deque<std::shared_ptr<const Message>> queue{};
         std::list<Sender> blocked{};     // only while the queue is full
         std::list<Receiver> receivers{}; // only while it is empty
@@ -111,6 +115,7 @@ class PortHome {
     };
 
     Right right_of(const Port &port) const;
+    static bool is_forsaken(const Port &port) { return port.fleeting && port.senders.none(); }
     Port *find(const Right &right);
     Port *find(const Carried &receive);
     Port *refuse();

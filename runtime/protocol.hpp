@@ -122,6 +122,11 @@ enum class Op : std::uint32_t {
     host_priv, // -> port, for the job's first task
     // the privileged port
     host_priv_check,
+    // exceptions: no port
+    exception_ports = 111, // 0 name of a task or thread, 1 EXC_MASK_..., 2 ExceptionChange bits, 3 name of a port,
+                           // 4 behavior, 5 flavor -> blob: ExceptionPorts
+    exception_raise,       // 0 EXC_..., 1 and 2 its codes, 3 it is SIGBUS; blob: x86_THREAD_STATE64, x86_FLOAT_STATE64
+                           // -> vals[0] flavor; blob: the state to go on with, if it is another one
     // words of the caller's coherent memory (runtime/sync.hpp): no port. On the way to the home the blob is the word.
     word_queue = 90, // 0 address -> vals[0] id, for sync_request
     word_wake,       // 0 address, 1 how many at most -> vals[0] how many
@@ -164,6 +169,10 @@ enum class Op : std::uint32_t {
     // target: a name server
     name_put,  // 0 also if it is in use; blob: Carried, name
     name_find, // blob: the task it is for, name
+    // target: a task, a thread
+    task_exceptions, // 0 mask, 1 ExceptionChange bits, 2 behavior, 3 flavor; blob: rights, to the port and to the task
+                     // that asks -> blob: ExceptionPorts
+    thread_exceptions,
     // no target: to the home of a memory object
     object_save = 176, // 0 first page, 1 pages, 2 also to disk; blob: stretch
     // tasks as processes. "child": 0 identity, 1 pid, 2 parent's identity, 3 exit signal, as `spawn` has them
@@ -178,6 +187,9 @@ enum class Op : std::uint32_t {
     process_ended, // child, 4 status
     process_pid,   // 0 identity -> vals[0] pid
 };
+
+// What is to be done with exception ports.
+enum ExceptionChange : std::uint64_t { kSetsExceptions = 1, kTellsExceptions = 2, kExceptionsOfThread = 4 };
 
 inline constexpr std::size_t kOpArgs = 6;
 inline constexpr std::size_t kOpVals = 4;
@@ -228,6 +240,7 @@ enum class Command : std::uint32_t {
     // 0 function, 1 its argument, 2 top of the stack; blob: what the task begins with; its open files may come as a
     // descriptor -> kernel thread id. The task ends with the function.
     clone_start,
+    catch_exceptions, // from now on the signals of faults are told to the node server first
 };
 inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 
@@ -274,6 +287,11 @@ struct MapArgs {
     std::uint32_t anywhere, copy, protection, max_protection, inheritance, reserved;
 };
 static_assert(sizeof(MapArgs) == 56);
+
+struct ExceptionPort {
+    std::uint32_t mask, port, behavior, flavor; // port: its name
+};
+static_assert(sizeof(ExceptionPort) == 16);
 
 struct RegionInfo {
     std::uint64_t address, bytes, offset;

@@ -56,6 +56,13 @@ inline Right name_server(dsm::NodeId node) {
     return {.kind = Right::Kind::names, .task = TaskId{node} << 48, .thread = 0};
 }
 
+// A right that a task has without a name (runtime/names.hpp).
+struct HeldRight {
+    Right right;
+    std::uint32_t behavior = 0, flavor = 0; // of an exception port: how exceptions are told there
+    bool operator==(const HeldRight &) const = default;
+};
+
 // A right on its way from one name space to another.
 struct Carried {
     Right right;   // none: there was none; dead: it was to something that is no more

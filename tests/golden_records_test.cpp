@@ -56,7 +56,7 @@ std::vector<std::byte> bytes_of(std::string_view fields) {
 }
 
 TEST(Golden, VersionsOfTheseBytes) {
-    EXPECT_EQ(rpc::kWireVersion, 4);
+    EXPECT_EQ(rpc::kWireVersion, 5);
     EXPECT_EQ(kTaskProtocol, 2U);
 }
 
@@ -283,7 +283,10 @@ TEST(Golden, TaskImage) {
     entry.stretch = image.stretches[0].stretch;
     entry.offset = kMapPage;
     image.entries = {entry};
-    image.slots = {{kSlotRegistered, {.kind = Right::Kind::port, .task = 6, .thread = 0, .key = {0x21, 0x22}}}};
+    image.slots = {{exception_slot(0, EXC_BAD_ACCESS),
+                    {.right = {.kind = Right::Kind::port, .task = 6, .thread = 0, .key = {0x21, 0x22}},
+                     .behavior = EXCEPTION_STATE,
+                     .flavor = x86_FLOAT_STATE64}}};
     EXPECT_EQ(hex(encode(image)),
               digits_of("02000000 2f70 01000000 01000000 70 00000000 01000000 2f 02000000 6162 "
                         "0050550000000000 0030000000000000 0000400000200000 0000200000000000 01 00 "
@@ -291,7 +294,8 @@ TEST(Golden, TaskImage) {
                         "0000000000200000 0020000000000000 01000000 02000000 0300000000000000 0500000000000000 "
                         "0010000000000000 03 07 01 00 "
                         "01000000 01000000 02000000 0300000000000000 0500000000000000 0400000000000000 "
-                        "01000000 10000000 04 0600000000000000 0000000000000000 2100000000000000 2200000000000000"));
+                        "01000000 31000000 04 0600000000000000 0000000000000000 2100000000000000 2200000000000000 "
+                        "02000000 05000000"));
 }
 
 TEST(Golden, AddressEnvelope) {

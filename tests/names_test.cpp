@@ -244,14 +244,14 @@ class Program {
 TEST(Names, SlotsAreLetGoOf) {
     auto names = make();
     Letting gone;
-    names.set_slot(kSlotBootstrap, port(1), gone);
-    names.set_slot(kSlotRegistered, port(2), gone);
-    names.set_slot(kSlotRegistered + 1, port(2), gone);
+    names.set_slot(kSlotBootstrap, {.right = port(1)}, gone);
+    names.set_slot(kSlotRegistered, {.right = port(2)}, gone);
+    names.set_slot(kSlotRegistered + 1, {.right = port(2)}, gone);
     EXPECT_TRUE(gone.empty());
-    EXPECT_EQ(names.slot(kSlotBootstrap), port(1));
-    EXPECT_EQ(names.slot(kSlotRegistered + 2), Right{});
+    EXPECT_EQ(names.slot(kSlotBootstrap).right, port(1));
+    EXPECT_EQ(names.slot(kSlotRegistered + 2).right, Right{});
     EXPECT_EQ(names.name_of(port(1)), MACH_PORT_NULL);
-    names.set_slot(kSlotBootstrap, port(3), gone);
+    names.set_slot(kSlotBootstrap, {.right = port(3)}, gone);
     EXPECT_EQ(std::exchange(gone, {}), Letting{send_right(1)});
     EXPECT_EQ(names.port_died(port(2), gone).name, MACH_PORT_NULL);
     EXPECT_EQ(std::exchange(gone, {}), (Letting{send_right(2), send_right(2)}));
@@ -262,6 +262,26 @@ TEST(Names, SlotsAreLetGoOf) {
     for (const std::uint64_t bad : {0UL, 3UL, 15UL, kSlotRegistered + 3UL, kSlotSample - 1UL, kSlotSample + 1UL}) {
         EXPECT_FALSE(is_slot(bad));
     }
+}
+
+// Children get the slots of the task, not those of a thread, which go with the thread.
+TEST(Names, SlotsOfThreads) {
+    auto names = make();
+    Letting gone;
+    const HeldRight of_task{.right = port(1), .behavior = EXCEPTION_STATE, .flavor = 4};
+    names.set_slot(exception_slot(0, EXC_BREAKPOINT), of_task, gone);
+    names.set_slot(exception_slot(7, EXC_BAD_ACCESS), {.right = port(2), .behavior = EXCEPTION_DEFAULT}, gone);
+    names.set_slot(exception_slot(8, EXC_BAD_ACCESS), {.right = port(3), .behavior = EXCEPTION_DEFAULT}, gone);
+    EXPECT_EQ(names.slots(), (Slots{{exception_slot(0, EXC_BREAKPOINT), of_task}}));
+    names.thread_ended(7, gone);
+    EXPECT_EQ(std::exchange(gone, {}), Letting{send_right(2)});
+    EXPECT_EQ(names.slot(exception_slot(7, EXC_BAD_ACCESS)), HeldRight{});
+    EXPECT_EQ(names.slot(exception_slot(8, EXC_BAD_ACCESS)).right, port(3));
+    names.clear(gone);
+    EXPECT_EQ(std::ranges::count(gone, send_right(3)), 1);
+    EXPECT_FALSE(is_exception_slot(kSlotException));
+    EXPECT_FALSE(is_exception_slot(exception_slot(0, EXC_TYPES_COUNT)));
+    EXPECT_FALSE(is_exception_slot(exception_slot(1, EXC_BAD_ACCESS)));
 }
 
 TEST(Names, RandomProgramsAgainstAList) {

@@ -40,6 +40,28 @@ class Ports : public ::testing::Test {
     Right right_;
 };
 
+// A reply port: whoever waits for the reply hears that nobody can give it.
+TEST_F(Ports, CanEndWithoutSenders) {
+    home_.end_without_senders(receive_right());
+    EXPECT_TRUE(receive(1).empty()); // nobody has had a right yet
+    EXPECT_TRUE(home_.attach(right_, 0, true));
+    EXPECT_TRUE(home_.attach(right_, 2, false));
+    PortEvents out;
+    home_.release(right_, 0, out);
+    EXPECT_TRUE(out.empty());
+    home_.node_died(2, out);
+    ASSERT_EQ(out.size(), 2u);
+    EXPECT_EQ(out[0].status, MACH_RCV_PORT_DIED);
+    EXPECT_EQ(out[1].kind, Kind::died);
+    EXPECT_EQ(home_.ports(), 0u);
+
+    EXPECT_EQ(home_.create({5, 6}, {7, 8}, 0, right_), KERN_SUCCESS);
+    home_.end_without_senders({.right = right_, .receive = {7, 8}});
+    EXPECT_TRUE(home_.attach(right_, 1, true));
+    home_.release(right_, 1, out);
+    EXPECT_EQ(home_.ports(), 0u);
+}
+
 TEST_F(Ports, QueueIsFirstInFirstOutAndHasALimit) {
     for (std::uint64_t i = 1; i <= 2; ++i) {
         const auto out = send(i);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Mach's task, thread and virtual memory calls on norma; its ports and messages are in <norma/mach_port.h>, its ledgers
- * and security tokens in <norma/mach_ledger.h>, sampling in <norma/mach_sample.h>; this header includes them all.
+ * Mach's task, thread and virtual memory calls on norma; its ports and messages are in <norma/mach_port.h>, its
+ * exceptions in <norma/mach_exception.h>, its ledgers and security tokens in <norma/mach_ledger.h>, sampling in
+ * <norma/mach_sample.h>; this header includes them all.
  *
  * Names, argument order and numeric values are Mach's. The library exports every call that has a plain Mach name
  * under the prefix norma_mach_ and this header binds the plain name to it, so Mach code compiles unchanged and

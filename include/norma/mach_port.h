@@ -297,6 +297,8 @@ NORMA_EXPORT kern_return_t norma_get_special_port(host_t host, int node, int whi
 #ifdef __cplusplus
 }
 #endif
+
+#include <norma/mach_exception.h>
 #include <norma/mach_sample.h>
 
 #endif

@@ -37,6 +37,7 @@ struct Channel {
 constexpr unsigned kNested = 4;
 thread_local std::array<Channel, kNested> channels;
 thread_local unsigned under_way = 0; // calls that this thread is in
+thread_local Channel apart;          // of call_apart()
 
 // Nothing that a signal handler must not do: it may have interrupted malloc().
 bool open_channel(Channel &channel) noexcept {
@@ -82,6 +83,18 @@ Answer exchange_packets(Channel &channel, std::span<const std::byte> blob, int f
     return answer;
 }
 
+Answer ask(Channel &channel, Op op, std::uint32_t port, const std::array<std::uint64_t, kOpArgs> &args,
+           std::span<const std::byte> blob, int fd) noexcept {
+    if (channel.fd < 0 && !open_channel(channel)) {
+        return {.status = KERN_RESOURCE_SHORTAGE, .vals = {}, .blob = {}};
+    }
+    channel.request = {.op = static_cast<std::uint32_t>(op),
+                       .port = port,
+                       .thread = static_cast<std::uint64_t>(gettid()),
+                       .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
+    return exchange_packets(channel, blob, fd);
+}
+
 } // namespace
 
 std::int32_t port_call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
@@ -109,18 +122,13 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
     if (!job.active || under_way == kNested) {
         return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
     }
-    auto &channel = channels[under_way];
-    ++under_way;
-    Answer answer{.status = KERN_RESOURCE_SHORTAGE, .vals = {}, .blob = {}};
-    if (channel.fd >= 0 || open_channel(channel)) {
-        channel.request = {.op = static_cast<std::uint32_t>(op),
-                           .port = port,
-                           .thread = static_cast<std::uint64_t>(gettid()),
-                           .args = {args[0], args[1], args[2], args[3], args[4], args[5]}};
-        answer = exchange_packets(channel, blob, fd);
-    }
+    const auto answer = ask(channels[under_way++], op, port, args, blob, fd);
     --under_way;
     return answer;
+}
+
+Answer call_apart(Op op, const std::array<std::uint64_t, kOpArgs> &args, std::span<const std::byte> blob) noexcept {
+    return ask(apart, op, kNameNull, args, blob, -1);
 }
 
 [[gnu::noinline]] void prepare_calls() noexcept {

@@ -29,6 +29,10 @@ void prepare_calls() noexcept;
 // In a signal handler, of a thread that will not go on where it was: it is in no call any more.
 void forget_calls() noexcept;
 
+// For the handler of a fault: the answer of the thread's last call may still be in use. Allocates nothing, and what it
+// sends must not be coherent memory.
+Answer call_apart(Op op, const std::array<std::uint64_t, kOpArgs> &args, std::span<const std::byte> blob) noexcept;
+
 // A call whose one result is a port. KERN_INVALID_ARGUMENT if there is nowhere to put it.
 std::int32_t port_call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
                        std::uint32_t *made) noexcept;

@@ -45,12 +45,12 @@ bool is_system_call(const void *address) {
 
 } // namespace
 
-std::vector<std::byte> read_registers(const ucontext_t &context, std::uint64_t flavor) {
-    std::vector<std::byte> state(state_bytes(flavor));
+void read_registers(const ucontext_t &context, std::uint64_t flavor, std::span<std::byte> state) {
     const auto &machine = context.uc_mcontext;
     if (flavor == x86_FLOAT_STATE64) {
+        std::ranges::fill(state, std::byte{0});
         std::memcpy(state.data() + kFloatStart, machine.fpregs, kFloatBytes);
-        return state;
+        return;
     }
     std::array<std::uint64_t, kRegisters + 3> values{};
     for (std::size_t i = 0; i < kRegisters; ++i) {
@@ -62,7 +62,6 @@ std::vector<std::byte> read_registers(const ucontext_t &context, std::uint64_t f
     values[kRegisters + 2] = segments >> 16 & 0xffff;
     static_assert(sizeof values == sizeof(x86_thread_state64_t));
     std::memcpy(state.data(), values.data(), sizeof values);
-    return state;
 }
 
 void write_registers(ucontext_t &context, std::uint64_t flavor, std::span<const std::byte> state) {

@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <span>
 #include <ucontext.h>
-#include <vector>
 
 namespace norma::rt {
 
-// x86_THREAD_STATE64 or x86_FLOAT_STATE64.
-std::vector<std::byte> read_registers(const ucontext_t &context, std::uint64_t flavor);
+// x86_THREAD_STATE64 or x86_FLOAT_STATE64, of so many bytes (runtime/thread_state.hpp).
+void read_registers(const ucontext_t &context, std::uint64_t flavor, std::span<std::byte> state);
 // `state` is valid (runtime/thread_state.hpp).
 void write_registers(ucontext_t &context, std::uint64_t flavor, std::span<const std::byte> state);
 

@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/clone.hpp"
+#include "runtime/client/exceptions.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/one_sided.hpp"
 #include "runtime/client/program.hpp"
@@ -14,6 +15,7 @@
 #include "runtime/client/window.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/sockets.hpp"
+#include "runtime/thread_state.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -112,9 +114,9 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         revoke_exports(args[0], args[1]);
         return acknowledge(head.number, unlock_range(args[0], args[1]));
     case Command::get_state: {
-        std::vector<std::byte> state;
+        std::vector<std::byte> state(state_bytes(args[1]));
         const int error =
-            with_registers(tid, [&](const ucontext_t &context) { state = read_registers(context, args[1]); });
+            with_registers(tid, [&](const ucontext_t &context) { read_registers(context, args[1], state); });
         return acknowledge(head.number, error, 0, state);
     }
     case Command::set_state:
@@ -131,6 +133,9 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         const auto taken = take_samples(args[0]);
         return acknowledge(head.number, taken.error, taken.lost, std::as_bytes(std::span(taken.samples)));
     }
+    case Command::catch_exceptions:
+        catch_exceptions();
+        return acknowledge(head.number, 0);
     case Command::run_main:
         break;
     }

@@ -131,9 +131,11 @@ void wait_until_allowed(ucontext_t *context) {
     }
 }
 
+thread_local ucontext_t *fault_context;
+
 void on_stop_signal(int, siginfo_t *, void *context) {
     const int saved = errno;
-    wait_until_allowed(static_cast<ucontext_t *>(context));
+    wait_until_allowed(fault_context != nullptr ? fault_context : static_cast<ucontext_t *>(context));
     errno = saved;
 }
 
@@ -191,6 +193,10 @@ void use_signal_stack() {
         stack.ss_size = kSignalStack;
         sigaltstack(&stack, nullptr);
     }
+}
+
+void set_fault_context(ucontext_t *context) {
+    fault_context = context;
 }
 
 void no_stops() {

@@ -19,6 +19,10 @@ void use_signal_stack();
 void no_stops();
 void stop_point();
 
+// While a thread waits in the handler of a fault: the registers that it goes on with after that are those of the fault.
+// Null: no more.
+void set_fault_context(ucontext_t *context);
+
 // The service thread's side. Each returns 0 or an errno value: ESRCH (no such thread), EAGAIN (too many stopped).
 int stop_all(); // all threads but the service thread; returns when all have stopped
 int go_all();

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/image.hpp"
 
+#include "runtime/exception.hpp"
 #include "runtime/heap/part.hpp"
-#include "runtime/names.hpp"
 
 #include <algorithm>
 
 namespace norma::rt {
 
 namespace {
+
+constexpr std::size_t kSlotBytes = 4 + kRightBytes + 4 + 4;
 
 void put_strings(rpc::Writer &writer, const std::vector<std::string> &strings) {
     writer.put(static_cast<std::uint32_t>(strings.size()));
@@ -69,9 +71,10 @@ std::vector<std::byte> encode(const TaskImage &image) {
         writer.put(shared.pages);
     }
     writer.put(static_cast<std::uint32_t>(image.slots.size()));
-    for (const auto &[slot, right] : image.slots) {
-        writer.put(slot);
-        put_right(writer, right);
+    for (const auto &[slot, held] : image.slots) {
+        writer.put(static_cast<std::uint32_t>(slot));
+        put_right(writer, held.right);
+        writer.put(held.behavior).put(held.flavor);
     }
     return writer.bytes();
 }
@@ -111,10 +114,16 @@ std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Wi
         }
         image.stretches.push_back(shared);
     }
-    const auto slots = reader.get_count(4 + kRightBytes);
+    const auto slots = reader.get_count(kSlotBytes);
     for (std::uint32_t i = 0; i < slots; ++i) {
         const auto slot = reader.get<std::uint32_t>();
-        if (!is_slot(slot) || image.slots.contains(slot) || !get_right(reader, image.slots[slot])) {
+        const bool known = is_slot(slot) || is_exception_slot(slot);
+        if (!known || image.slots.contains(slot) || !get_right(reader, image.slots[slot].right)) {
+            return std::nullopt;
+        }
+        image.slots[slot].behavior = reader.get<std::uint32_t>();
+        image.slots[slot].flavor = reader.get<std::uint32_t>();
+        if (is_exception_slot(slot) && !is_exception_port(image.slots[slot])) {
             return std::nullopt;
         }
     }

@@ -5,10 +5,9 @@
 #include "dsm/core/core.hpp"
 #include "runtime/address_map.hpp"
 #include "runtime/ledgers.hpp"
-#include "runtime/right.hpp"
+#include "runtime/names.hpp"
 
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -42,7 +41,7 @@ struct TaskImage {
     LedgerMarks ledgers;     // what it draws from
     std::vector<MapEntry> entries;
     std::vector<SharedStretch> stretches; // each stretch of the entries, once
-    std::map<std::uint32_t, Right> slots; // the ports it starts with
+    Slots slots;                          // the ports it starts with
 };
 
 // Whether variables can be there: whole pages of a task's address space, outside the window.

@@ -179,6 +179,9 @@ class Node {
     void tell_of_heap(Task &task); // that its program has one, if the task has it, too
     void serve_heap_part(const Request &request, const Done &done);
 
+    // ---- ops_exception.cpp ----
+    void tell_of_exceptions(Task &task); // that has been made with exception ports, if it has
+
     // ---- requests.cpp ----
     void execute(const Request &request, Done done);
     void from_task(Task &task, int channel, std::span<const std::byte> packet);

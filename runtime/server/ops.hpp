@@ -154,6 +154,11 @@ void op_port_ask(Node &, const Request &, Done);
 void op_msg_send(Node &, const Request &, Done);
 void op_msg_receive(Node &, const Request &, Done);
 
+// ops_exception.cpp
+void op_exception_ports(Node &, const Request &, Done);
+void op_exceptions(Node &, const Request &, Done);
+void op_exception_raise(Node &, const Request &, Done);
+
 // ops_special.cpp
 void op_special_get(Node &, const Request &, Done);
 void op_special_set(Node &, const Request &, Done);

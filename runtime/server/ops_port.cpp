@@ -119,7 +119,7 @@ void op_port_take(Node &node, const Request &request, Done done) {
         return;
     }
     if (request.args[2] != 0) {
-        node.ports.hand(task->names.slot(name_in(request.args[2])), to->right, done);
+        node.ports.hand(task->names.slot(request.args[2]).right, to->right, done);
         return;
     }
     node.ports.pass(task->id, name_in(request.args[0]), name_in(request.args[1]), to->right, MACH_PORT_NULL, done);

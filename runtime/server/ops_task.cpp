@@ -22,9 +22,9 @@ Reply right_reply(const Right &right) {
     return reply;
 }
 
-void let_go_of(Node &node, const std::map<std::uint32_t, Right> &slots) {
-    for (const auto &[slot, right] : slots) {
-        node.ports.let_go({{.right = right}});
+void let_go_of(Node &node, const Slots &slots) {
+    for (const auto &[slot, held] : slots) {
+        node.ports.let_go({{.right = held.right}});
     }
 }
 
@@ -79,8 +79,8 @@ void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm:
     for (const auto &shared : image.stretches) {
         node.use(shared.stretch);
     }
-    for (const auto &[slot, right] : image.slots) {
-        node.ports.keep(right);
+    for (const auto &[slot, held] : image.slots) {
+        node.ports.keep(held.right);
     }
     node.router.call_to_the_end(
         where, std::move(request),
@@ -122,6 +122,7 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
             }
             node.tell_of_heap(*task->second);
             node.sampler.look_at(id);
+            node.tell_of_exceptions(*task->second);
             if (!image->teleported) {
                 task->second->awaited_by.reset();
             }

@@ -197,6 +197,9 @@ void Node::thread_ended(Task &task, std::uint64_t number) {
             router.tell(home, std::move(request));
         }
     }
+    Letting ports_of_thread;
+    task.names.thread_ended(number, ports_of_thread);
+    ports.let_go(ports_of_thread);
     for (const auto &waiter : std::exchange(thread.waiters, {})) {
         waiter(status_reply(KERN_SUCCESS));
     }

@@ -69,7 +69,7 @@ void PortService::put_in_slot(const Request &request, const Carried &carried, co
             return;
         }
         Letting old;
-        names->set_slot(slot, carried.right, old);
+        names->set_slot(slot, {.right = carried.right}, old);
         let_go(old);
         done(status_reply(KERN_SUCCESS));
     });
@@ -81,7 +81,7 @@ void PortService::keep(const Right &right) {
     refs_.hold(right, false, [](bool) {});
 }
 
-void PortService::adopt(TaskId task, const std::map<std::uint32_t, Right> &slots, std::function<void()> then) {
+void PortService::adopt(TaskId task, const Slots &slots, std::function<void()> then) {
     const auto open = std::make_shared<std::size_t>(1 + slots.size());
     const auto one = [open, then = std::move(then)] {
         if (--*open == 0) {
@@ -91,14 +91,14 @@ void PortService::adopt(TaskId task, const std::map<std::uint32_t, Right> &slots
     Letting none;
     links_.names(task)->set_slot(kSlotBootstrap, {}, none); // what it has got is all it has
     for (const auto &entry : slots) {
-        refs_.hold(entry.second, false, [this, task, slot = entry.first, right = entry.second, one](bool alive) {
+        refs_.hold(entry.second.right, false, [this, task, slot = entry.first, held = entry.second, one](bool alive) {
             auto *names = links_.names(task);
             Letting old;
             if (alive && names != nullptr) {
-                names->set_slot(slot, right, old);
+                names->set_slot(slot, held, old);
                 let_go(old);
             } else {
-                refs_.drop(right);
+                refs_.drop(held.right);
             }
             one();
         });

@@ -55,8 +55,15 @@ class PortService {
                      bool replace, const Done &done);
     // What a task is made with: kept here until the child has it, adopted there.
     void keep(const Right &right);
-    void adopt(TaskId task, const std::map<std::uint32_t, Right> &slots, std::function<void()> then);
+    void adopt(TaskId task, const Slots &slots, std::function<void()> then);
     void request_notification(const Request &request, const Done &done);
+    // Sends a message in the name of a thread of this node, which waits for the reply. MACH_SEND_INTERRUPTED (by
+    // thread_abort), MACH_RCV_PORT_DIED (nobody can reply any more).
+    using Answered = std::function<void(std::int32_t status, const Message &reply)>;
+    void ask(const Waiter &who, const Right &to, Message message, const Answered &answered);
+    // Sets, tells, or both, the exception ports of a task or thread, as the arguments of Op::exception_ports say.
+    void change_exceptions(const Request &request, std::uint32_t name, const Right &of, const Right &caller,
+                           const Done &done);
     void let_go(const Letting &rights);
     void thread_gone(const Waiter &who); // what it waits for is given up
     void abort(std::uint64_t thread);    // MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED if it waits still
@@ -77,6 +84,7 @@ class PortService {
     void serve_dead(const Request &request, const Done &done);
     void serve_notify(const Request &request, const Done &done);
     void serve_put(const Request &request, const Done &done);
+    void serve_exceptions(const Request &request, const Done &done);
     void serve_name_put(const Request &request, const Done &done);
     void serve_name_find(const Request &request, const Done &done);
 
@@ -129,6 +137,9 @@ class PortService {
     void received(const Receiving &receiving, const Reply &reply);
     void give_message(const Waiter &who, std::uint32_t name, const Message &message, const Done &done);
     void settle(dsm::NodeId home, std::uint64_t delivery, bool kept);
+    struct Asking;
+    void replied(const std::shared_ptr<Asking> &asking, const Reply &reply);
+    void tell_exceptions(const std::vector<HeldRight> &held, std::uint64_t mask, const Right &to, const Done &done);
     bool still_waits(const Waiter &who, std::uint64_t number) const;
     bool end_wait(const Waiter &who, std::uint64_t number); // whether it was aborted
     void give_up(const Wait &wait);

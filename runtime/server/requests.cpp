@@ -176,6 +176,8 @@ constexpr std::array kOperations{
     Operation{Op::special_set, Kind::none, op_special_set, false},
     Operation{Op::name_set, Kind::none, op_name_set, false},
     Operation{Op::name_get, Kind::none, op_name_get, false},
+    Operation{Op::exception_ports, Kind::none, op_exception_ports, false},
+    Operation{Op::exception_raise, Kind::none, op_exception_raise, true},
     Operation{Op::probe_am, Kind::none, op_probe_am, true},
     Operation{Op::probe_bw, Kind::none, op_probe_bw, true},
     Operation{Op::stats, Kind::none, op_stats, false},
@@ -203,6 +205,8 @@ constexpr std::array kOperations{
     Operation{Op::port_cancel, Kind::none, serve_port<&PortService::serve_cancel>, false},
     Operation{Op::port_put, Kind::task, serve_put, false},
     Operation{Op::port_take, Kind::task, op_port_take, false},
+    Operation{Op::task_exceptions, Kind::task, op_exceptions, false},
+    Operation{Op::thread_exceptions, Kind::thread, op_exceptions, false},
     Operation{Op::name_put, Kind::names, serve_port<&PortService::serve_name_put>, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };

@@ -48,7 +48,7 @@ std::uint64_t thread_of(Task &task, pid_t tid, dsm::NodeId node) {
 void Sampler::look_at(TaskId id) {
     const auto task = node_.tasks.find(id);
     const bool runs = task != node_.tasks.end() && task->second->state == Task::State::running;
-    const auto port = runs ? task->second->names.slot(kSlotSample) : Right{};
+    const auto port = runs ? task->second->names.slot(kSlotSample).right : Right{};
     const auto found = sampled_.find(id);
     if (found != sampled_.end() && found->second.port == port) {
         return;

@@ -11,7 +11,7 @@ Task::Task(TaskId number, const Window &window, Program what)
     : id(number), key(draw_key()), program(std::move(what)), map(window, program.data),
       names(kFirstName, {{kNameTaskSelf, own_right()}, {kNameHost, {.kind = Right::Kind::host, .task = id}}}) {
     Letting none;
-    names.set_slot(kSlotBootstrap, name_server(0), none);
+    names.set_slot(kSlotBootstrap, {.right = name_server(0)}, none);
 }
 
 Right Task::own_right() const {

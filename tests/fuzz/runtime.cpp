@@ -4,6 +4,7 @@
 #include "tests/fuzz/targets.hpp"
 
 #include "norma/mach.h"
+#include "runtime/exception.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
 #include "runtime/packets.hpp"
@@ -11,6 +12,7 @@
 #include "runtime/server/ops.hpp"
 #include "runtime/server/task.hpp"
 #include "runtime/server/wire.hpp"
+#include "runtime/thread_state.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -80,6 +82,9 @@ void port_message(Bytes input) {
         if (const auto got = decode_message(bytes)) {
             FUZZ_CHECK(std::ranges::equal(encode(*got), bytes));
             lay_out(*got, 1, {.reply = 2, .rights = std::vector<std::uint32_t>(got->rights.size(), 3)});
+            const HeldRight held{.right = {}, .behavior = EXCEPTION_STATE, .flavor = x86_THREAD_STATE64};
+            const auto reply = read_exception_reply(*got, held);
+            FUZZ_CHECK(!reply || reply->state.empty() || valid_state(reply->flavor, reply->state));
         }
         return;
     }
@@ -103,7 +108,7 @@ void image(Bytes input) {
     const auto back = decode_image(encode(*got), kWindow);
     FUZZ_CHECK(back && back->entries == got->entries && back->program.argv == got->program.argv &&
                back->ledgers == got->ledgers && back->token == got->token &&
-               back->stretches.size() == got->stretches.size());
+               back->stretches.size() == got->stretches.size() && back->slots == got->slots);
 }
 
 void launch(Bytes input) {

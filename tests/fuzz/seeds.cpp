@@ -128,6 +128,15 @@ void peers() {
     laid_out.insert(laid_out.begin(), std::byte{1});
     laid_out[2] = std::byte{0}; // no local port
     keep("port_message", "of-a-task", laid_out);
+    rt::Message answer;
+    answer.id = MACH_EXCEPTION_RAISE_STATE_ID + MACH_EXCEPTION_REPLY_OFFSET;
+    answer.body.resize(20 + sizeof(x86_thread_state64_t)); // NDR, status, flavor, count, state
+    answer.body[20 + offsetof(x86_thread_state64_t, rip)] = std::byte{1};
+    answer.body[12] = std::byte{x86_THREAD_STATE64};
+    answer.body[16] = std::byte{x86_THREAD_STATE64_COUNT};
+    record = rt::encode(answer);
+    record.insert(record.begin(), std::byte{0});
+    keep("port_message", "exception-answer", record);
     record = rt::encode(rt::NamedService{.right = right, .name = {std::byte{'a'}, std::byte{'b'}}});
     record.insert(record.begin(), std::byte{2});
     keep("port_message", "service", record);
@@ -142,7 +151,10 @@ void peers() {
     entry.stretch = image.stretches[0].stretch;
     entry.offset = rt::kMapPage;
     image.entries = {entry};
-    image.slots = {{rt::kSlotBootstrap, rt::name_server(0)}, {rt::kSlotRegistered, right.right}};
+    image.slots = {{rt::kSlotBootstrap, {.right = rt::name_server(0)}},
+                   {rt::kSlotRegistered, {.right = right.right}},
+                   {rt::exception_slot(0, EXC_BAD_ACCESS),
+                    {.right = right.right, .behavior = EXCEPTION_STATE, .flavor = x86_THREAD_STATE64}}};
     image.program.data = {.start = 0x555000, .size = 0x3000};
     image.program.heap = {.start = 0x200000400000, .size = 0x200000};
     image.first = true;

@@ -36,6 +36,10 @@ TEST(Death, OfTasks) {
     expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, "");
 }
 
+TEST(Death, OfANodeThatWasToHandleAnException) {
+    expect_end(run_case({.nodes = 2}, {"exceptions_and_node_deaths"}), 0, kNodeOneGone);
+}
+
 TEST(Death, OfATaskOnItsWayToABarrier) {
     expect_end(run_case({.nodes = 2}, {"death_before_barrier", "task"}), 0, "");
 }
