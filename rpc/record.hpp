@@ -24,7 +24,7 @@
 namespace norma::rpc {
 
 inline constexpr std::uint16_t kMessageMagic = 0x6d4e;
-inline constexpr std::uint16_t kWireVersion = 5;
+inline constexpr std::uint16_t kWireVersion = 6;
 
 struct MessageHeader {
     std::uint16_t magic = kMessageMagic;

@@ -85,9 +85,14 @@ std::size_t received_bytes(const Message &message) {
     return kHead + message.body.size() + sizeof(mach_msg_trailer_t);
 }
 
-std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, const ReceivedNames &names) {
+std::size_t more_bytes(Trailer trailer) {
+    return trailer == Trailer::least ? 0 : sizeof(mach_msg_security_trailer_t) - sizeof(mach_msg_trailer_t);
+}
+
+std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, const ReceivedNames &names,
+                               Trailer trailer) {
     std::vector<std::byte> bytes;
-    bytes.reserve(received_bytes(message));
+    bytes.reserve(received_bytes(message) + more_bytes(trailer));
     mach_msg_header_t head{};
     const auto reply = message.reply.right.kind == Right::Kind::none ? MACH_MSG_TYPE_PORT_NONE : type_of(message.reply);
     head.msgh_bits = MACH_MSGH_BITS(reply, static_cast<std::uint32_t>(MACH_MSG_TYPE_PORT_SEND)) |
@@ -106,14 +111,19 @@ std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, cons
         descriptor.type = MACH_MSG_PORT_DESCRIPTOR;
         std::memcpy(bytes.data() + kHead + kDescriptorsFrom + i * kDescriptor, &descriptor, sizeof descriptor);
     }
-    append(bytes, mach_msg_trailer_t{MACH_MSG_TRAILER_FORMAT_0, MACH_MSG_TRAILER_MINIMUM_SIZE});
+    const auto size = MACH_MSG_TRAILER_MINIMUM_SIZE + static_cast<mach_msg_trailer_size_t>(more_bytes(trailer));
+    append(bytes, mach_msg_trailer_t{MACH_MSG_TRAILER_FORMAT_0, size});
+    if (trailer == Trailer::sender) {
+        append(bytes, mach_port_seqno_t{0});
+        append(bytes, message.token);
+    }
     return bytes;
 }
 
-//   id 4 | complex 1 | reply 49 | count 4, rights 49 each | size 4, body
+//   id 4 | complex 1 | token 8 | reply 49 | count 4, rights 49 each | size 4, body
 std::vector<std::byte> encode(const Message &message) {
     rpc::Writer writer;
-    writer.put(message.id).put(static_cast<std::uint8_t>(message.complex));
+    writer.put(message.id).put(static_cast<std::uint8_t>(message.complex)).put(message.token);
     put_carried(writer, message.reply);
     writer.put(static_cast<std::uint32_t>(message.rights.size()));
     for (const auto &right : message.rights) {
@@ -129,6 +139,7 @@ std::optional<Message> decode_message(std::span<const std::byte> bytes) {
     message.id = reader.get<std::int32_t>();
     const auto complex = reader.get<std::uint8_t>();
     message.complex = complex != 0;
+    message.token = reader.get<std::uint64_t>();
     const bool known = get_carried(reader, message.reply);
     const auto count = reader.get_count(kCarriedBytes);
     if (complex > 1 || !known || message.reply.receive.any() || count > kMaxMessageRights ||

@@ -21,6 +21,7 @@ inline constexpr std::size_t kMaxMessageRights = 256;
 struct Message {
     std::int32_t id = 0;
     bool complex = false;        // begins with a count and port descriptors
+    std::uint64_t token = 0;     // the sender's security token
     Carried reply;               // the header's local port
     std::vector<Carried> rights; // of the descriptors, in their order
     std::vector<std::byte> body; // what is behind the header, the descriptors with no names in them
@@ -41,14 +42,18 @@ struct Outgoing {
 // MACH_MSG_SUCCESS or why it cannot be sent: too small, too large, a header or descriptors that make no sense.
 std::int32_t parse_message(std::span<const std::byte> packet, Outgoing &out);
 
-// Bytes a receiver's buffer needs, the trailer included.
+// Bytes a receiver's buffer needs, the trailer included: the least one, without what was asked for besides.
 std::size_t received_bytes(const Message &message);
+// What a receiver wants behind it.
+enum class Trailer : std::uint8_t { least, sender };
+std::size_t more_bytes(Trailer trailer); // than the least one has
 // As the receiver gets it, with its trailer. `local` is the name of the port it came to.
 struct ReceivedNames {
     std::uint32_t reply = 0;
     std::vector<std::uint32_t> rights;
 };
-std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, const ReceivedNames &names);
+std::vector<std::byte> lay_out(const Message &message, std::uint32_t local, const ReceivedNames &names,
+                               Trailer trailer = Trailer::least);
 
 // Between node servers.
 std::vector<std::byte> encode(const Message &message);

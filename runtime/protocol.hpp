@@ -103,7 +103,8 @@ enum class Op : std::uint32_t {
     port_extract, // 0 task, 1 name there, 2 disposition -> vals[0] name, vals[1] MACH_MSG_TYPE_...
     port_ask,     // 0 name, 1 MACH_NOTIFY_..., 2 sync, 3 name of the port that is to hear of it (0: none)
     msg_send,     // 0 timeout in ms (as signed; < 0: none); blob: the message
-    msg_receive,  // 0 timeout, 1 name, 2 bytes there is room for, 3 keep what is larger -> blob: the message; vals[1]
+    msg_receive,  // 0 timeout, 1 name, 2 bytes there is room for, 3 keep what is larger, 4 tell the sender's token
+                  // -> blob: the message; vals[1]
                   // its size if it is too large
     special_get,  // 0 task, 1 slot -> vals[0] name, or 0 if there is nothing
     special_set,  // 0 task, 1 slot, 2 name (0: nothing)

@@ -56,7 +56,7 @@ std::vector<std::byte> bytes_of(std::string_view fields) {
 }
 
 TEST(Golden, VersionsOfTheseBytes) {
-    EXPECT_EQ(rpc::kWireVersion, 5);
+    EXPECT_EQ(rpc::kWireVersion, 6);
     EXPECT_EQ(kTaskProtocol, 2U);
 }
 
@@ -257,10 +257,15 @@ TEST(Golden, MessageOfPorts) {
     const std::string right = "04 0600000000000000 0000000000000000 2100000000000000 2200000000000000 ";
     const std::string none = "0000000000000000 0000000000000000 ";
     EXPECT_EQ(hex(encode(receive)), digits_of(right + "3100000000000000 3200000000000000"));
-    Message message{.id = 5, .complex = true, .reply = reply, .rights = {receive}, .body = bytes_of("01000000")};
+    Message message{.id = 5,
+                    .complex = true,
+                    .token = 0x0000000900000008,
+                    .reply = reply,
+                    .rights = {receive},
+                    .body = bytes_of("01000000")};
     message.body.resize(4 + 12 + 1);
     EXPECT_EQ(hex(encode(message)),
-              digits_of("05000000 01 " + right + none + "01000000 " + right +
+              digits_of("05000000 01 0800000009000000 " + right + none + "01000000 " + right +
                         "3100000000000000 3200000000000000 11000000 01000000 000000000000000000000000 00"));
 }
 

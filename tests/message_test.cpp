@@ -80,6 +80,22 @@ TEST(Message, ParsedAndLaidOutAgain) {
     EXPECT_EQ(got.number, 4711u);
 }
 
+TEST(Message, SenderIsToldOnlyIfAskedFor) {
+    Outgoing out;
+    ASSERT_EQ(parse(good(), out), MACH_MSG_SUCCESS);
+    out.message.token = 0x0000000900000008;
+    out.message.rights = {a_right(2), a_right(3)};
+    const auto bytes = lay_out(out.message, 50, {.reply = 0, .rights = {52, 53}}, Trailer::sender);
+    ASSERT_EQ(bytes.size(), received_bytes(out.message) + more_bytes(Trailer::sender));
+    mach_msg_security_trailer_t trailer;
+    std::memcpy(&trailer, bytes.data() + sizeof(Packet), sizeof trailer);
+    EXPECT_EQ(trailer.msgh_trailer_size, sizeof trailer);
+    EXPECT_EQ(trailer.msgh_seqno, 0u);
+    EXPECT_EQ(trailer.msgh_sender.val[0], 8u);
+    EXPECT_EQ(trailer.msgh_sender.val[1], 9u);
+    EXPECT_EQ(more_bytes(Trailer::least), 0u);
+}
+
 TEST(Message, RefusedFromATask) {
     Outgoing out;
     for (std::size_t size = 0; size < sizeof(Packet) - sizeof(std::uint32_t); ++size) {

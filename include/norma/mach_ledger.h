@@ -66,9 +66,9 @@ kern_return_t task_create_security_token(task_t parent_task, mach_port_t host_se
 
 /** Sets the security token of a task, on any node. norma gives it no meaning: every child, made in whatever way, starts
  * with its parent's, a task keeps its own when it is teleported, it goes to other nodes with each request of the task,
- * and task_info tells it (TASK_SECURITY_TOKEN). The job's first task starts with 0, 0.
- * `host_security` is the privileged port (host_priv_self), `host` the caller's host port. KERN_INVALID_SECURITY
- * (another port), KERN_INVALID_TASK, KERN_INVALID_HOST. */
+ * who receives a message of the task can have it told (mach_msg), and task_info tells it (TASK_SECURITY_TOKEN). The
+ * job's first task starts with 0, 0. `host_security` is the privileged port (host_priv_self), `host` the caller's host
+ * port. KERN_INVALID_SECURITY (another port), KERN_INVALID_TASK, KERN_INVALID_HOST. */
 kern_return_t host_security_set_task_token(mach_port_t host_security, task_t target_task, security_token_t sec_token,
                                            host_t host) NORMA_MACH_NOEXCEPT
     NORMA_MACH_CALL(host_security_set_task_token);

@@ -103,6 +103,16 @@ typedef struct {
     mach_msg_trailer_size_t msgh_trailer_size;
 } mach_msg_trailer_t;
 
+/* Behind one that is received with MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER): who has sent it, as the sender's
+ * node says; 0, 0 in a notification. There are no sequence numbers, msgh_seqno is 0. */
+typedef natural_t mach_port_seqno_t;
+typedef struct {
+    mach_msg_trailer_type_t msgh_trailer_type;
+    mach_msg_trailer_size_t msgh_trailer_size;
+    mach_port_seqno_t msgh_seqno;
+    security_token_t msgh_sender;
+} mach_msg_security_trailer_t;
+
 #define NORMA_MSG_BYTES_MAX (48 * 1024)
 #define NORMA_MSG_RIGHTS_MAX 256
 
@@ -115,6 +125,10 @@ typedef struct {
 #define MACH_SEND_INTERRUPT 0x040
 #define MACH_RCV_TIMEOUT 0x100
 #define MACH_RCV_INTERRUPT 0x400
+#define MACH_RCV_TRAILER_TYPE(type) ((mach_msg_option_t)(((type)&0xf) << 28)) /* of MACH_MSG_TRAILER_FORMAT_0 */
+#define MACH_RCV_TRAILER_ELEMENTS(elements) ((mach_msg_option_t)(((elements)&0xf) << 24))
+#define MACH_RCV_TRAILER_NULL 0
+#define MACH_RCV_TRAILER_SENDER 2
 #define MACH_MSG_TIMEOUT_NONE ((mach_msg_timeout_t)0)
 
 /* What mach_msg returns. */
@@ -163,7 +177,8 @@ typedef struct {
  * Sending waits while the queue holds MACH_PORT_QLIMIT_DEFAULT messages; if it fails, nothing has been sent and every
  * right is where it was. Messages from one thread to one port arrive in order. Of those that wait to receive, the
  * longest waiter gets the next message; rcv_size must be enough for the message with its trailer, else it is
- * destroyed (MACH_RCV_TOO_LARGE), or with MACH_RCV_LARGE left in the queue, its size in msgh_size. thread_abort ends
+ * destroyed (MACH_RCV_TOO_LARGE), or with MACH_RCV_LARGE left in the queue, its size in msgh_size. The trailer has the
+ * sender's security token if MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER) asks for it. thread_abort ends
  * either wait (MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED), with or without MACH_SEND_INTERRUPT, MACH_RCV_INTERRUPT:
  * nothing waits anew by itself. `notify` is not looked at. Thread-safe; blocks the calling thread only. (Mach 3
  * mach_msg.)

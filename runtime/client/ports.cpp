@@ -20,6 +20,8 @@ struct Buffer {
 };
 thread_local Buffer buffer;
 
+constexpr mach_msg_option_t kTrailer = MACH_RCV_TRAILER_ELEMENTS(0xf); // the elements, of format 0
+
 std::uint64_t timeout_of(mach_msg_option_t option, mach_msg_option_t flag, mach_msg_timeout_t timeout) {
     return (option & flag) != 0 ? timeout : ~std::uint64_t{0};
 }
@@ -41,7 +43,9 @@ mach_msg_return_t send(const mach_msg_header_t *msg, mach_msg_size_t size, std::
 mach_msg_return_t receive(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t room, mach_port_t name,
                           std::uint64_t timeout) {
     const bool keep_large = (option & MACH_RCV_LARGE) != 0;
-    const auto answer = call(Op::msg_receive, MACH_PORT_NULL, {timeout, name, room, keep_large ? 1U : 0U});
+    const bool sender = (option & kTrailer) == MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER);
+    const auto answer =
+        call(Op::msg_receive, MACH_PORT_NULL, {timeout, name, room, keep_large ? 1U : 0U, sender ? 1U : 0U});
     if (answer.status == MACH_MSG_SUCCESS) {
         std::memcpy(msg, answer.blob.data(), std::min<std::size_t>(answer.blob.size(), room));
     } else if (answer.status == MACH_RCV_TOO_LARGE && keep_large && room >= sizeof *msg) {
@@ -71,7 +75,9 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mac
                            mach_port_t) noexcept {
     constexpr auto kKnown = MACH_SEND_MSG | MACH_RCV_MSG | MACH_RCV_LARGE | MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT |
                             MACH_SEND_INTERRUPT | MACH_RCV_INTERRUPT;
-    if (msg == nullptr || (option & ~kKnown) != 0) {
+    const auto trailer = option & kTrailer;
+    if (msg == nullptr || (option & ~(kKnown | kTrailer)) != 0 ||
+        (trailer != MACH_RCV_TRAILER_NULL && trailer != MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER))) {
         return MACH_SEND_INVALID_DATA;
     }
     if ((option & MACH_SEND_MSG) != 0) {

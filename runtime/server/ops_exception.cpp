@@ -130,7 +130,8 @@ void op_exception_raise(Node &node, const Request &request, Done done) {
         return;
     }
     const auto raised = std::make_shared<Raised>();
-    raised->who = {.task = task.id, .channel = request.caller.channel, .thread = request.caller.thread};
+    raised->who = {
+        .task = task.id, .channel = request.caller.channel, .thread = request.caller.thread, .token = task.token};
     raised->thread = thread->first;
     auto &exception = raised->exception;
     exception.type = static_cast<std::uint32_t>(type);

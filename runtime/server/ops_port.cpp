@@ -12,7 +12,10 @@ namespace norma::rt {
 namespace {
 
 PortService::Waiter waiter_of(const Request &request) {
-    return {.task = request.caller.task, .channel = request.caller.channel, .thread = request.caller.thread};
+    return {.task = request.caller.task,
+            .channel = request.caller.channel,
+            .thread = request.caller.thread,
+            .token = request.caller.token};
 }
 
 // Lets the names of the target do something, and lets go of what they then let go of.
@@ -139,7 +142,8 @@ void op_msg_send(Node &node, const Request &request, Done done) {
 
 void op_msg_receive(Node &node, const Request &request, Done done) {
     node.ports.receive(waiter_of(request), name_in(request.args[1]), request.args[2], request.args[3] != 0,
-                       static_cast<std::int64_t>(request.args[0]), done);
+                       static_cast<std::int64_t>(request.args[0]), done,
+                       request.args[4] != 0 ? Trailer::sender : Trailer::least);
 }
 
 } // namespace norma::rt

@@ -41,6 +41,7 @@ void PortService::ask(const Waiter &who, const Right &to, Message message, const
     receive.blob = encode(port);
     links_.call(
         self_, std::move(receive), [this, asking](const Reply &reply) { replied(asking, reply); }, false);
+    message.token = who.token;
     message.reply = {.right = port.right};
     auto send = request_for(Op::port_send, to);
     send.args = {static_cast<std::uint64_t>(-1), asking->sends};

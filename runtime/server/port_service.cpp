@@ -172,6 +172,7 @@ void PortService::send(const Waiter &who, std::span<const std::byte> packet, std
         done(status_reply(taken));
         return;
     }
+    out.message.token = who.token;
     const auto to = passed.back().carried.right;
     auto request = request_for(Op::port_send, to);
     const auto number = ++last_number_;
@@ -205,7 +206,7 @@ void PortService::send(const Waiter &who, std::span<const std::byte> packet, std
 // ---- receiving ----
 
 void PortService::receive(const Waiter &who, std::uint32_t name, std::uint64_t room, bool keep_large,
-                          std::int64_t timeout_ms, const Done &done) {
+                          std::int64_t timeout_ms, const Done &done, Trailer trailer) {
     const auto *entry = links_.names(who.task)->find(name);
     if (entry == nullptr || !entry->receive.any() || waits_.contains(who)) {
         done(status_reply(waits_.contains(who) ? MACH_RCV_INVALID_DATA : MACH_RCV_INVALID_NAME));
@@ -214,10 +215,12 @@ void PortService::receive(const Waiter &who, std::uint32_t name, std::uint64_t r
     const auto home = node_of(entry->right.task);
     auto request = request_for(Op::port_receive, entry->right);
     const auto number = ++last_number_;
-    request.args = {static_cast<std::uint64_t>(timeout_ms), number, room, keep_large ? 1U : 0U};
+    const auto more = std::min<std::uint64_t>(more_bytes(trailer), room);
+    request.args = {static_cast<std::uint64_t>(timeout_ms), number, room - more, keep_large ? 1U : 0U};
     request.blob = encode(Carried{.right = entry->right, .receive = entry->receive});
     waits_[who] = {.home = home, .number = number};
-    const Receiving receiving{.who = who, .name = name, .home = home, .number = number, .done = done};
+    const Receiving receiving{
+        .who = who, .name = name, .home = home, .number = number, .trailer = trailer, .done = done};
     links_.call(
         home, std::move(request), [this, receiving](const Reply &reply) { received(receiving, reply); }, false);
 }
@@ -239,7 +242,7 @@ bool PortService::end_wait(const Waiter &who, std::uint64_t number) {
 
 // The message is the home's until it is settled: if the thread has ended on the way, another one gets it.
 void PortService::received(const Receiving &receiving, const Reply &reply) {
-    const auto &[who, name, home, number, done] = receiving;
+    const auto &[who, name, home, number, trailer, done] = receiving;
     if (!still_waits(who, number)) {
         if (reply.status == MACH_MSG_SUCCESS) {
             settle(home, reply.vals[0], false);
@@ -254,7 +257,7 @@ void PortService::received(const Receiving &receiving, const Reply &reply) {
                                     : reply.status == KERN_NODE_DOWN                ? MACH_RCV_PORT_DIED
                                     : aborted && reply.status == MACH_RCV_TIMED_OUT ? MACH_RCV_INTERRUPTED
                                                                                     : reply.status);
-        failed.vals[1] = reply.vals[1];
+        failed.vals[1] = reply.vals[1] + more_bytes(trailer);
         done(failed);
         return;
     }
@@ -268,20 +271,20 @@ void PortService::received(const Receiving &receiving, const Reply &reply) {
         }
         waits_.erase(receiving.who);
         settle(from, delivery, true);
-        give_message(receiving.who, receiving.name, *message, receiving.done);
+        give_message(receiving, *message);
     });
 }
 
-void PortService::give_message(const Waiter &who, std::uint32_t name, const Message &message, const Done &done) {
-    auto &names = *links_.names(who.task);
+void PortService::give_message(const Receiving &receiving, const Message &message) {
+    auto &names = *links_.names(receiving.who.task);
     ReceivedNames received;
     received.reply = name_for(names, message.reply);
     for (const auto &carried : message.rights) {
         received.rights.push_back(name_for(names, carried));
     }
     Reply reply;
-    reply.blob = lay_out(message, name, received);
-    done(reply);
+    reply.blob = lay_out(message, receiving.name, received, receiving.trailer);
+    receiving.done(reply);
 }
 
 void PortService::settle(dsm::NodeId home, std::uint64_t delivery, bool kept) {

@@ -36,6 +36,7 @@ class PortService {
         TaskId task;
         int channel;
         std::uint64_t thread = 0; // what it is to abort(); the others say already who it is
+        std::uint64_t token = 0;  // told with what it sends
         bool operator<(const Waiter &other) const {
             return std::tie(task, channel) < std::tie(other.task, other.channel);
         }
@@ -43,7 +44,7 @@ class PortService {
     std::int32_t allocate(TaskId task, std::uint32_t kind, std::uint32_t &name);
     void send(const Waiter &who, std::span<const std::byte> packet, std::int64_t timeout_ms, const Done &done);
     void receive(const Waiter &who, std::uint32_t name, std::uint64_t room, bool keep_large, std::int64_t timeout_ms,
-                 const Done &done);
+                 const Done &done, Trailer trailer = Trailer::least);
     // Hands the right that `name` is in `task` to another task, maybe on another node; under `wanted` there, or any
     // (0).
     void pass(TaskId task, std::uint32_t name, std::uint32_t disposition, const Right &to, std::uint32_t wanted,
@@ -132,10 +133,11 @@ class PortService {
         std::uint32_t name;
         dsm::NodeId home;
         std::uint64_t number;
+        Trailer trailer;
         Done done;
     };
     void received(const Receiving &receiving, const Reply &reply);
-    void give_message(const Waiter &who, std::uint32_t name, const Message &message, const Done &done);
+    void give_message(const Receiving &receiving, const Message &message);
     void settle(dsm::NodeId home, std::uint64_t delivery, bool kept);
     struct Asking;
     void replied(const std::shared_ptr<Asking> &asking, const Reply &reply);

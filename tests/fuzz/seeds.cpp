@@ -117,7 +117,7 @@ void peers() {
     keep("peer", "reply", rt::encode(11, reply));
 
     const rt::Carried right{.right = {.kind = rt::Right::Kind::port, .task = 6, .thread = 0, .key = {1, 2}}};
-    rt::Message message{.id = 5, .complex = true, .reply = right, .rights = {right}, .body = Input(20)};
+    rt::Message message{.id = 5, .complex = true, .token = 7, .reply = right, .rights = {right}, .body = Input(20)};
     message.body[0] = std::byte{1};
     message.rights[0].receive = {3, 4};
     auto record = rt::encode(message);

@@ -225,3 +225,69 @@ SYSTEM_CASE(ports_refusals) {
                                               MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous));
     return 0;
 }
+
+struct Signed {
+    mach_msg_header_t head;
+    std::uint64_t number;
+    mach_msg_security_trailer_t trailer;
+};
+constexpr mach_msg_size_t kSigned = offsetof(Signed, trailer) + sizeof(mach_msg_security_trailer_t);
+
+mach_msg_return_t receive_signed(mach_port_t from, Signed &message, mach_msg_size_t room = kSigned) {
+    constexpr auto kSender = MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER);
+    return mach_msg(&message.head, MACH_RCV_MSG | MACH_RCV_LARGE | MACH_RCV_TIMEOUT | kSender, 0, room, from, 20'000,
+                    MACH_PORT_NULL);
+}
+
+// Who sends a message is told by its node, to who asks for it.
+SYSTEM_CASE(ports_senders) {
+    const auto port = make_port_to_send();
+    for (int node = 0; node < norma::node_count(); ++node) {
+        auto child = child_with(node, port, MACH_MSG_TYPE_COPY_SEND);
+        const security_token_t token{{10U + static_cast<unsigned>(node), 0xfffffff0U}};
+        CHECK_KERN(KERN_SUCCESS, host_security_set_task_token(host_priv_self(), child.port(), token, mach_host_self()));
+        child.run([port] { CHECK_KERN(MACH_MSG_SUCCESS, send(port, 5)); });
+        Signed message{};
+        CHECK_KERN(MACH_RCV_TOO_LARGE, receive_signed(port, message, kSigned - 1));
+        CHECK_EQ(kSigned, message.head.msgh_size);
+        CHECK_KERN(MACH_MSG_SUCCESS, receive_signed(port, message));
+        CHECK_EQ(std::uint64_t{5}, message.number);
+        CHECK_EQ(sizeof message.trailer, std::size_t{message.trailer.msgh_trailer_size});
+        CHECK_EQ(token.val[0], message.trailer.msgh_sender.val[0]);
+        CHECK_EQ(token.val[1], message.trailer.msgh_sender.val[1]);
+        JOIN(child);
+    }
+    auto receiver = norma::clone_to(other_node()); // who receives on another node than the port's is told, too
+    CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(receiver.port(), port, port, MACH_MSG_TYPE_MOVE_RECEIVE));
+    CHECK_KERN(KERN_SUCCESS,
+               host_security_set_task_token(host_priv_self(), mach_task_self(), {{7, 8}}, mach_host_self()));
+    receiver.run([port] {
+        Signed message{};
+        CHECK_KERN(MACH_MSG_SUCCESS, receive_signed(port, message));
+        CHECK_EQ(7U, message.trailer.msgh_sender.val[0]);
+        CHECK_EQ(8U, message.trailer.msgh_sender.val[1]);
+    });
+    CHECK_KERN(MACH_MSG_SUCCESS, send(port, 5));
+    JOIN(receiver);
+
+    const auto told = make_port(), dying = make_port_to_send(); // a notification is nobody's
+    ask(dying, MACH_NOTIFY_DEAD_NAME, told);
+    CHECK_KERN(KERN_SUCCESS, mach_port_mod_refs(mach_task_self(), dying, MACH_PORT_RIGHT_RECEIVE, -1));
+    struct {
+        mach_dead_name_notification_t body;
+        mach_msg_security_trailer_t room;
+    } notification{};
+    CHECK_KERN(MACH_MSG_SUCCESS, mach_msg(&notification.body.not_header,
+                                          MACH_RCV_MSG | MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER), 0,
+                                          sizeof notification, told, 0, MACH_PORT_NULL));
+    mach_msg_security_trailer_t trailer;
+    std::memcpy(&trailer, reinterpret_cast<std::byte *>(&notification) + notification.body.not_header.msgh_size,
+                sizeof trailer);
+    CHECK_EQ(0U, trailer.msgh_sender.val[0]);
+    Signed message{};
+    CHECK_KERN(MACH_SEND_INVALID_DATA, mach_msg(&message.head, MACH_RCV_MSG | MACH_RCV_TRAILER_ELEMENTS(3), 0,
+                                                sizeof message, told, 0, MACH_PORT_NULL));
+    CHECK_KERN(MACH_SEND_INVALID_DATA, mach_msg(&message.head, MACH_RCV_MSG | MACH_RCV_TRAILER_TYPE(1), 0,
+                                                sizeof message, told, 0, MACH_PORT_NULL));
+    return 0;
+}

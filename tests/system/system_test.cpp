@@ -228,6 +228,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "PortsRightsTcp", .words = {"ports_rights"}, .nodes = 2, .transport = "tcp"},
         {.label = "PortsNoSenders", .words = {"ports_no_senders"}},
         {.label = "PortsDeaths", .words = {"ports_deaths"}},
+        {.label = "PortsSenders", .words = {"ports_senders"}, .nodes = 3, .env = kBlock},
+        {.label = "PortsSendersTcp", .words = {"ports_senders"}, .transport = "tcp"},
         {.label = "PortsInherited", .words = {"ports_inherited"}, .nodes = 3, .env = kBlock},
         {.label = "PortsInheritedOneNode", .words = {"ports_inherited"}, .nodes = 1},
         {.label = "PortsServices", .words = {"ports_services"}, .nodes = 3, .env = kBlock},
