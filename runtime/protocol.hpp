@@ -36,7 +36,8 @@ enum class Op : std::uint32_t {
     vm_deallocate, // 0 address, 1 bytes
     vm_protect,    // 0 address, 1 bytes, 2 set maximum, 3 protection
     vm_inherit,    // 0 address, 1 bytes, 2 inheritance
-    vm_region,     // 0 address, 1 whether the object's name is wanted -> port of it, if so; blob: RegionInfo
+    vm_region,     // 0 address, 1 whether the object's name is wanted, 2 whether it matters who shares the memory
+                   // -> port of the object, if so; blob: RegionInfo
     // threads: `port` names a thread
     thread_set_state, // 0 flavor; blob: the state
     thread_suspend,
@@ -176,6 +177,7 @@ enum class Op : std::uint32_t {
     thread_exceptions,
     // no target: to the home of a memory object
     object_save = 176, // 0 first page, 1 pages, 2 also to disk; blob: stretch
+    stretch_shared,    // blob: stretch -> vals[0] whether somebody maps it who is not on the caller's node
     // tasks as processes. "child": 0 identity, 1 pid, 2 parent's identity, 3 exit signal, as `spawn` has them
     // target: a task
     clone_start = 184, // 0 function, 1 its argument, 2 top of the stack; blob as in `clone`

@@ -211,7 +211,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::host_priv_check), 103U);
     EXPECT_EQ(static_cast<unsigned>(Op::vm_msync), 120U);
     EXPECT_EQ(static_cast<unsigned>(Op::object_close), 122U);
-    EXPECT_EQ(static_cast<unsigned>(Op::object_save), 176U);
+    EXPECT_EQ(static_cast<unsigned>(Op::stretch_shared), 177U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);

@@ -394,7 +394,12 @@ kern_return_t vm_copy(vm_task_t task, vm_address_t source, vm_size_t count,
 
 /** Describes the region at *address, or the first one after it. Flavor VM_REGION_BASIC_INFO. *object_name
  * (which may be null) is a port that stands for the memory object, the same for all regions of one; it cannot be
- * mapped. KERN_NO_SPACE if there is no region at or after *address (Mach's value for it). */
+ * mapped. `shared`: another task, on whatever node, maps some of what was allocated or copied together with this, so
+ * that each may see what the other writes; a lazy copy is other memory, also as long as nobody has written. It takes a
+ * question to the node where the memory was allocated, unless a task on the same node shares it. A task that has just
+ * ended or unmapped the memory on a third node may still count for a moment, and so does one in a call that copies it
+ * (vm_read, vm_write, vm_copy); if the node where the memory was allocated is gone, `shared` is TRUE. KERN_NO_SPACE if
+ * there is no region at or after *address (Mach's value for it). */
 kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, vm_region_flavor_t flavor,
                         vm_region_info_t info, mach_msg_type_number_t *count,
                         mach_port_t *object_name) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(vm_region);

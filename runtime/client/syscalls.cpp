@@ -40,18 +40,18 @@ bool concerned(const void *buffer, std::size_t size) {
 // Fetches the pages of a buffer. False if the program may not use all of it so: then the kernel's answer stands.
 bool fetch(const void *buffer, std::size_t size, Use use) {
     const auto start = reinterpret_cast<std::uint64_t>(buffer);
-    const auto wanted = use == Use::written_by_kernel ? VM_PROT_READ | VM_PROT_WRITE : VM_PROT_READ;
+    const auto wanted = use == Use::written_by_kernel ? std::uint32_t{VM_PROT_DEFAULT} : std::uint32_t{VM_PROT_READ};
     for (auto checked = start; checked < start + size;) {
-        vm_address_t address = checked;
-        vm_size_t bytes = 0;
-        vm_region_basic_info_data_t info{};
-        auto count = VM_REGION_BASIC_INFO_COUNT;
-        if (vm_region(mach_task_self(), &address, &bytes, VM_REGION_BASIC_INFO, reinterpret_cast<int *>(&info), &count,
-                      nullptr) != KERN_SUCCESS ||
-            address > checked || (info.protection & wanted) != wanted) {
+        const auto answer = norma::rt::call(norma::rt::Op::vm_region, mach_task_self(), {checked});
+        norma::rt::RegionInfo region;
+        if (answer.status != KERN_SUCCESS || answer.blob.size() != sizeof region) {
             return false;
         }
-        checked = address + bytes;
+        std::memcpy(&region, answer.blob.data(), sizeof region);
+        if (region.address > checked || (region.protection & wanted) != wanted) {
+            return false;
+        }
+        checked = region.address + region.bytes;
     }
     for (auto page = start & ~(kPage - 1); page < start + size; page += kPage) {
         auto *byte = reinterpret_cast<unsigned char *>(std::max(page, start));

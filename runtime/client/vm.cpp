@@ -68,7 +68,7 @@ kern_return_t vm_region(vm_task_t task, vm_address_t *address, vm_size_t *size, 
         flavor != VM_REGION_BASIC_INFO || *count < VM_REGION_BASIC_INFO_COUNT) {
         return KERN_INVALID_ARGUMENT;
     }
-    const auto answer = call(Op::vm_region, task, {*address, object_name != nullptr ? 1U : 0U});
+    const auto answer = call(Op::vm_region, task, {*address, object_name != nullptr ? 1U : 0U, 1});
     if (answer.status != KERN_SUCCESS) {
         return answer.status;
     }

@@ -99,6 +99,7 @@ void op_vm_protect(Node &, const Request &, Done);
 void op_vm_inherit(Node &, const Request &, Done);
 void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
+void serve_stretch_shared(Node &, const Request &, Done);
 
 // ops_map.cpp
 void op_vm_map(Node &, const Request &, Done);

@@ -4,6 +4,7 @@
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
+#include "rpc/wire.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -233,6 +234,24 @@ bool wired_beyond(const Task &task, std::uint64_t address, std::uint64_t bytes, 
     });
 }
 
+bool mapped_here(const Node &node, const Stretch &stretch, const Task *except) {
+    return std::any_of(node.tasks.begin(), node.tasks.end(), [&](const auto &entry) {
+        return entry.second.get() != except && entry.second->map.maps(stretch);
+    });
+}
+
+// Whether somebody on another node maps a stretch: only its home knows. A home that does not answer cannot say that
+// nobody does.
+void ask_home(Node &node, const Stretch &stretch, const std::function<void(bool shared)> &done) {
+    rpc::Writer writer;
+    put_stretch(writer, stretch);
+    Request question;
+    question.op = Op::stretch_shared;
+    question.blob = writer.bytes();
+    node.router.call(static_cast<dsm::NodeId>(stretch.object.home), std::move(question),
+                     [done](const Reply &reply) { done(reply.status != KERN_SUCCESS || reply.vals[0] != 0); });
+}
+
 } // namespace
 
 void op_vm_allocate(Node &node, const Request &request, Done done) {
@@ -343,9 +362,6 @@ void op_vm_region(Node &node, const Request &request, Done done) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_NO_SPACE));
         return;
     }
-    const auto &object = node.objects.at(entry->stretch.object);
-    const auto &use = object.stretches.at(entry->stretch.number);
-    const bool named = object.named && entry->stretch.number == 0;
     RegionInfo info{};
     info.address = entry->start;
     info.bytes = entry->size;
@@ -355,16 +371,37 @@ void op_vm_region(Node &node, const Request &request, Done done) {
     info.inheritance = entry->inheritance;
     info.behavior = static_cast<std::uint32_t>(entry->behavior);
     info.wired = wired_whole(*task, *entry);
-    // Only the home knows of the other nodes. An object of another home came here by being shared; a snapshot, as a
-    // rule, by being made for a task here.
-    info.shared = use.users > (named ? 2U : 1U) || use.mappers.any() ||
-                  (entry->stretch.object.home != node.self && entry->stretch.number == 0);
-    Reply reply;
-    const auto bytes = std::as_bytes(std::span(&info, 1));
-    reply.blob.assign(bytes.begin(), bytes.end());
+    auto reply = status_reply(KERN_SUCCESS);
     if (request.args[1] != 0) {
         reply.rights.push_back(right_of(entry->stretch, Right::Kind::object_name));
     }
+    const auto answer = [reply, info, done = std::move(done)](bool shared) {
+        auto told = info;
+        told.shared = shared;
+        const auto bytes = std::as_bytes(std::span(&told, 1));
+        auto full = reply;
+        full.blob.assign(bytes.begin(), bytes.end());
+        done(full);
+    };
+    if (request.args[2] == 0 || mapped_here(node, entry->stretch, task)) {
+        answer(request.args[2] != 0);
+    } else {
+        ask_home(node, entry->stretch, answer);
+    }
+}
+
+void serve_stretch_shared(Node &node, const Request &request, Done done) {
+    rpc::Reader reader(request.blob);
+    const auto stretch = get_stretch(reader);
+    const auto asker = request.caller.node;
+    if (!reader.done() || stretch.object.home != node.self || !node.in_use(stretch)) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    auto others = node.objects.at(stretch.object).stretches.at(stretch.number).mappers;
+    others.reset(asker);
+    auto reply = status_reply(KERN_SUCCESS);
+    reply.vals[0] = others.any() || (asker != node.self && mapped_here(node, stretch, nullptr)) ? 1 : 0;
     done(reply);
 }
 

@@ -118,6 +118,7 @@ SYSTEM_CASE(files_shared) {
     CHECK_KERN(KERN_SUCCESS, norma_object_open_file(file.path().c_str(), VM_PROT_DEFAULT, &size, &object));
     CHECK_EQ(file.bytes(), size);
     const auto memory = map(object, size);
+    CHECK(!REGION_AT(self(), memory).shared);
     const auto end = file.bytes();
     for (int node = 0; node < norma::node_count(); ++node) {
         auto reader = systest::spawn((node + 1) % norma::node_count(), [=, words = file.words()] {
@@ -412,6 +413,7 @@ SYSTEM_CASE(files_and_death_of_home) {
     CHECK_KERN(KERN_NODE_DOWN, vm_msync(self(), memory, 4 * kPage, kSync));
     CHECK_EQ(200L, word(memory).load());
     CHECK_EQ(100L, file.word_at(0));
+    CHECK(REGION_AT(self(), memory).shared); // nobody is left who could say that it is not
     opener.release();
     return 0;
 }

@@ -265,6 +265,8 @@ INSTANTIATE_TEST_SUITE_P(
         {.label = "MemoryProtect", .words = {"memory_protect"}},
         {.label = "MemoryProtectMiddle", .words = {"memory_protect_middle"}, .nodes = 3},
         {.label = "MemoryProtectMiddleTcp", .words = {"memory_protect_middle"}, .nodes = 2, .transport = "tcp"},
+        {.label = "MemoryShared", .words = {"memory_shared"}, .nodes = 3, .env = kBlock},
+        {.label = "MemorySharedTcp", .words = {"memory_shared"}, .transport = "tcp"},
         {.label = "MemoryInheritAndRegion", .words = {"memory_inherit_and_region"}},
         {.label = "MemoryBehavior", .words = {"memory_behavior"}, .nodes = 3},
         {.label = "MemoryBehaviorTcp", .words = {"memory_behavior"}, .nodes = 2, .transport = "tcp"},
