@@ -207,7 +207,8 @@ Fiber reach(Actor &me, std::uint32_t port, Drill::Call call) {
     }
     me.has_reached(view, first, kDrillPages, got.vals[0] >> 12);
     for (unsigned i = 0; i < 2 * kDrillPages; ++i) {
-        co_await me.access((got.vals[0] >> 12) + i % kDrillPages, i < kDrillPages);
+        const auto touched = co_await me.access((got.vals[0] >> 12) + i % kDrillPages, i < kDrillPages);
+        world.expect(touched != Actor::Touch::no_memory, "what the call gave is not there");
     }
     if (call == Drill::Call::borrow) {
         co_await me.call(Op::vm_give_back, kNameTaskSelf, {got.vals[0]});

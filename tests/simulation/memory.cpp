@@ -85,6 +85,12 @@ void AddressSpace::forbid(PageNumber first, std::uint64_t pages) {
     }
 }
 
+void AddressSpace::allow(PageNumber first, std::uint64_t pages) {
+    for (auto page = first; page < first + pages; ++page) {
+        forbidden_.erase(page);
+    }
+}
+
 void AddressSpace::end() {
     ended_ = true;
     waiting_.clear();

@@ -59,6 +59,7 @@ class AddressSpace {
     void map(PageNumber first, std::uint64_t pages, std::shared_ptr<FrameFile> file, std::uint64_t offset);
     void unmap(PageNumber first, std::uint64_t pages);
     void forbid(PageNumber first, std::uint64_t pages); // no access
+    void allow(PageNumber first, std::uint64_t pages);  // any access
     void poison(PageNumber page) { poisoned_.insert(page); }
     void end(); // the process is gone
 

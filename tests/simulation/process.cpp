@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/simulation/process.hpp"
 
+#include "norma/mach.h"
 #include "tests/simulation/program.hpp"
 #include "tests/simulation/world.hpp"
 
@@ -142,7 +143,7 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
         world_.probes.hit(Probe::region_given_back);
         break;
     case Command::protect:
-        space->forbid(page, pages); // only guard pages are protected here
+        command.args[2] == VM_PROT_NONE ? space->forbid(page, pages) : space->allow(page, pages);
         break;
     case Command::poison:
         space->poison(page);
@@ -196,6 +197,9 @@ void Process::map(const rt::CommandHead &command, int fd) {
         tell_observer();
     }
     space->map(page, pages, file, mapping.offset);
+    if (command.args[2] == VM_PROT_NONE) {
+        space->forbid(page, pages);
+    }
 }
 
 std::uint64_t Process::start_thread(const rt::CommandHead &command) {
