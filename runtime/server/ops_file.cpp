@@ -211,7 +211,8 @@ void serve_object_save(Node &node, const Request &request, Done done) {
         return;
     }
     const auto pages = node.pager.pages(stretch.object);
-    const auto [first, count, to_disk] = std::tuple(request.args[0], request.args[1], request.args[2] != 0);
+    const auto first = request.args[0], count = request.args[1];
+    const bool to_disk = request.args[2] != 0;
     if (!node.objects.at(stretch.object).file || first > pages || count > pages - first) {
         const bool memory = !node.objects.at(stretch.object).file; // of which nothing is to be saved
         done(status_reply(memory ? KERN_SUCCESS : KERN_INVALID_VALUE));
