@@ -193,6 +193,7 @@ Actor::Waiting<Answer> Actor::borrow(std::uint32_t task, PageNumber first, std::
 }
 
 void Actor::has_reached(View from, PageNumber first, std::uint64_t pages, PageNumber at) {
+    process->arriving.clear();
     world.oracle.shared(from, first, pages, view, at);
     for (std::uint64_t i = 0; i < pages; ++i) {
         world.oracle.holds(view, at + i, process->node);

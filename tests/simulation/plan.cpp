@@ -69,6 +69,8 @@ Plan Plan::draw(Random &random) {
     plan.crash_moment = static_cast<unsigned>(kMoments[random.below(kMoments.size())]);
     plan.kills = armed(random, 250, 3);
     plan.kill_on_call = random.chance(500) ? static_cast<unsigned>(random.between(5, 200)) : 0;
+    auto apart = random; // so that a run without it is what it was before there was this
+    plan.reaches = armed(apart, 400, 60);
     return plan;
 }
 
@@ -93,12 +95,13 @@ std::string Plan::describe() const {
     }
     return fmt::format(
         "nodes={} workers={} steps={} pages={} prefetch={} writes={} hot={} scans={} locked={} moves={} "
-        "copies={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} overtaken={} "
+        "copies={} reaches={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} "
+        "overtaken={} "
         "twice={} garbage={} free_order={} lateness={}ns heals={}ns patience={}ns partitions={} "
         "slow_nodes={} crashes={} crash_on_message={} crash_moment={} crash_on_call={} kills={} kill_on_call={} "
         "former_life={} markers_survive={}",
-        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, advice, barriers, think,
-        turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice,
+        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, reaches, advice, barriers,
+        think, turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice,
         weather.garbage, weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes, crashes,
         crash_on_message, crash_moment, crash_on_call, kills, kill_on_call, former_life, markers_survive);
 }

@@ -29,6 +29,7 @@ struct Plan {
     unsigned locked = 0;         // thousandths of steps that take a lock
     unsigned moves = 0;          // thousandths of steps that clone, teleport, allocate, suspend
     unsigned copies = 0;         // thousandths of steps that make a child by inheritance
+    unsigned reaches = 0;        // thousandths of steps that map, copy or borrow memory of another task
     unsigned advice = 0;         // thousandths of steps that fetch or evict pages
     unsigned barriers = 0;       // rounds
     Nanoseconds think = 0;       // most time between two accesses of a thread

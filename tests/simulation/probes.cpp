@@ -46,6 +46,10 @@ std::string_view name_of(Probe probe) {
         "suspended in a fault",
         "fetched in advance",
         "evicted",
+        "reached for good",
+        "reached and copied",
+        "reached on loan",
+        "reach failed",
     };
     return kNames[static_cast<std::size_t>(probe)];
 }

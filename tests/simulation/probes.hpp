@@ -51,6 +51,10 @@ enum class Probe : std::uint8_t {
     suspended_in_a_fault,
     fetched_in_advance,
     evicted,
+    reached_for_good,
+    reached_and_copied,
+    reached_on_loan,
+    reach_failed,
     count_of_probes
 };
 inline constexpr std::size_t kProbes = static_cast<std::size_t>(Probe::count_of_probes);

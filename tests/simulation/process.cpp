@@ -69,8 +69,7 @@ void Process::tell_observer() {
         if (fresh) {
             world_.oracle.fresh(*view_, mapping.first, mapping.pages, node);
         }
-        // What is being remapped the observer learns of when that is answered.
-        for (std::uint64_t i = 0; i < mapping.pages && world_.oracle.knows(*view_, mapping.first); ++i) {
+        for (std::uint64_t i = 0; i < mapping.pages; ++i) {
             world_.oracle.holds(*view_, mapping.first + i, node);
         }
     }
@@ -192,7 +191,12 @@ void Process::map(const rt::CommandHead &command, int fd) {
     const auto pages = command.args[1] / kPageBytes;
     const AddressSpace::Mapping mapping{
         .first = page, .pages = pages, .file = file, .offset = command.args[3] / kPageBytes, .registered = false};
-    untold_.push_back({.mapping = mapping, .fresh = world_.is_new(mapping)});
+    const bool fresh = world_.is_new(mapping);
+    if (view_ && !fresh) {
+        arriving.insert(page);
+    } else {
+        untold_.push_back({.mapping = mapping, .fresh = fresh});
+    }
     if (view_) {
         tell_observer();
     }

@@ -24,6 +24,8 @@ class Process {
     const std::shared_ptr<AddressSpace> space;
     std::set<std::uint64_t> actors;
     bool stopped = false; // by task_suspend
+    // Memory that a call brings, by its first page: nobody touches it before the observer has been told what it is.
+    std::set<PageNumber> arriving;
 
     void start(); // says hello after a while
     // A thread runs in it. The first one says what the task sees.

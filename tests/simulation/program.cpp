@@ -38,6 +38,9 @@ Choice choose(Actor &me) {
         return {};
     }
     const auto &mapping = std::next(mappings.begin(), static_cast<long>(random.below(mappings.size())))->second;
+    if (me.process->arriving.contains(mapping.first)) {
+        return {};
+    }
     const auto span = random.chance(me.world.plan.hot) ? std::min<std::uint64_t>(mapping.pages, 2) : mapping.pages;
     const auto index = random.below(span);
     return {.page = mapping.first + index, .left = mapping.pages - index};
@@ -184,6 +187,11 @@ Fiber clone_a_helper(Actor &me) {
     co_await mind(me, port);
 }
 
+// Of a task that its maker may end meanwhile.
+bool was_ended(const Actor &me, const Answer &answer) {
+    return me.view != 0 && answer.status == KERN_INVALID_TASK;
+}
+
 // A child that gets of each mapping what is drawn: all tasks of the view may be writing meanwhile.
 Fiber create_a_child(Actor &me) {
     auto &world = me.world;
@@ -204,8 +212,7 @@ Fiber create_a_child(Actor &me) {
     const auto view = world.oracle.copying(me.view, parts);
     const auto made = co_await me.call(Op::task_create_on, kNameTaskSelf, {1, world.random.below(world.plan.nodes)});
     world.oracle.copied(view);
-    const bool was_ended = me.view != 0 && made.status == KERN_INVALID_TASK; // by its maker, meanwhile
-    world.expect(made.status == KERN_SUCCESS || was_ended, "a task could not be created");
+    world.expect(made.status == KERN_SUCCESS || was_ended(me, made), "a task could not be created");
     if (made.status != KERN_SUCCESS) {
         world.probes.hit(Probe::creation_failed);
         co_return;
@@ -214,6 +221,62 @@ Fiber create_a_child(Actor &me) {
     const auto port = static_cast<std::uint32_t>(made.vals[0]);
     co_await me.call(Op::thread_start, port, {kProgramChild, view, 0});
     co_await mind(me, port);
+}
+
+bool has(const Actor &me, PageNumber page) {
+    return std::ranges::any_of(me.process->space->mappings(), [page](const auto &entry) {
+        return page >= entry.first && page < entry.first + entry.second.pages;
+    });
+}
+
+// Memory that another task has, at an address of one's own: the same memory, a copy, or the same for as long as it
+// takes to copy from or to it, as vm_read and vm_write do. The other task has what this one has, and uses it too.
+Fiber reach(Actor &me) {
+    enum class How : std::uint8_t { shared, copied, lent };
+    auto &world = me.world;
+    auto &random = world.random;
+    const auto made = co_await me.call(Op::task_clone, kNameTaskSelf, {1, random.below(world.plan.nodes)});
+    world.expect(made.status == KERN_SUCCESS || was_ended(me, made), "a clone failed");
+    const auto choice = choose(me);
+    if (made.status != KERN_SUCCESS || choice.left == 0) {
+        co_return;
+    }
+    const auto port = static_cast<std::uint32_t>(made.vals[0]);
+    co_await me.call(Op::thread_start, port, {kProgramHelper, 2U * me.view, 0});
+
+    const auto how = static_cast<How>(random.below(3));
+    const auto pages = std::min(choice.left, random.between(1, 20));
+    const auto view =
+        how == How::copied
+            ? world.oracle.copying(me.view, {{.first = choice.page, .pages = pages, .how = Inheritance::copy}})
+            : me.view;
+    const auto got = how == How::lent ? co_await me.borrow(port, choice.page, pages)
+                                      : co_await me.remap(port, choice.page, pages, how == How::copied);
+    if (how == How::copied) {
+        world.oracle.copied(view);
+    }
+    if (got.status == KERN_SUCCESS) {
+        constexpr std::array kReached{Probe::reached_for_good, Probe::reached_and_copied, Probe::reached_on_loan};
+        world.probes.hit(kReached.at(static_cast<std::size_t>(how)));
+        const auto at = got.vals[0] >> 12;
+        me.has_reached(view, choice.page, pages, at);
+        for (auto count = random.below(16); count > 0; --count) {
+            co_await me.access(at + random.below(pages), random.chance(500));
+        }
+        if (how == How::lent) {
+            co_await me.call(Op::vm_give_back, kNameTaskSelf, {got.vals[0]});
+        } else if (random.chance(600)) { // else whoever is made from now on has it as well
+            co_await me.call(Op::vm_deallocate, kNameTaskSelf, {got.vals[0], pages << 12});
+        }
+    } else {
+        world.probes.hit(Probe::reach_failed);
+        me.process->arriving.clear();
+        // Stacks: the lowest page allows no access, and when their thread ends they go.
+        const bool refused = how == How::lent && got.status == KERN_PROTECTION_FAILURE;
+        const bool gone = got.status == KERN_INVALID_ADDRESS && !has(me, choice.page);
+        world.expect(refused || gone || was_ended(me, got), "memory of another task was not to be had");
+    }
+    co_await me.call(Op::task_terminate, port, {});
 }
 
 Fiber move(Actor &me) {
@@ -283,6 +346,8 @@ Fiber worker(Actor &me, std::uint64_t rank) {
             co_await move(me);
         } else if (random.chance(plan.copies)) {
             co_await create_a_child(me);
+        } else if (plan.reaches > 0 && random.chance(plan.reaches)) {
+            co_await reach(me);
         } else if (random.chance(plan.locked)) {
             co_await with_lock(me);
         } else if (random.chance(plan.advice)) {
@@ -313,6 +378,9 @@ Fiber child(Actor &me) {
     }
     if (random.chance(250)) {
         co_await create_a_child(me);
+    }
+    if (me.world.plan.reaches > 0 && random.chance(500)) {
+        co_await reach(me);
     }
     co_await helper(me, true);
 }
