@@ -17,12 +17,20 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOBS = 2
+GCC_ONLY = "-mno-direct-extern-access" # whole programs; clang-tidy refuses options that clang does not know
+
+
+def read_commands(build):
+    """The compile commands, also written down for clang-tidy."""
+    text = (build / "compile_commands.json").read_text().replace(f" {GCC_ONLY}", "")
+    (build / "tidy" / "compile_commands.json").write_text(text)
+    return json.loads(text)
 
 
 def sources(build, part):
     """The compile commands of our own sources, one each."""
     found = {}
-    for entry in json.loads((build / "compile_commands.json").read_text()):
+    for entry in read_commands(build):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
         if path.is_relative_to(ROOT) and not path.is_relative_to(build) and part in str(path):
             found.setdefault(path, entry)
@@ -45,7 +53,7 @@ def look_at(build, path, entry):
     stamp = build / "tidy" / fingerprint(entry)
     if stamp.exists():
         return ""
-    result = subprocess.run(["clang-tidy", "-p", str(build), "--quiet", str(path)], capture_output=True, text=True,
+    result = subprocess.run(["clang-tidy", "-p", str(build / "tidy"), "--quiet", str(path)], capture_output=True, text=True,
                             check=False)
     if result.returncode == 0:
         stamp.touch()

@@ -228,7 +228,7 @@ NORMA_EXPORT void *norma_pthread_getspecific(pthread_key_t key);
 #define NORMA_PTHREAD_PUSH(function, value, name)                                                                      \
     do {                                                                                                               \
         struct norma_pthread_handler name = {(function), (value), 0};                                                  \
-    norma_pthread_cleanup_push(&name)
+    norma_pthread_cleanup_push(&(name))
 #define NORMA_PTHREAD_PUSH_AT(function, value, line)                                                                   \
     NORMA_PTHREAD_PUSH(function, value, NORMA_PTHREAD_JOIN(norma_handler_, line))
 #undef pthread_cleanup_push
