@@ -142,7 +142,9 @@ void Node::map_alias(Task &task, const MapEntry &entry, std::function<void(int)>
     closed.protection = VM_PROT_NONE;
     map_entry(task, closed, [this, id = task.id, entry, done = std::move(done)](int error) {
         const auto found = tasks.find(id);
-        const auto parts = found == tasks.end() ? std::vector<MapEntry>() : found->second->map.parts_of(entry);
+        // Of a task that is ending the pager has not been told: what it could still touch stays closed.
+        const bool running = found != tasks.end() && found->second->state == Task::State::running;
+        const auto parts = running ? found->second->map.parts_of(entry) : std::vector<MapEntry>();
         if (error != 0 || parts.empty()) {
             done(error);
             return;
