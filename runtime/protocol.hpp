@@ -178,6 +178,7 @@ enum class Op : std::uint32_t {
     // no target: to the home of a memory object
     object_save = 176, // 0 first page, 1 pages, 2 also to disk; blob: stretch
     stretch_shared,    // blob: stretch -> vals[0] whether somebody maps it who is not on the caller's node
+    stretch_pay,       // blob: stretches, who pays for them from now on
     // tasks as processes. "child": 0 identity, 1 pid, 2 parent's identity, 3 exit signal, as `spawn` has them
     // target: a task
     clone_start = 184, // 0 function, 1 its argument, 2 top of the stack; blob as in `clone`

@@ -212,6 +212,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::vm_msync), 120U);
     EXPECT_EQ(static_cast<unsigned>(Op::object_close), 122U);
     EXPECT_EQ(static_cast<unsigned>(Op::stretch_shared), 177U);
+    EXPECT_EQ(static_cast<unsigned>(Op::stretch_pay), 178U);
     EXPECT_EQ(static_cast<unsigned>(Op::spawn), 128U);
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
@@ -257,16 +258,23 @@ TEST(Golden, MessageOfPorts) {
     const std::string right = "04 0600000000000000 0000000000000000 2100000000000000 2200000000000000 ";
     const std::string none = "0000000000000000 0000000000000000 ";
     EXPECT_EQ(hex(encode(receive)), digits_of(right + "3100000000000000 3200000000000000"));
+    MapEntry piece;
+    piece.size = 2 * kMapPage;
+    piece.stretch = {.object = {.home = 1, .incarnation = 2, .serial = 3}, .number = 5};
+    piece.offset = kMapPage;
     Message message{.id = 5,
                     .complex = true,
                     .token = 0x0000000900000008,
                     .reply = reply,
                     .rights = {receive},
-                    .body = bytes_of("01000000")};
-    message.body.resize(4 + 12 + 1);
+                    .memory = {{.place = 1, .bytes = 0x1001, .within = 2, .pieces = {piece}}},
+                    .body = bytes_of("02000000")};
+    message.body.resize(4 + 12 + 16 + 1);
     EXPECT_EQ(hex(encode(message)),
               digits_of("05000000 01 0800000009000000 " + right + none + "01000000 " + right +
-                        "3100000000000000 3200000000000000 11000000 01000000 000000000000000000000000 00"));
+                        "3100000000000000 3200000000000000 01000000 01000000 01100000 02000000 01000000 "
+                        "01000000 02000000 0300000000000000 0500000000000000 0010000000000000 0020000000000000 "
+                        "21000000 02000000 000000000000000000000000 00000000000000000000000000000000 00"));
 }
 
 TEST(Golden, TaskImage) {

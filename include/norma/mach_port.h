@@ -3,10 +3,10 @@
  * Mach's ports and messages on norma; included by <norma/mach.h>, which a program includes instead. docs/ports.md says
  * where ports live and what becomes of rights when tasks and nodes die.
  *
- * There are send, receive and dead-name rights. Send-once rights and port sets do not exist; out-of-line memory in
- * messages is refused (MACH_SEND_INVALID_TYPE). A message has at most NORMA_MSG_BYTES_MAX bytes and
- * NORMA_MSG_RIGHTS_MAX port descriptors. Task, thread and host ports are send rights in the same name space; a message
- * cannot be sent to them (MACH_SEND_INVALID_DEST), their calls are functions.
+ * There are send, receive and dead-name rights. Send-once rights and port sets do not exist; out-of-line arrays of
+ * ports are refused (MACH_SEND_INVALID_TYPE). A message has at most NORMA_MSG_BYTES_MAX bytes, beside its out-of-line
+ * memory, and NORMA_MSG_RIGHTS_MAX descriptors. Task, thread and host ports are send rights in the same name space; a
+ * message cannot be sent to them (MACH_SEND_INVALID_DEST), their calls are functions.
  */
 #ifndef NORMA_MACH_PORT_H
 #define NORMA_MACH_PORT_H
@@ -29,6 +29,7 @@ typedef natural_t mach_msg_timeout_t;
 typedef natural_t mach_msg_trailer_type_t;
 typedef natural_t mach_msg_trailer_size_t;
 typedef unsigned char mach_msg_descriptor_type_t;
+typedef unsigned int mach_msg_copy_options_t;
 typedef integer_t mach_msg_id_t;
 typedef integer_t mach_msg_option_t;
 typedef kern_return_t mach_msg_return_t;
@@ -80,13 +81,14 @@ typedef struct {
     mach_msg_id_t msgh_id;
 } mach_msg_header_t;
 
-/* In a complex message: behind the header, then so many descriptors. */
+/* In a complex message: behind the header, then so many descriptors, one behind the other. */
 typedef struct {
     mach_msg_size_t msgh_descriptor_count;
 } mach_msg_body_t;
 
 #define MACH_MSG_PORT_DESCRIPTOR 0
 #define MACH_MSG_OOL_DESCRIPTOR 1
+#define MACH_MSG_OOL_PORTS_DESCRIPTOR 2 /* refused */
 typedef struct {
     mach_port_t name;
     mach_msg_size_t pad1;
@@ -94,6 +96,26 @@ typedef struct {
     mach_msg_type_name_t disposition : 8;
     mach_msg_descriptor_type_t type : 8;
 } mach_msg_port_descriptor_t;
+
+/* Out-of-line memory: `size` bytes of coherent memory that the sender may read, at any address. It is copied as
+ * vm_remap copies: all memory of a message at one moment, and no page moves before somebody touches it. The receiver
+ * has it as new memory of its own, at an address that its node chooses, as far into a page as the sender's is; as whole
+ * pages are copied, what else is in the first and the last one is there, too. vm_deallocate frees it. With `deallocate`
+ * the pages go out of the sender's map as soon as the message is queued, unless another thread has put something else
+ * there by then. size 0: address 0, and nothing is made. What is received has `deallocate` set, so that the receiver
+ * can send it on. Both values of `copy` mean the same. */
+#define MACH_MSG_PHYSICAL_COPY 0
+#define MACH_MSG_VIRTUAL_COPY 1
+#pragma pack(push, 4)
+typedef struct {
+    void *address;
+    unsigned int deallocate : 8;
+    mach_msg_copy_options_t copy : 8;
+    unsigned int pad1 : 8;
+    mach_msg_descriptor_type_t type : 8;
+    mach_msg_size_t size;
+} mach_msg_ool_descriptor_t;
+#pragma pack(pop)
 
 /* Behind every received message. */
 #define MACH_MSG_TRAILER_FORMAT_0 0
@@ -139,8 +161,9 @@ typedef struct {
 #define MACH_SEND_INTERRUPTED 0x10000007  /* by thread_abort */
 #define MACH_SEND_MSG_TOO_SMALL 0x10000008
 #define MACH_SEND_INVALID_REPLY 0x10000009
-#define MACH_SEND_INVALID_RIGHT 0x1000000a /* a descriptor names a right the task does not have */
-#define MACH_SEND_NO_BUFFER 0x1000000d     /* the task's network ledger is used up */
+#define MACH_SEND_INVALID_RIGHT 0x1000000a  /* a descriptor names a right the task does not have */
+#define MACH_SEND_INVALID_MEMORY 0x1000000c /* not all of the memory is coherent, allocated and readable */
+#define MACH_SEND_NO_BUFFER 0x1000000d      /* the network ledger is used up, or the paged one for a copy of memory */
 #define MACH_SEND_TOO_LARGE 0x1000000e
 #define MACH_SEND_INVALID_TYPE 0x1000000f /* a descriptor of a kind or disposition that does not exist */
 #define MACH_SEND_INVALID_HEADER 0x10000010
@@ -151,6 +174,7 @@ typedef struct {
 #define MACH_RCV_PORT_CHANGED 0x10004006 /* the right to receive was moved away */
 #define MACH_RCV_INVALID_DATA 0x10004008
 #define MACH_RCV_PORT_DIED 0x10004009
+#define MACH_RCV_BODY_ERROR 0x1000400c /* received, but there is no room for its memory, or that is lost */
 
 /* Notifications: messages with these ids, from the node server. They are queued even where a queue is full. */
 typedef struct {
@@ -180,8 +204,10 @@ typedef struct {
  * destroyed (MACH_RCV_TOO_LARGE), or with MACH_RCV_LARGE left in the queue, its size in msgh_size. The trailer has the
  * sender's security token if MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER) asks for it. thread_abort ends
  * either wait (MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED), with or without MACH_SEND_INTERRUPT, MACH_RCV_INTERRUPT:
- * nothing waits anew by itself. `notify` is not looked at. Thread-safe; blocks the calling thread only. (Mach 3
- * mach_msg.)
+ * nothing waits anew by itself. MACH_SEND_INVALID_MEMORY: nothing was sent and the memory is as it was.
+ * MACH_RCV_BODY_ERROR: the message is there with its rights, but what of its memory has no room in the receiver's paged
+ * ledger or address window, or was lost with a node, has address 0 and size 0. `notify` is not looked at. Thread-safe;
+ * blocks the calling thread only. (Mach 3 mach_msg.)
  */
 mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t send_size,
                            mach_msg_size_t rcv_size, mach_port_t rcv_name, mach_msg_timeout_t timeout,

@@ -46,7 +46,7 @@ mach_msg_return_t receive(mach_msg_header_t *msg, mach_msg_option_t option, mach
     const bool sender = (option & kTrailer) == MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER);
     const auto answer =
         call(Op::msg_receive, MACH_PORT_NULL, {timeout, name, room, keep_large ? 1U : 0U, sender ? 1U : 0U});
-    if (answer.status == MACH_MSG_SUCCESS) {
+    if (answer.status == MACH_MSG_SUCCESS || answer.status == MACH_RCV_BODY_ERROR) {
         std::memcpy(msg, answer.blob.data(), std::min<std::size_t>(answer.blob.size(), room));
     } else if (answer.status == MACH_RCV_TOO_LARGE && keep_large && room >= sizeof *msg) {
         msg->msgh_size = static_cast<mach_msg_size_t>(answer.vals[1]);

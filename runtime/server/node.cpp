@@ -53,7 +53,8 @@ PortLinks Node::port_links() {
                     for (auto &[id, task] : tasks) {
                         visit(task->names);
                     }
-                }};
+                },
+            .memory = memory_links()};
 }
 
 void Node::start(const rpc::Options &options) {

@@ -210,7 +210,11 @@ class Node {
     using Reached = std::function<void(std::int32_t status, Pieces pieces)>;
     void reach(const Caller &caller, const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access,
                Reached done);
+    // Takes one use of each of their objects. KERN_FAILURE: they are larger than these.
+    void hold_all(Pieces pieces, std::function<void(std::int32_t status)> done);
     void release_all(std::span<const MapEntry> pieces); // a use of each object
+    // Puts pieces, whose objects are used, one behind the other into a task's address map, then into its process.
+    void map_pieces(TaskId id, Place place, Pieces pieces, const Done &done);
     bool inside_objects(std::span<const MapEntry> pieces) const;
     void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
     // Forgets what the task has wired of the range: nothing of it can be exported any more. The pages themselves stay
@@ -247,6 +251,7 @@ class Node {
     void next_command(Task &task);
 
     PortLinks port_links();
+    MemoryLinks memory_links();
     void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
     void forget(const dsm::ObjectId &id);
     void end_of(const Stretch &stretch);

@@ -101,6 +101,9 @@ void op_vm_behavior(Node &, const Request &, Done);
 void op_vm_region(Node &, const Request &, Done);
 void serve_stretch_shared(Node &, const Request &, Done);
 
+// message_memory.cpp
+void serve_stretch_pay(Node &, const Request &, Done);
+
 // ops_map.cpp
 void op_vm_map(Node &, const Request &, Done);
 void op_vm_remap(Node &, const Request &, Done);

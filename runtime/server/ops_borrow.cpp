@@ -57,6 +57,18 @@ void Node::release_all(std::span<const MapEntry> pieces) {
     }
 }
 
+void Node::hold_all(Pieces pieces, std::function<void(std::int32_t)> done) {
+    auto stretches = norma::rt::stretches_of(pieces);
+    attach_all(std::move(stretches), [this, pieces = std::move(pieces), done = std::move(done)](std::int32_t status) {
+        if (status == KERN_SUCCESS && !inside_objects(pieces)) {
+            release_all(pieces);
+            done(KERN_FAILURE);
+        } else {
+            done(status);
+        }
+    });
+}
+
 void Node::reach(const Caller &caller, const Right &task, std::uint64_t address, std::uint64_t bytes, vm_prot_t access,
                  Reached done) {
     Request request;
@@ -73,12 +85,9 @@ void Node::reach(const Caller &caller, const Right &task, std::uint64_t address,
             done(KERN_FAILURE, {});
             return;
         }
-        attach_all(norma::rt::stretches_of(*pieces), [this, pieces = *pieces, done](std::int32_t status) {
-            if (status == KERN_SUCCESS && inside_objects(pieces)) {
+        hold_all(*pieces, [pieces = *pieces, done](std::int32_t status) {
+            if (status == KERN_SUCCESS) {
                 done(KERN_SUCCESS, pieces);
-            } else if (status == KERN_SUCCESS) {
-                release_all(pieces);
-                done(KERN_FAILURE, {});
             } else { // no such object: what we heard of has been deallocated since
                 done(status == KERN_INVALID_VALUE ? KERN_INVALID_ADDRESS : status, {});
             }

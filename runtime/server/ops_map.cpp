@@ -35,27 +35,28 @@ void give_surplus_back(Node &node, const Task &task, std::span<const MapEntry> p
     node.release_all(known);
 }
 
-// Puts pieces, whose objects are used, one behind the other into a task's address map, then into its process.
-void map_pieces(Node &node, TaskId id, Place place, std::vector<MapEntry> pieces, const Done &done) {
-    auto *task = node.running({.kind = Right::Kind::task, .task = id, .thread = 0});
+} // namespace
+
+void Node::map_pieces(TaskId id, Place place, std::vector<MapEntry> pieces, const Done &done) {
+    auto *task = running({.kind = Right::Kind::task, .task = id, .thread = 0});
     const auto from = pieces.front().start, size = pieces.back().end() - from;
-    auto status = task == nullptr ? KERN_INVALID_TASK : node.check_place(*task, place, size);
-    if (status == KERN_SUCCESS && !node.take_place(*task, place, size)) {
+    auto status = task == nullptr ? KERN_INVALID_TASK : check_place(*task, place, size);
+    if (status == KERN_SUCCESS && !take_place(*task, place, size)) {
         status = KERN_NO_SPACE;
     }
     if (status != KERN_SUCCESS) {
-        node.release_all(pieces);
+        release_all(pieces);
         done(status_reply(status));
         return;
     }
-    give_surplus_back(node, *task, pieces);
-    node.pay_for_shared(node.stretches_of(pieces), task->ledgers);
+    give_surplus_back(*this, *task, pieces);
+    pay_for_shared(stretches_of(pieces), task->ledgers);
     auto reply = status_reply(KERN_SUCCESS);
     reply.vals = {place.address, VM_PROT_ALL, VM_PROT_ALL, 0};
     for (auto &piece : pieces) {
         piece.start = place.address + (piece.start - from);
         if (place.anywhere) {
-            node.objects.at(piece.stretch.object).addresses.push_back({.start = piece.start, .size = piece.size});
+            objects.at(piece.stretch.object).addresses.push_back({.start = piece.start, .size = piece.size});
         }
         [[maybe_unused]] const auto inserted = task->map.insert(piece);
         assert(inserted == KERN_SUCCESS);
@@ -68,30 +69,31 @@ void map_pieces(Node &node, TaskId id, Place place, std::vector<MapEntry> pieces
     };
     auto progress = std::make_shared<Progress>(Progress{.open = pieces.size()});
     for (const auto &piece : pieces) {
-        node.map_alias(*task, piece, [&node, id, size, progress, reply, done](int error) {
+        map_alias(*task, piece, [this, id, size, progress, reply, done](int error) {
             progress->error = error != 0 ? error : progress->error;
             if (--progress->open > 0) {
                 return;
             }
-            const auto found = node.tasks.find(id);
-            if (found == node.tasks.end()) {
+            const auto found = tasks.find(id);
+            if (found == tasks.end()) {
                 done(status_reply(KERN_INVALID_TASK));
             } else if (progress->error == 0) {
                 done(reply);
             } else {
                 std::vector<MapEntry> undone;
                 found->second->map.remove(reply.vals[0], size, undone);
-                node.unmap_pieces(*found->second, std::move(undone),
-                                  [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
+                unmap_pieces(*found->second, std::move(undone), [done] { done(status_reply(KERN_RESOURCE_SHORTAGE)); });
             }
         });
     }
 }
 
+namespace {
+
 // Maps pieces, whose stretches are used, or copies of them.
 void map_reached(Node &node, TaskId task, const MapArgs &args, std::vector<MapEntry> pieces, const Done &done) {
     if (args.copy == 0) {
-        map_pieces(node, task, place_of(args), std::move(pieces), done);
+        node.map_pieces(task, place_of(args), std::move(pieces), done);
         return;
     }
     const auto *payer = node.running({.kind = Right::Kind::task, .task = task, .thread = 0});
@@ -103,7 +105,7 @@ void map_reached(Node &node, TaskId task, const MapArgs &args, std::vector<MapEn
     node.copy_pieces(std::move(pieces), payer->ledgers,
                      [&node, task, args, done](std::int32_t status, std::vector<MapEntry> copies) {
                          if (status == KERN_SUCCESS) {
-                             map_pieces(node, task, place_of(args), std::move(copies), done);
+                             node.map_pieces(task, place_of(args), std::move(copies), done);
                          } else {
                              done(status_reply(status));
                          }

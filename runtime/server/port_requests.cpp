@@ -19,8 +19,9 @@ struct Countdown {
     }
 };
 
+// The reply's right, those of the descriptors, the memory.
 std::shared_ptr<Countdown> countdown(const Message &message, std::function<void()> then) {
-    return std::make_shared<Countdown>(Countdown{.open = 1 + message.rights.size(), .then = std::move(then)});
+    return std::make_shared<Countdown>(Countdown{.open = 2 + message.rights.size(), .then = std::move(then)});
 }
 
 } // namespace
@@ -57,6 +58,18 @@ void PortService::admit(const std::shared_ptr<Message> &message, std::function<v
             left->one();
         });
     });
+    if (message->memory.empty()) {
+        left->one();
+        return;
+    }
+    links_.memory.hold(pieces_of(*message), [left, message](bool alive) {
+        for (auto &memory : message->memory) {
+            if (!alive) {
+                memory.pieces.clear();
+            }
+        }
+        left->one();
+    });
 }
 
 void PortService::expel_one(const Carried &carried, dsm::NodeId owner, const std::function<void()> &then) {
@@ -72,6 +85,8 @@ void PortService::expel(const Message &message, dsm::NodeId owner, const std::fu
     const auto left = countdown(message, then);
     auto rights = message;
     each_right(rights, [&](Carried &carried) { expel_one(carried, owner, [left] { left->one(); }); });
+    release_memory(message);
+    left->one();
 }
 
 std::optional<Carried> PortService::receive_right_of(const Request &request) const {
@@ -291,6 +306,7 @@ void PortService::run(PortEvents events) {
                     refs_.drop(carried.right);
                 }
             });
+            release_memory(message);
             break;
         }
         case PortEvent::Kind::no_senders:

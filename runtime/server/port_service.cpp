@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What tasks of this node ask of their ports. The other half, for nodes, is in port_requests.cpp.
-#include "runtime/server/port_service.hpp"
+#include "runtime/server/port_sending.hpp"
 
 #include <algorithm>
 #include <cassert>
 
 namespace norma::rt {
-
-namespace {
-
-std::int32_t send_status(std::int32_t status) {
-    return status == KERN_NODE_DOWN ? MACH_SEND_INVALID_DEST : status;
-}
-
-} // namespace
 
 PortService::PortService(dsm::NodeId self, std::uint32_t incarnation, PortLinks links)
     : self_(self), links_(std::move(links)), home_(self, incarnation),
@@ -107,6 +99,7 @@ void PortService::let_go(const Letting &rights) {
 void PortService::discard_all(const Message &message) {
     discard(message.reply);
     let_go(message.rights);
+    release_memory(message);
 }
 
 std::uint32_t PortService::name_for(NameSpace &names, const Carried &carried) {
@@ -172,35 +165,23 @@ void PortService::send(const Waiter &who, std::span<const std::byte> packet, std
         done(status_reply(taken));
         return;
     }
-    out.message.token = who.token;
     const auto to = passed.back().carried.right;
-    auto request = request_for(Op::port_send, to);
     const auto number = ++last_number_;
-    request.args = {static_cast<std::uint64_t>(timeout_ms), number};
-    request.blob = encode(out.message);
-    if (node_of(to.task) != self_ && !links_.pay(who.task, request.blob.size())) {
-        bring_back(who.task, std::move(passed), false);
-        done(status_reply(MACH_SEND_NO_BUFFER));
-        return;
-    }
+    out.message.token = who.token;
+    const auto sending = std::make_shared<Sending>(Sending{.who = who,
+                                                           .number = number,
+                                                           .to = to,
+                                                           .timeout_ms = timeout_ms,
+                                                           .passed = std::move(passed),
+                                                           .message = std::move(out.message),
+                                                           .leaving = {},
+                                                           .done = done});
     waits_[who] = {.home = node_of(to.task), .number = number};
-    links_.call(
-        node_of(to.task), std::move(request),
-        [this, who, number, passed, done](const Reply &reply) {
-            const bool aborted = end_wait(who, number);
-            if (reply.status != MACH_MSG_SUCCESS) {
-                bring_back(who.task, passed, reply.status == KERN_NODE_DOWN);
-            } else { // what the message has brought there is that node's own by now
-                for (const auto &[name, disposition, carried] : passed) {
-                    if (!carried.receive.any()) {
-                        refs_.drop(carried.right);
-                    }
-                }
-            }
-            done(status_reply(aborted && reply.status == MACH_SEND_TIMED_OUT ? MACH_SEND_INTERRUPTED
-                                                                             : send_status(reply.status)));
-        },
-        false);
+    if (out.memory.empty()) {
+        send_off(sending);
+    } else {
+        copy_memory(sending, out.memory);
+    }
 }
 
 // ---- receiving ----
@@ -282,9 +263,24 @@ void PortService::give_message(const Receiving &receiving, const Message &messag
     for (const auto &carried : message.rights) {
         received.rights.push_back(name_for(names, carried));
     }
-    Reply reply;
-    reply.blob = lay_out(message, receiving.name, received, receiving.trailer);
-    receiving.done(reply);
+    const auto deliver = [receiving, message](const ReceivedNames &given) {
+        const auto is_missing = [](const CarriedMemory &memory, std::uint64_t address) {
+            return memory.bytes > 0 && address == 0;
+        };
+        const bool whole = std::ranges::equal(message.memory, given.memory, std::not_fn(is_missing));
+        auto reply = status_reply(whole ? MACH_MSG_SUCCESS : MACH_RCV_BODY_ERROR);
+        reply.blob = lay_out(message, receiving.name, given, receiving.trailer);
+        receiving.done(reply);
+    };
+    if (message.memory.empty()) {
+        deliver(received);
+        return;
+    }
+    links_.memory.give(receiving.who.task, message.memory, [deliver, received](std::vector<std::uint64_t> addresses) {
+        auto all = received;
+        all.memory = std::move(addresses);
+        deliver(all);
+    });
 }
 
 void PortService::settle(dsm::NodeId home, std::uint64_t delivery, bool kept) {

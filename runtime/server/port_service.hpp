@@ -15,6 +15,26 @@
 
 namespace norma::rt {
 
+// Memory in messages (runtime/server/message_memory.cpp). Whoever has a message has one use of each stretch in it.
+struct MemoryLinks {
+    using Ranges = std::vector<NamedMemory>;
+    using Pieces = std::vector<MapEntry>;
+    // Copies of memory of a task, all of one moment: the pieces of each range. MACH_SEND_... if that cannot be.
+    struct Copies {
+        std::int32_t status = MACH_MSG_SUCCESS;
+        std::vector<Pieces> pieces{};
+        Pieces leaving{}; // what then is to go out of the task's map
+    };
+    std::function<void(TaskId, const Ranges &ranges, std::function<void(Copies)> then)> copy;
+    std::function<void(TaskId, const Pieces &leaving, std::function<void()> then)> remove;
+    std::function<void(const Pieces &, std::function<void(bool alive)> then)> hold; // if they are alive
+    std::function<void(const Pieces &)> release;
+    // Into a task's map, at its expense. Uses the message's uses up. 0 in the place of an address: it cannot be.
+    std::function<void(TaskId, const std::vector<CarriedMemory> &,
+                       std::function<void(std::vector<std::uint64_t> addresses)> then)>
+        give;
+};
+
 // What the service asks of its node server.
 struct PortLinks {
     PortRefs::Call call;
@@ -24,6 +44,7 @@ struct PortLinks {
     std::function<bool(TaskId, std::size_t bytes)> pay; // for what leaves the node; false: its quota is too small
     std::function<NameSpace *(TaskId)> names;           // null: no such task, or it has ended
     std::function<void(const std::function<void(NameSpace &)> &)> each_names;
+    MemoryLinks memory{};
 };
 
 class PortService {
@@ -112,6 +133,11 @@ class PortService {
         bool aborted = false;
     };
 
+    struct Sending; // port_sending.hpp
+    void copy_memory(const std::shared_ptr<Sending> &sending, const MemoryLinks::Ranges &ranges);
+    void send_off(const std::shared_ptr<Sending> &sending);
+    void sent(const std::shared_ptr<Sending> &sending, std::int32_t status);
+    void release_memory(const Message &message);
     std::int32_t take(NameSpace &names, std::uint32_t name, std::uint32_t disposition, std::vector<Passed> &passed);
     std::int32_t take_all(NameSpace &names, Outgoing &out, std::vector<Passed> &passed);
     std::int32_t copy(TaskId task, std::uint32_t name, std::vector<Passed> &passed);
@@ -121,7 +147,7 @@ class PortService {
     void discard(const Carried &carried);
     void discard_all(const Message &message);
     std::uint32_t name_for(NameSpace &names, const Carried &carried);
-    // Makes every right of the message this node's as well; those that are dead become so in it.
+    // Makes every right of the message this node's as well, and its memory; those that are dead become so in it.
     void admit(const std::shared_ptr<Message> &message, std::function<void()> then);
     void admit_one(const Carried &carried, PortRefs::Then then);
     // The contrary: they are `owner`'s alone again.

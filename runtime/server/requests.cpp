@@ -135,6 +135,7 @@ constexpr std::array kOperations{
     Operation{Op::object_close, Kind::none, op_object_close, false, Kind::object},
     Operation{Op::object_save, Kind::none, serve_object_save, true},
     Operation{Op::stretch_shared, Kind::none, serve_stretch_shared, false},
+    Operation{Op::stretch_pay, Kind::none, serve_stretch_pay, false},
     Operation{Op::vm_pieces, Kind::task, op_vm_pieces, false},
     Operation{Op::region_export, Kind::task, op_region_export, false},
     Operation{Op::region_find, Kind::none, op_region_find, false},

@@ -81,7 +81,16 @@ void port_message(Bytes input) {
     if (whose != std::byte{1}) {
         if (const auto got = decode_message(bytes)) {
             FUZZ_CHECK(std::ranges::equal(encode(*got), bytes));
-            lay_out(*got, 1, {.reply = 2, .rights = std::vector<std::uint32_t>(got->rights.size(), 3)});
+            lay_out(*got, 1,
+                    {.reply = 2,
+                     .rights = std::vector<std::uint32_t>(got->rights.size(), 3),
+                     .memory = std::vector<std::uint64_t>(got->memory.size(), 4)});
+            std::uint64_t end = 0;
+            for (const auto &piece : pieces_of(*got)) {
+                FUZZ_CHECK(piece.size > 0 && page_aligned(piece.size) && page_aligned(piece.offset));
+                FUZZ_CHECK(piece.start == 0 || piece.start == end);
+                end = piece.start + piece.size;
+            }
             const HeldRight held{.right = {}, .behavior = EXCEPTION_STATE, .flavor = x86_THREAD_STATE64};
             const auto reply = read_exception_reply(*got, held);
             FUZZ_CHECK(!reply || reply->state.empty() || valid_state(reply->flavor, reply->state));

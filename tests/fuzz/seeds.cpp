@@ -123,11 +123,26 @@ void peers() {
     auto record = rt::encode(message);
     record.insert(record.begin(), std::byte{0});
     keep("port_message", "of-a-node", record);
-    auto laid_out = rt::lay_out(message, 0, {.reply = 17, .rights = {18}});
+    auto laid_out = rt::lay_out(message, 0, {.reply = 17, .rights = {18}, .memory = {}});
     laid_out.resize(laid_out.size() - sizeof(mach_msg_trailer_t));
     laid_out.insert(laid_out.begin(), std::byte{1});
     laid_out[2] = std::byte{0}; // no local port
     keep("port_message", "of-a-task", laid_out);
+    rt::MapEntry piece;
+    piece.size = 2 * rt::kMapPage;
+    piece.stretch = {.object = {.home = 1, .incarnation = 1, .serial = 3}, .number = 2};
+    message.memory = {{.place = 0, .bytes = 5000, .within = 8, .pieces = {piece}},
+                      {.place = 2, .bytes = 0, .within = 0, .pieces = {}}};
+    message.body = Input(4 + 12 + 2 * 16 + 3);
+    message.body[0] = std::byte{3};
+    record = rt::encode(message);
+    record.insert(record.begin(), std::byte{0});
+    keep("port_message", "memory-of-a-node", record);
+    laid_out = rt::lay_out(message, 0, {.reply = 17, .rights = {18}, .memory = {0x200000000008, 0}});
+    laid_out.resize(laid_out.size() - sizeof(mach_msg_trailer_t));
+    laid_out.insert(laid_out.begin(), std::byte{1});
+    laid_out[2] = std::byte{0};
+    keep("port_message", "memory-of-a-task", laid_out);
     rt::Message answer;
     answer.id = MACH_EXCEPTION_RAISE_STATE_ID + MACH_EXCEPTION_REPLY_OFFSET;
     answer.body.resize(20 + sizeof(x86_thread_state64_t)); // NDR, status, flavor, count, state

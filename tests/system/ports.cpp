@@ -203,7 +203,7 @@ SYSTEM_CASE(ports_refusals) {
                    mach_msg(&many.head, MACH_SEND_MSG, size_of<WithPort>(), 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
     }
     many.body.msgh_descriptor_count = 1;
-    many.port.type = MACH_MSG_OOL_DESCRIPTOR;
+    many.port.type = MACH_MSG_OOL_PORTS_DESCRIPTOR;
     CHECK_KERN(MACH_SEND_INVALID_TYPE,
                mach_msg(&many.head, MACH_SEND_MSG, size_of<WithPort>(), 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
     CHECK_EQ(MACH_PORT_TYPE_SEND_RECEIVE, type_of(port));

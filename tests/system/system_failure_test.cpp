@@ -40,6 +40,10 @@ TEST(Death, OfANodeThatWasToHandleAnException) {
     expect_end(run_case({.nodes = 2}, {"exceptions_and_node_deaths"}), 0, kNodeOneGone);
 }
 
+TEST(Death, OfNodesWithMemoryOfMessages) {
+    expect_end(run_case({.nodes = 2}, {"ports_memory_and_node_deaths"}), 0, kNodeOneGone);
+}
+
 TEST(Death, OfATaskOnItsWayToABarrier) {
     expect_end(run_case({.nodes = 2}, {"death_before_barrier", "task"}), 0, "");
 }
