@@ -142,7 +142,7 @@ TEST_F(Words, AWordIsNoConditionOfTheProgram) {
 class Run {
   public:
     Run(int waiters, int wakers, std::uint32_t most) : waiters_(waiters), most_(most) {
-        steps_.resize(static_cast<std::size_t>(waiters + wakers));
+        steps_.resize(static_cast<std::size_t>(waiters) + static_cast<std::size_t>(wakers));
         ids_.resize(steps_.size());
         changed_.resize(steps_.size());
     }
