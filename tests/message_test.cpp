@@ -249,7 +249,7 @@ TEST(Message, MemoryBetweenNodes) {
     EXPECT_TRUE(refused([](Message &message) { message.memory[0].pieces[0].offset += 1; }));
     EXPECT_TRUE(refused([](Message &message) { message.memory[0].pieces[0].offset = ~(kMapPage - 1); }));
     EXPECT_TRUE(refused([](Message &message) { message.memory[0].pieces[0].stretch.object.home = dsm::kMaxNodes; }));
-    EXPECT_TRUE(refused([](Message &message) { message.body.resize(message.body.size() - 1); }));
+    EXPECT_TRUE(refused([](Message &message) { message.body.pop_back(); }));
 }
 
 TEST(Messages, WhatANameServerIsTold) {
