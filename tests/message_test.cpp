@@ -198,11 +198,12 @@ TEST(Message, MemoryOfATask) {
     ASSERT_EQ(bytes.size(), sizeof(MemoryPacket) + sizeof(mach_msg_trailer_t));
     MemoryPacket got;
     std::memcpy(&got, bytes.data(), sizeof got);
-    EXPECT_EQ(got.first.address, reinterpret_cast<void *>(0x30000ff8));
+    EXPECT_EQ(static_cast<void *>(got.first.address),
+              reinterpret_cast<void *>(0x30000ff8)); // a copy: it is not aligned
     EXPECT_EQ(mach_msg_size_t{got.first.size}, 9u);
     EXPECT_EQ(unsigned{got.first.deallocate}, 1u);
     EXPECT_EQ(got.port.name, 52u);
-    EXPECT_EQ(got.second.address, nullptr);
+    EXPECT_EQ(static_cast<void *>(got.second.address), nullptr);
     EXPECT_EQ(mach_msg_size_t{got.second.size}, 0u);
     EXPECT_EQ(unsigned{got.second.type}, unsigned{MACH_MSG_OOL_DESCRIPTOR});
 
