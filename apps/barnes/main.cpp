@@ -11,10 +11,10 @@
 #include <norma/norma.hpp>
 
 #include "apps/barnes/simulation.hpp"
+#include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
 #include "apps/common/split.hpp"
 #include "apps/common/threads.hpp"
-#include "apps/common/usage.hpp"
 #include "apps/common/workers.hpp"
 
 namespace {
@@ -100,29 +100,12 @@ int run(Options options) {
     return options.verify ? verify(initial, options.settings, result) : 0;
 }
 
-int fail(int status, const char *what) {
-    fmt::print(stderr, "barnes: {}\n", what);
-    return status;
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Bodies under their own gravitation, by threads on all nodes. Start it with: norma run -N 2 barnes"};
     add_options(app, options);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : apps::kExitUsage;
-    }
-    try {
-        return run(options);
-    } catch (const apps::UsageError &error) {
-        return fail(apps::kExitUsage, error.what());
-    } catch (const std::bad_alloc &) {
-        return fail(apps::kExitFailed, "the heap is too small; NORMA_HEAP and NORMA_MEMORY say how large it is");
-    } catch (const std::exception &error) {
-        return fail(apps::kExitFailed, error.what());
-    }
+    return apps::run_application("barnes", app, argc, argv,
+                                 [&options] { return apps::in_heap([&] { return run(options); }); });
 }

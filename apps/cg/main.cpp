@@ -13,9 +13,9 @@
 
 #include "apps/cg/matrix_market.hpp"
 #include "apps/cg/solver.hpp"
+#include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
 #include "apps/common/split.hpp"
-#include "apps/common/usage.hpp"
 #include "apps/common/workers.hpp"
 
 namespace {
@@ -218,30 +218,12 @@ int solve(const Options &options) {
     return 0;
 }
 
-int fail(int status, const std::exception &error) {
-    std::fflush(stdout);
-    fmt::print(stderr, "cg: {}\n", error.what());
-    return status;
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Conjugate gradients by tasks on all nodes. Start it with: norma run -N 2 cg FILE"};
     add_options(app, options);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : apps::kExitUsage;
-    }
-    try {
-        return options.generate.empty() ? solve(options) : generate(options);
-    } catch (const apps::UsageError &error) {
-        return fail(apps::kExitUsage, error);
-    } catch (const cg::MatrixError &error) {
-        return fail(apps::kExitUsage, error);
-    } catch (const std::exception &error) {
-        return fail(apps::kExitFailed, error);
-    }
+    return apps::run_application("cg", app, argc, argv,
+                                 [&options] { return options.generate.empty() ? solve(options) : generate(options); });
 }

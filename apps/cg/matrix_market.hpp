@@ -2,6 +2,8 @@
 // Matrix Market files: symmetric real matrices, and vectors.
 #pragma once
 
+#include "apps/common/usage.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -25,8 +27,8 @@ struct Matrix {
 };
 
 /// The file is broken, or of a kind that cannot be handled; the message has the line.
-struct MatrixError : std::runtime_error {
-    using std::runtime_error::runtime_error;
+struct MatrixError : apps::UsageError {
+    using apps::UsageError::UsageError;
 };
 
 /// Reads `coordinate real|integer symmetric|general`; a general matrix must in fact be symmetric.

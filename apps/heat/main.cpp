@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
-#include "apps/common/usage.hpp"
 #include "apps/common/workers.hpp"
 #include "apps/heat/options.hpp"
 #include "apps/heat/picture.hpp"
@@ -213,29 +213,11 @@ class Application {
     std::vector<std::string> written_;
 };
 
-int fail(int status, const std::exception &error) {
-    fmt::print(stderr, "heat: {}\n", error.what());
-    return status;
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Heat diffusion on a plate, computed by tasks on all nodes. Start it with: norma run -N 2 heat"};
     add_options(app, options);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : apps::kExitUsage;
-    }
-    try {
-        return Application(std::move(options)).run();
-    } catch (const apps::UsageError &error) {
-        return fail(apps::kExitUsage, error);
-    } catch (const heat::PictureError &error) {
-        return fail(apps::kExitUsage, error);
-    } catch (const std::exception &error) {
-        return fail(apps::kExitFailed, error);
-    }
+    return apps::run_application("heat", app, argc, argv, [&options] { return Application(options).run(); });
 }

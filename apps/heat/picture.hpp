@@ -2,6 +2,8 @@
 // Pictures as plain grey values: read from PGM and PNG, made up, written as PNG with a heat palette.
 #pragma once
 
+#include "apps/common/usage.hpp"
+
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -20,8 +22,8 @@ struct Picture {
 };
 
 /// The picture is broken, truncated, too large or of no known kind.
-struct PictureError : std::runtime_error {
-    using std::runtime_error::runtime_error;
+struct PictureError : apps::UsageError {
+    using apps::UsageError::UsageError;
 };
 
 inline constexpr std::size_t kMaxSide = 32768;        // pixels

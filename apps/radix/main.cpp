@@ -11,9 +11,9 @@
 #include <fmt/format.h>
 #include <norma/norma.hpp>
 
+#include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
 #include "apps/common/threads.hpp"
-#include "apps/common/usage.hpp"
 #include "apps/common/workers.hpp"
 #include "apps/radix/sort.hpp"
 
@@ -135,29 +135,12 @@ class Application {
     std::vector<radix::Key> given_;
 };
 
-int fail(int status, const char *what) {
-    fmt::print(stderr, "radix: {}\n", what);
-    return status;
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Radix sort by threads on all nodes. Start it with: norma run -N 2 radix"};
     add_options(app, options);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : apps::kExitUsage;
-    }
-    try {
-        return Application(options).run();
-    } catch (const apps::UsageError &error) {
-        return fail(apps::kExitUsage, error.what());
-    } catch (const std::bad_alloc &) {
-        return fail(apps::kExitFailed, "the heap is too small; NORMA_HEAP and NORMA_MEMORY say how large it is");
-    } catch (const std::exception &error) {
-        return fail(apps::kExitFailed, error.what());
-    }
+    return apps::run_application("radix", app, argc, argv,
+                                 [&options] { return apps::in_heap([&] { return Application(options).run(); }); });
 }
