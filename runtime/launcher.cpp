@@ -41,7 +41,7 @@ int LauncherJob::run() {
         admit_joiners();
         handle_sockets();
         if (control_) {
-            control_->serve(seen_from_outside());
+            control_->serve([this] { return seen_from_outside(); });
         }
         handle_signals();
         handle_deaths();

@@ -33,7 +33,7 @@ std::optional<Control::Clock::time_point> Control::deadline() const {
     return questions_.empty() ? std::nullopt : std::optional(questions_.begin()->second.deadline);
 }
 
-void Control::serve(const Job &job) {
+void Control::serve(const std::function<Job()> &job) {
     accept_all();
     for (auto client = clients_.begin(); client != clients_.end(); ++client) {
         hear(client, job);
@@ -51,7 +51,7 @@ void Control::accept_all() {
     }
 }
 
-void Control::hear(std::list<Client>::iterator client, const Job &job) {
+void Control::hear(std::list<Client>::iterator client, const std::function<Job()> &job) {
     client->over = !client->stream.flush() || client->over;
     std::vector<std::byte> bytes;
     while (!client->over) {
@@ -64,7 +64,7 @@ void Control::hear(std::list<Client>::iterator client, const Job &job) {
         if (look == nullptr || questions_.size() >= kMostQuestions) {
             client->over = true;
         } else {
-            begin(client, *look, job);
+            begin(client, *look, job());
         }
     }
 }

@@ -37,7 +37,7 @@ class Control {
     void add_to(std::vector<pollfd> &fds) const;
     std::optional<Clock::time_point> deadline() const; // for a node that has been asked
 
-    void serve(const Job &job);
+    void serve(const std::function<Job()> &job); // which is called for each question
     void seen(std::size_t node, const launch::Seen &answer);
     void node_ended(std::size_t node);
 
@@ -54,7 +54,7 @@ class Control {
     };
 
     void accept_all();
-    void hear(std::list<Client>::iterator client, const Job &job);
+    void hear(std::list<Client>::iterator client, const std::function<Job()> &job);
     void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
     void give_up_the_late();
     void drop_those_gone();

@@ -71,6 +71,18 @@ std::string node_json(const JobView &view, const NodeReport &node) {
                          {"bytes_received", json::number(node.bytes_received)}});
 }
 
+int run_command_line(std::string_view command, CLI::App &line, int argc, char **argv, const std::function<int()> &run) {
+    try {
+        line.parse(argc, argv);
+        return run();
+    } catch (const CLI::ParseError &error) {
+        return line.exit(error) == 0 ? 0 : 2;
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "norma {}: {}\n", command, error.what());
+        return 1;
+    }
+}
+
 void tell_of_unseen(std::string_view command, const JobView &view) {
     for (std::size_t node = 0; node < view.nodes.size(); ++node) {
         if (!view.nodes[node].report) {

@@ -68,20 +68,14 @@ int ps_command(int argc, char **argv) {
     bool as_json = false;
     app.add_option("JOB", job, "only this job: the process id of its `norma run`")->check(CLI::PositiveNumber);
     app.add_flag("--json", as_json, "print a list of objects, one a task");
-    try {
-        app.parse(argc, argv);
+    return run_command_line("ps", app, argc, argv, [&] {
         const auto views = look_at(job);
         as_json ? print_json(views) : print_table(views);
         for (const auto &view : views) {
             tell_of_unseen("ps", view);
         }
         return 0;
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : 2;
-    } catch (const std::exception &error) {
-        fmt::print(stderr, "norma ps: {}\n", error.what());
-        return 1;
-    }
+    });
 }
 
 } // namespace norma::rt

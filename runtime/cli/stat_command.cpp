@@ -62,15 +62,7 @@ int stat_command(int argc, char **argv) {
     app.add_option("TASK", task, "its name, as `norma ps` prints it")->required();
     app.add_option("--job", job, "the process id of its `norma run`, if there are several")->check(CLI::PositiveNumber);
     app.add_flag("--json", as_json, "print it as an object");
-    try {
-        app.parse(argc, argv);
-        return show(job, task, as_json);
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : 2;
-    } catch (const std::exception &error) {
-        fmt::print(stderr, "norma stat: {}\n", error.what());
-        return 1;
-    }
+    return run_command_line("stat", app, argc, argv, [&] { return show(job, task, as_json); });
 }
 
 } // namespace norma::rt

@@ -161,16 +161,10 @@ int top_command(int argc, char **argv) {
         "Rates are per second: faults for reading and writing, pages filled with zeros, pages that came from and\n"
         "went to other nodes, bytes of all messages. RESIDENT is what frames take on the node, HOME OF the size of\n"
         "the memory objects that have their home there.");
-    try {
-        app.parse(argc, argv);
+    return run_command_line("top", app, argc, argv, [&line] {
         watch(line);
         return 0;
-    } catch (const CLI::ParseError &error) {
-        return app.exit(error) == 0 ? 0 : 2;
-    } catch (const std::exception &error) {
-        fmt::print(stderr, "norma top: {}\n", error.what());
-        return 1;
-    }
+    });
 }
 
 } // namespace norma::rt

@@ -101,11 +101,7 @@ int watch_all(std::uint64_t interval_us) {
 } // namespace
 
 void install_sample_handler() {
-    struct sigaction action {};
-    action.sa_sigaction = on_sample_signal;
-    action.sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO;
-    sigfillset(&action.sa_mask);
-    sigaction(sample_signal(), &action, nullptr);
+    install_handler(sample_signal(), on_sample_signal);
 }
 
 Samples take_samples(std::uint64_t interval_us) {

@@ -176,12 +176,16 @@ Slot *take_slot(pid_t tid) {
 
 } // namespace
 
-void install_stop_handler() {
+void install_handler(int signal, void (*handler)(int, siginfo_t *, void *)) {
     struct sigaction action {};
-    action.sa_sigaction = on_stop_signal;
+    action.sa_sigaction = handler;
     action.sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO;
     sigfillset(&action.sa_mask);
-    sigaction(stop_signal(), &action, nullptr);
+    sigaction(signal, &action, nullptr);
+}
+
+void install_stop_handler() {
+    install_handler(stop_signal(), on_stop_signal);
 }
 
 void use_signal_stack() {

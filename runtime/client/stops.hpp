@@ -2,6 +2,7 @@
 // Stopping threads of this process from its service thread: a signal whose handler waits until the thread may go on.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <sys/types.h>
@@ -10,6 +11,8 @@
 
 namespace norma::rt {
 
+// For a signal of the library's own: on the signal stack, with all others blocked; system calls are restarted.
+void install_handler(int signal, void (*handler)(int, siginfo_t *, void *));
 void install_stop_handler();
 // Gives the calling thread a signal stack of its own in private memory, so that it can be stopped while its stack is
 // coherent memory that is not here.

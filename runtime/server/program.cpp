@@ -59,6 +59,18 @@ void run(const Shared &work) {
     ready(KERN_SUCCESS);
 }
 
+// One of several answers has come. After the last, `next` follows, unless one of them was trouble.
+void answered(const Shared &work, void (*next)(const Shared &)) {
+    if (--work->open > 0) {
+        return;
+    }
+    if (work->trouble.empty()) {
+        next(work);
+    } else {
+        give_up(work, work->trouble);
+    }
+}
+
 void map_parts(const Shared &work) {
     auto &node = work->node;
     auto *task = work->task();
@@ -87,14 +99,7 @@ void map_parts(const Shared &work) {
         }
         node.map_entry(*task, entry, [work](int error) {
             work->trouble = error == 0 ? work->trouble : std::string("its heap cannot be mapped");
-            if (--work->open > 0) {
-                return;
-            }
-            if (work->trouble.empty()) {
-                run(work);
-            } else {
-                give_up(work, work->trouble);
-            }
+            answered(work, run);
         });
     }
 }
@@ -108,14 +113,7 @@ void make_parts(const Shared &work) {
             work->trouble = fmt::format("node {} has no {} bytes for its heap (status {}; NORMA_HEAP, NORMA_MEMORY)",
                                         where, work->part_bytes, status);
         }
-        if (--work->open > 0) {
-            return;
-        }
-        if (work->trouble.empty()) {
-            map_parts(work);
-        } else {
-            give_up(work, work->trouble);
-        }
+        answered(work, map_parts);
     };
     for (dsm::NodeId where = 0; where < node.count; ++where) {
         if (where == node.self) {
