@@ -28,7 +28,8 @@ constexpr std::size_t kMost = 65536; // descriptors of the library's that are kn
 std::array<std::atomic<bool>, kMost> own;
 
 bool is_private(int fd) {
-    return fd == job.control || (static_cast<std::size_t>(fd) < kMost && own.at(static_cast<std::size_t>(fd)));
+    return fd == job.control || fd == job.userfault ||
+           (static_cast<std::size_t>(fd) < kMost && own.at(static_cast<std::size_t>(fd)));
 }
 
 struct File {

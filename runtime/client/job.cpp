@@ -73,18 +73,17 @@ bool join_job() {
     TaskMsgHead hello{};
     hello.type = static_cast<std::uint32_t>(TaskMsg::hello);
     hello.args[0] = kTaskProtocol;
-    const int userfault = dsm::Userfault::open(config.uffd == UffdMode::user, job.fault_mode);
+    job.userfault = dsm::Userfault::open(config.uffd == UffdMode::user, job.fault_mode);
     hello.args[1] = static_cast<std::uint64_t>(job.fault_mode);
-    hello.args[2] = userfault < 0 ? static_cast<std::uint64_t>(errno) : 0;
+    hello.args[2] = job.userfault < 0 ? static_cast<std::uint64_t>(errno) : 0;
     if (const int error = send_packet(job.control, std::as_bytes(std::span(&hello, 1)),
-                                      std::as_bytes(std::span(identity)), userfault);
+                                      std::as_bytes(std::span(identity)), job.userfault);
         error != 0) {
         if (error == EPIPE || error == ECONNRESET) {
             std::_Exit(126); // the node server is gone; the launcher says which
         }
         give_up("the node server cannot be reached", error);
     }
-    close_if_open(userfault);
     job.active = true;
     return true;
 }

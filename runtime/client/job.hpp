@@ -17,6 +17,10 @@ struct Job {
     int nodes = 0;
     int pid = 0;      // what the task calls itself as a process of the job
     int control = -1; // the task's control socket
+    // The node server serves the faults. It is held here as well, for if the server's were the only one, its death
+    // would let this process read zeros until the kernel has killed it too; so a thread that faults then waits for
+    // that.
+    int userfault = -1;
     dsm::FaultMode fault_mode = dsm::FaultMode::none;
     std::uint64_t window_base = 0, window_size = 0;
     std::uint64_t data_start = 0, data_size = 0; // the variables of a whole program, else empty

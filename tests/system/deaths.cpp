@@ -14,7 +14,13 @@
 #include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <string>
 #include <string_view>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -73,6 +79,19 @@ int signal_of_reading(const void *address) {
     std::signal(SIGBUS, SIG_DFL);
     std::signal(SIGSEGV, SIG_DFL);
     return fault_signal;
+}
+
+// A thread of this process that wants to end it waits for ever.
+void hold_up_exits() {
+    sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog filter{std::size(steps), steps};
+    CHECK_EQ(0, ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    constexpr auto kFlags =
+        SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    CHECK(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, kFlags, &filter) >= 0); // and nobody listens
 }
 
 // Has the next pages of the stack here, while their home still lives.
@@ -164,6 +183,33 @@ SYSTEM_CASE(death_of_writer) {
     kill_node(1);
     report->go = 1;
     CHECK_SOON(report->seen == 34);
+    return 0;
+}
+
+// A task that outlives its node server for a moment must not take pages that nobody brings any more for zeros. That
+// moment is made half a second here: neither the kernel, nor the launcher, nor the library ends the task.
+SYSTEM_CASE(death_of_server_under_its_task) {
+    auto *const letter = shared<char>();
+    auto child = spawn(1, [letter] { *letter = 'x'; });
+    JOIN(child);
+    ::prctl(PR_SET_PDEATHSIG, 0);     // the first task's main thread is the one that the kernel would ask
+    CHECK_EQ(::getpid(), ::setsid()); // the launcher kills the node's group of processes
+    hold_up_exits();
+    const itimerval half_a_second{{}, {0, 500'000}};
+    CHECK_EQ(0, ::setitimer(ITIMER_REAL, &half_a_second, nullptr));
+    std::atomic<bool> stopped = false;
+    std::thread killer([server = ::getppid(), &stopped] {
+        ::kill(server, SIGSTOP);
+        stopped = true;
+        ::usleep(50'000); // the fault waits meanwhile, as a rule
+        ::kill(server, SIGKILL);
+        ::pause();
+    });
+    while (!stopped) {
+    }
+    const char got = *static_cast<volatile char *>(letter);
+    fmt::print(stderr, "read {}\n", int{got});
+    ::pause();
     return 0;
 }
 

@@ -36,6 +36,11 @@ TEST(Death, OfTasks) {
     expect_end(run_case({.nodes = 3}, {"death_of_task"}), 0, "");
 }
 
+TEST(Death, OfANodeServerLeavesItsTaskNoZeros) {
+    expect_end(run_case({.nodes = 2}, {"death_of_server_under_its_task"}), 1,
+               "norma: node 0 is gone (killed by signal 9)\nnorma: the first task was lost with node 0\n");
+}
+
 TEST(Death, OfANodeThatWasToHandleAnException) {
     expect_end(run_case({.nodes = 2}, {"exceptions_and_node_deaths"}), 0, kNodeOneGone);
 }
