@@ -92,6 +92,8 @@ enum class Op : std::uint32_t {
     process_wait,   // 0 pid (as signed), 1 Kinds, 2 do not wait (3, filled in on the way: whose children) -> vals[0]
                     // pid, or 0; vals[1] status
     process_parent, // (0, filled in on the way: whose) -> vals[0] pid
+    // a table that tasks may share (runtime/sharing.hpp): no port
+    table_change, // 0 Table; blob: the change (client/tables.hpp) -> vals[0] errno; blob: what was there before
     // ports: `port` names the task whose names they are
     port_allocate = 64, // 0 MACH_PORT_RIGHT_..., 1 name (0: any) -> vals[0] name
     port_deallocate,    // 0 name
@@ -190,6 +192,14 @@ enum class Op : std::uint32_t {
     process_moved, // child; blob: right of the task it is now
     process_ended, // child, 4 status
     process_pid,   // 0 identity -> vals[0] pid
+    // tables that tasks share. target: a task
+    table_read = 200, // 0 Table -> blob: all of it
+    table_join,       // 0 Table, 1 group; blob: all of it -> vals[0] errno
+    table_step,       // 0 Table, 1 TableStep; blob: the change, if it is prepared -> as of table_change
+    // no target: at the home of the group
+    group_join,   // 0 group; blob: rights to a member and to who is to be one -> vals[0] errno
+    group_change, // 0 group; blob: the change -> as of table_change
+    group_left,   // 0 group, 1 task
 };
 
 // What is to be done with exception ports.
@@ -245,6 +255,9 @@ enum class Command : std::uint32_t {
     // descriptor -> kernel thread id. The task ends with the function.
     clone_start,
     catch_exceptions, // from now on the signals of faults are told to the node server first
+    table_read,       // 0 Table -> blob: all of it
+    table_join,       // 0 Table; blob: all of it. From now on it is shared
+    table_step,       // 0 Table, 1 TableStep; blob: the change, if it is prepared -> blob: what was there before
 };
 inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 

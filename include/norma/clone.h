@@ -34,16 +34,17 @@ extern "C" {
  * fn returns as its exit status. The low byte of `flags` is the signal that the caller's task gets when the child ends;
  * 0: none. CLONE_VM: the child shares all coherent memory, in a whole program (docs/programs.md) its variables and heap
  * too; without it the child has a copy of all that, made page by page when either side writes. CLONE_PID: the child
- * calls itself what the caller does; without it it has an id of its own. The child begins with copies of the caller's
- * current directory, root, umask, signal actions and blocked signals, and on the caller's node with references to its
- * open files, whose offsets stay common; on another node only standard input, output and error are open, as in every
- * task. CLONE_FS, CLONE_FILES and CLONE_SIGHAND are refused with ENOSYS so far. The stack must be coherent memory of
- * the caller.
- * Returns the child's id. EAGAIN: no more tasks are allowed (NORMA_TASKS, or the system's limits), or no more files
- * could be sent. ENOMEM: there is no memory for it (NORMA_MEMORY, ledgers). EINVAL: fn or stack is null, or the stack
- * is not coherent memory; a flag or signal that there is none of. ESRCH: no such node. ENOENT, EACCES, EPERM and others
- * of chdir(2) and chroot(2): the child's node does not have the caller's directories. EMFILE: the child may not have as
- * many files. ETIMEDOUT: NORMA_CALL_TIMEOUT. */
+ * calls itself what the caller does; without it it has an id of its own. CLONE_SIGHAND: child and caller have one table
+ * of signal actions, wherever they run: what sigaction(2) or signal(2) has set in one the other has, too, when the call
+ * returns; without it the child has a copy. CLONE_FS: so it is with the current directory, the root and the umask, and
+ * chdir(2) fails with the error of whoever cannot go there. Blocked signals are copied. On the caller's node the child
+ * has references to its open files, whose offsets stay common; on another node only standard input, output and error
+ * are open, as in every task. CLONE_FILES is refused with ENOSYS so far. The stack must be coherent memory of the
+ * caller. Returns the child's id. EAGAIN: no more tasks are allowed (NORMA_TASKS, or the system's limits), or no more
+ * files could be sent. ENOMEM: there is no memory for it (NORMA_MEMORY, ledgers). EINVAL: fn or stack is null, or the
+ * stack is not coherent memory; a flag or signal that there is none of. ESRCH: no such node. ENOENT, EACCES, EPERM and
+ * others of chdir(2) and chroot(2): the child's node does not have the caller's directories. EMFILE: the child may not
+ * have as many files. ETIMEDOUT: NORMA_CALL_TIMEOUT. */
 NORMA_EXPORT int norma_clone(int (*fn)(void *), void *stacktop, int flags, void *arg) NORMA_MACH_NOEXCEPT;
 NORMA_EXPORT int norma_clone_on(int node, int (*fn)(void *), void *stacktop, int flags, void *arg) NORMA_MACH_NOEXCEPT;
 

@@ -127,6 +127,17 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
     return answer;
 }
 
+[[gnu::noinline]] Answer call_copying(Op op, const std::array<std::uint64_t, kOpArgs> &args,
+                                      std::span<const std::byte> blob, std::span<std::byte> answered) noexcept {
+    if (under_way == kNested) {
+        return {.status = KERN_RESOURCE_SHORTAGE, .vals = {}, .blob = {}};
+    }
+    const auto answer = ask(channels[under_way++], op, kNameNull, args, blob, -1);
+    std::copy_n(answer.blob.begin(), std::min(answered.size(), answer.blob.size()), answered.begin());
+    --under_way;
+    return answer;
+}
+
 Answer call_apart(Op op, const std::array<std::uint64_t, kOpArgs> &args, std::span<const std::byte> blob) noexcept {
     return ask(apart, op, kNameNull, args, blob, -1);
 }

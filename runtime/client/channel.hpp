@@ -23,6 +23,11 @@ struct Answer {
 Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {},
             std::span<const std::byte> blob = {}, int fd = -1) noexcept;
 
+// A call that has no port. As much of the answer's blob as there is room for is copied before a signal handler can make
+// the thread's next call.
+Answer call_copying(Op op, const std::array<std::uint64_t, kOpArgs> &args, std::span<const std::byte> blob,
+                    std::span<std::byte> answered) noexcept;
+
 // In a new thread: its first call may come from a signal handler, which must not be where it gets its variables.
 void prepare_calls() noexcept;
 

@@ -7,6 +7,7 @@
 #include "runtime/client/errors.hpp"
 #include "runtime/client/inheritance.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/tables.hpp"
 #include "runtime/families.hpp"
 #include "runtime/sockets.hpp"
 
@@ -25,17 +26,21 @@ int begin_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_o
     }
     const auto taken = std::make_unique<Inheritance>();
     std::memcpy(taken.get(), inheritance.data(), sizeof(Inheritance));
-    const int error = apply(*taken);
+    int error = is_shared(Table::directories) ? 0 : apply_directories(*taken);
+    if (error == 0 && !is_shared(Table::actions)) {
+        error = apply_actions(*taken);
+    }
     return error != 0 ? error : start_clone(entry, argument, top_of_stack, set_of(taken->blocked), made);
 }
 
 namespace {
 
 constexpr int kSignalMask = 0xff;
-constexpr int kLater = CLONE_FS | CLONE_FILES | CLONE_SIGHAND; // shared by none yet
+constexpr int kLater = CLONE_FILES; // shared by none yet
 
 int check(int node, int (*fn)(void *), const void *stack, int flags) {
-    if (fn == nullptr || stack == nullptr || (flags & ~(CLONE_VM | CLONE_PID | kLater | kSignalMask)) != 0 ||
+    if (fn == nullptr || stack == nullptr ||
+        (flags & ~(CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_PID | kLater | kSignalMask)) != 0 ||
         !is_signal(static_cast<std::uint64_t>(flags & kSignalMask))) {
         return EINVAL;
     }
@@ -50,6 +55,11 @@ int clone_on(int node, int (*fn)(void *), void *stack, int flags, void *argument
     const std::unique_ptr<Inheritance> inheritance(new (std::nothrow) Inheritance);
     if (inheritance == nullptr) {
         return fail_with(ENOMEM);
+    }
+    for (std::size_t table = 0; table < kTables; ++table) {
+        if ((static_cast<std::uint64_t>(flags) & kTableFlags.at(table)) != 0) {
+            share(static_cast<Table>(table));
+        }
     }
     if (const int error = collect(*inheritance); error != 0) {
         return fail_with(error);

@@ -4,6 +4,7 @@
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/registers.hpp"
+#include "runtime/client/shared_actions.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/thread_state.hpp"
 
@@ -77,7 +78,8 @@ void let_program_see(siginfo_t *info, void *context) {
     } else if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
         action.sa_handler(info->si_signo);
     } else if (action.sa_handler == SIG_DFL || info->si_code > 0) { // a fault cannot be ignored
-        signal(info->si_signo, SIG_DFL);
+        const struct sigaction none {};
+        kernel_action(info->si_signo, &none, nullptr);
         syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), info->si_signo, info); // when this one is over
     }
 }
@@ -91,21 +93,41 @@ void on_fault(int, siginfo_t *info, void *context) {
     errno = saved;
 }
 
+bool is_ours(const struct sigaction &action) {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_fault;
+}
+
 } // namespace
 
 void catch_exceptions() {
     for (auto &[signal, type, action] : caught) {
         struct sigaction now {};
-        sigaction(signal, nullptr, &now);
-        if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) {
+        kernel_action(signal, nullptr, &now);
+        if (is_ours(now)) {
             continue;
         }
         action = now; // before anything can need it
         now = {};
         now.sa_sigaction = on_fault;
         now.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-        sigaction(signal, &now, nullptr);
+        kernel_action(signal, &now, nullptr);
     }
+}
+
+int program_action(int signal, const struct sigaction *action, struct sigaction *before) noexcept {
+    struct sigaction now {};
+    if (kernel_action(signal, nullptr, &now) != 0 || !is_ours(now)) {
+        return kernel_action(signal, action, before);
+    }
+    auto &wanted = caught_of(signal).action;
+    const auto old = wanted;
+    if (action != nullptr) {
+        wanted = *action;
+    }
+    if (before != nullptr) {
+        *before = old;
+    }
+    return 0;
 }
 
 } // namespace norma::rt

@@ -30,8 +30,15 @@ struct Inheritance {
     std::array<char, PATH_MAX> root, directory;
 };
 
+bool has_actions(int signal); // which the program may set
+Inheritance::Action action_in(int signal, const struct sigaction &action);
+struct sigaction sigaction_of(const Inheritance::Action &action);
+void collect_actions(Inheritance &inheritance);
+
 // 0 or an errno value.
 int collect(Inheritance &inheritance);
-int apply(const Inheritance &inheritance);
+int collect_directories(Inheritance &inheritance);
+int apply_directories(const Inheritance &inheritance);
+int apply_actions(const Inheritance &inheritance);
 
 } // namespace norma::rt

@@ -10,6 +10,7 @@
 #include "runtime/client/registers.hpp"
 #include "runtime/client/samples.hpp"
 #include "runtime/client/stops.hpp"
+#include "runtime/client/tables.hpp"
 #include "runtime/client/threads.hpp"
 #include "runtime/client/usage.hpp"
 #include "runtime/client/window.hpp"
@@ -22,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <pthread.h>
 #include <unistd.h>
@@ -51,6 +53,7 @@ struct Order {
 void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
     const auto &args = head.args;
     const auto tid = static_cast<pid_t>(args[0]);
+    const auto table = static_cast<Table>(args[0]);
     NewThread made;
     switch (static_cast<Command>(head.command)) {
     case Command::welcome:
@@ -136,6 +139,18 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
     case Command::catch_exceptions:
         catch_exceptions();
         return acknowledge(head.number, 0);
+    case Command::table_read: {
+        const auto content = std::make_unique<Inheritance>();
+        const int error = read_table(table, *content);
+        return acknowledge(head.number, error, 0, std::as_bytes(std::span(content.get(), 1)));
+    }
+    case Command::table_join:
+        return acknowledge(head.number, join_table(table, blob));
+    case Command::table_step: {
+        std::vector<std::byte> before;
+        const int error = step_table(table, static_cast<TableStep>(args[1]), blob, before);
+        return acknowledge(head.number, error, 0, before);
+    }
     case Command::run_main:
         break;
     }

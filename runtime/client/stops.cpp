@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/shared_actions.hpp"
 #include "runtime/client/threads.hpp"
 
 #include <algorithm>
@@ -181,7 +182,7 @@ void install_handler(int signal, void (*handler)(int, siginfo_t *, void *)) {
     action.sa_sigaction = handler;
     action.sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO;
     sigfillset(&action.sa_mask);
-    sigaction(signal, &action, nullptr);
+    kernel_action(signal, &action, nullptr);
 }
 
 void install_stop_handler() {

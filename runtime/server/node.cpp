@@ -25,7 +25,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
-      families(self) {}
+      families(self), groups(self) {}
 
 Node::~Node() = default;
 
@@ -235,6 +235,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     for (const auto &news : families.node_down(node)) {
         family_news(news);
     }
+    end_groups_of(node);
     thaw_all_of(node);
     forget_uses_of(node);
 }

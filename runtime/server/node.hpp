@@ -17,6 +17,7 @@
 #include "runtime/server/sampler.hpp"
 #include "runtime/server/sync_service.hpp"
 #include "runtime/server/task.hpp"
+#include "runtime/sharing.hpp"
 
 #include <map>
 #include <memory>
@@ -96,6 +97,7 @@ class Node {
     std::map<TaskId, EndedTask> ended;
     Families families;                                   // whose home is here
     std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
+    Groups groups;                                       // whose home is here
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped
@@ -173,6 +175,10 @@ class Node {
     // Tells the homes of a process and of its parent: process_moved, process_ended.
     void tell_family(Op op, const Kin &kin, std::uint64_t status, std::vector<std::byte> blob = {});
     void family_news(const Families::News &news);
+
+    // ---- ops_sharing.cpp: tables that tasks share ----
+    void leave_groups(const Task &task);
+    void end_groups_of(dsm::NodeId home);
 
     // ---- program.cpp: whole programs ----
     void begin_program(TaskId id); // of the first task: moves its variables into coherent memory and makes the heap

@@ -68,6 +68,17 @@ void op_child_unborn(Node &, const Request &, Done);
 void op_process_moved(Node &, const Request &, Done);
 void op_process_ended(Node &, const Request &, Done);
 
+// ops_sharing.cpp
+// Makes `newcomer` a member of the group with which `member`, a task of this node, shares the table. vals[0]: errno.
+void join_group(Node &, const Right &member, Table, const Right &newcomer, Done);
+void op_table_change(Node &, const Request &, Done);
+void op_table_read(Node &, const Request &, Done);
+void op_table_join(Node &, const Request &, Done);
+void op_table_step(Node &, const Request &, Done);
+void op_group_join(Node &, const Request &, Done);
+void op_group_change(Node &, const Request &, Done);
+void op_group_left(Node &, const Request &, Done);
+
 // ops_info.cpp
 void op_task_set_child_node(Node &, const Request &, Done);
 void op_task_info(Node &, const Request &, Done);

@@ -13,7 +13,7 @@ namespace norma::rt {
 namespace {
 
 constexpr std::uint64_t kSignalMask = 0xff;
-constexpr std::uint64_t kFlags = CLONE_VM | CLONE_PID;
+constexpr std::uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_PID;
 
 // A child on its way.
 struct Birth {
@@ -90,6 +90,27 @@ void start(Node &node, const SharedBirth &birth, const Done &done) {
     });
 }
 
+// The tables that it shares with its parent, from this one on; then it starts.
+void join_groups(Node &node, const SharedBirth &birth, std::size_t table, const Done &done) {
+    while (table < kTables && (birth->asked.args[0] & kTableFlags.at(table)) == 0) {
+        ++table;
+    }
+    if (table == kTables) {
+        start(node, birth, done);
+        return;
+    }
+    join_group(node, birth->asked.target, static_cast<Table>(table), birth->child,
+               [&node, birth, table, done](const Reply &joined) {
+                   if (joined.status == KERN_SUCCESS && joined.vals[0] == 0) {
+                       join_groups(node, birth, table + 1, done);
+                       return;
+                   }
+                   auto why = joined;
+                   why.status = why.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : why.status;
+                   give_up(node, *birth, why, done);
+               });
+}
+
 void bear(Node &node, TaskId parent, TaskImage image, const SharedBirth &birth, const Done &done) {
     make_child(node, parent, std::move(image), birth->kin, birth->where, [&node, birth, done](const Reply &made) {
         if (made.status != KERN_SUCCESS) {
@@ -101,7 +122,7 @@ void bear(Node &node, TaskId parent, TaskImage image, const SharedBirth &birth, 
         birth->kin.pid = birth->kin.pid == 0 ? birth->kin.identity : birth->kin.pid;
         tell_home_of_parent(node, Op::child_born, *birth, [&node, birth, done](const Reply &known) {
             if (known.status == KERN_SUCCESS) {
-                start(node, birth, done);
+                join_groups(node, birth, 0, done);
             } else {
                 give_up(node, *birth, known, done);
             }

@@ -318,6 +318,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
                        .awaited_by = task->awaited_by,
                        .first = task->first,
                        .kin = task->kin};
+    leave_groups(*task);
     const auto *process = families.find(task->kin.identity);
     if (task->awaited_by && process != nullptr && process->where == task->own_right()) {
         families.remove(task->kin.identity); // nobody has been told of it

@@ -9,6 +9,7 @@
 #include "runtime/names.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/router.hpp"
+#include "runtime/sharing.hpp"
 
 #include <deque>
 #include <functional>
@@ -70,7 +71,8 @@ struct Task {
     // teleport). Till then the task is nobody's: it ends with that node, and its own end is not the first task's.
     std::optional<dsm::NodeId> awaited_by;
     Kin kin;
-    int parcel = -1; // the open files that it is to begin with, until it has them
+    std::array<GroupId, kTables> groups{}; // with which it shares each table
+    int parcel = -1;                       // the open files that it is to begin with, until it has them
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way

@@ -33,17 +33,36 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"signals_travel_tcp", {"signals_travel"}, 3, "tcp"},
         ProgramRun{"handlers_are_copied", {"handlers_are_copied"}}, ProgramRun{"handlers_call", {"handlers_call"}, 3},
         ProgramRun{"waits_go_on", {"waits_go_on"}}, ProgramRun{"moving_children", {"moving_children"}},
+        ProgramRun{"actions", {"actions_are_shared"}}, ProgramRun{"actions_tcp_3", {"actions_are_shared"}, 3, "tcp"},
+        ProgramRun{"actions_user", {"actions_are_shared"}, 2, "", {}, "", true},
+        ProgramRun{"masks", {"masks_are_not_shared"}}, ProgramRun{"actions_generations", {"shared_by_generations"}},
+        ProgramRun{"action_calls", {"calls_that_change_actions"}},
+        ProgramRun{"action_order", {"changes_are_in_order"}, 3},
+        ProgramRun{"action_handlers", {"handlers_change_actions"}}, ProgramRun{"movers", {"movers_leave_groups"}},
+        ProgramRun{"fault_handlers", {"fault_handlers_stay"}},
+        ProgramRun{"shared_directories", {"directories_are_shared"}},
+        ProgramRun{"shared_directories_tcp_3", {"directories_are_shared"}, 3, "tcp"},
+        ProgramRun{"flags", {"flags_set_and_clear"}}, ProgramRun{"refused_directories", {"refused_directories"}},
+        ProgramRun{"refused_directories_user", {"refused_directories"}, 2, "", {}, "", true},
+        ProgramRun{"mask_order", {"masks_change_in_order"}, 3}, ProgramRun{"roots", {"roots_are_shared"}},
+        ProgramRun{"directories_of_generations", {"directories_of_generations"}},
         ProgramRun{"moving_parent", {"moving_parent"}}, ProgramRun{"directories", {"directories_are_copied"}},
         ProgramRun{"files", {"files_are_copied"}}, ProgramRun{"files_user", {"files_are_copied"}, 2, "", {}, "", true},
         ProgramRun{"many_files", {"many_files"}}, ProgramRun{"files_elsewhere", {"files_elsewhere"}}),
     [](const auto &run) { return run.param.label; });
 
-TEST(Clone, OutlivesANode) {
-    const auto end = run_words({.nodes = 3}, {CLONE_APP, "lost_children"});
+class LostNode : public ::testing::TestWithParam<const char *> {};
+
+TEST_P(LostNode, IsOutlived) {
+    const auto end = run_words({.nodes = 3}, {CLONE_APP, GetParam()});
     EXPECT_FALSE(end.timed_out);
     EXPECT_EQ(end.status, 0) << end.err;
     EXPECT_THAT(end.left_behind, IsEmpty());
 }
+
+INSTANTIATE_TEST_SUITE_P(, LostNode,
+                         ::testing::Values("lost_children", "lost_members", "lost_group", "lost_directories"),
+                         [](const auto &name) { return name.param; });
 
 TEST(Clone, HasItsLimits) {
     const auto end = run_words({.env = {"NORMA_TASKS=2"}}, {CLONE_APP, "too_many"});

@@ -160,10 +160,10 @@ SYSTEM_CASE(errors) {
     CHECK_FAILS(EINVAL, norma_clone(nothing, elsewhere + sizeof elsewhere, SIGCHLD, nullptr)); // not coherent
     CHECK_FAILS(EINVAL, norma_clone(nothing, clonetest::stack(), CLONE_VM | 0x80, nullptr));
     CHECK_FAILS(EINVAL, norma_clone(nothing, clonetest::stack(), CLONE_VM | (SIGRTMAX - 2), nullptr));
-    CHECK_FAILS(EINVAL, norma_clone(nothing, clonetest::stack(), CLONE_THREAD | CLONE_VM | SIGCHLD, nullptr));
-    for (const int flag : {CLONE_FS, CLONE_FILES, CLONE_SIGHAND}) {
-        CHECK_FAILS(ENOSYS, norma_clone(nothing, clonetest::stack(), flag | SIGCHLD, nullptr));
+    for (const int flag : {CLONE_THREAD, CLONE_VFORK, CLONE_PARENT, CLONE_NEWNET}) {
+        CHECK_FAILS(EINVAL, norma_clone(nothing, clonetest::stack(), flag | CLONE_VM | SIGCHLD, nullptr));
     }
+    CHECK_FAILS(ENOSYS, norma_clone(nothing, clonetest::stack(), CLONE_FILES | SIGCHLD, nullptr));
     CHECK_FAILS(ESRCH, norma_clone_on(norma::node_count(), nothing, clonetest::stack(), SIGCHLD, nullptr));
     CHECK_FAILS(ESRCH, norma_clone_on(-1, nothing, clonetest::stack(), SIGCHLD, nullptr));
     CHECK_FAILS(ECHILD, norma_waitpid(-1, nullptr, WNOHANG));
