@@ -23,12 +23,25 @@ constexpr std::chrono::milliseconds kLook{500};
 
 class OneSidedImporter::Hold {
   public:
-    explicit Hold(OneSidedImporter &importer) : lock(importer.mutex_, std::defer_lock) {
-        ++importer.wanted_;
-        lock.lock();
-        --importer.wanted_;
+    explicit Hold(OneSidedImporter &importer) : lock(importer.mutex_, std::try_to_lock) {
+        if (!lock.owns_lock()) {
+            ++importer.wanted_;
+            lock.lock();
+            --importer.wanted_;
+        }
     }
     std::unique_lock<std::mutex> lock;
+};
+
+class OneSidedImporter::Looking {
+  public:
+    explicit Looking(unsigned &threads) : threads_(threads) { ++threads_; }
+    ~Looking() { --threads_; }
+    Looking(const Looking &) = delete;
+    Looking &operator=(const Looking &) = delete;
+
+  private:
+    unsigned &threads_;
 };
 
 OneSidedImporter::OneSidedImporter(const OneSidedOptions &options)
@@ -47,7 +60,6 @@ OneSidedImporter::~OneSidedImporter() {
 
 kern_return_t OneSidedImporter::import(const norma_key_t &key, std::span<const std::byte> address,
                                        norma_region_t &region, std::uint64_t &bytes, vm_prot_t &access) {
-    const auto deadline = Clock::now() + timeout_;
     std::uint64_t found[2] = {};
     Hold hold(*this);
     auto &target = target_for(key, address);
@@ -55,7 +67,7 @@ kern_return_t OneSidedImporter::import(const norma_key_t &key, std::span<const s
     const auto number = ops_.take();
     begin(*ops_.find(number), number, target, key, {.kind = AccessKind::look, .bytes = 0, .before = found});
     hold.lock.unlock();
-    const bool over = progress_until(deadline, [&] { return ops_.find(number)->open == 0; });
+    const bool over = progress_until(timeout_, [&] { return ops_.find(number)->open == 0; });
     hold.lock.lock();
     if (!over) {
         give_up(number);
@@ -189,33 +201,52 @@ void OneSidedImporter::look_for_dead_owners(std::unique_lock<std::mutex> &lock) 
     }
 }
 
-template <class Over> bool OneSidedImporter::progress_until(Clock::time_point deadline, Over over) {
-    auto last = Clock::now(), looked = last;
-    for (;;) {
-        while (wanted_ > 0) {
-            sched_yield();
-        }
-        std::unique_lock lock(mutex_);
+// Several looks under one hold of the lock, unless somebody else wants it.
+template <class Over> bool OneSidedImporter::look(bool &happened, Over over) {
+    constexpr unsigned kTurns = 16;
+    const unsigned turns = wait_ == WaitMode::block || looking_ > 1 ? 1 : kTurns;
+    for (unsigned turn = 0; turn < turns && (turn == 0 || wanted_ == 0); ++turn) {
         if (over()) {
             return true;
         }
-        const bool happened = progress();
-        if (over()) {
+        happened = progress() || happened;
+    }
+    return over();
+}
+
+// Most accesses over shared memory are answered within a few looks, and reading the clock takes as long as one.
+template <class Over> bool OneSidedImporter::progress_until(std::chrono::milliseconds timeout, Over over) {
+    Hold hold(*this);
+    const Looking looking(looking_);
+    std::optional<Clock::time_point> began;
+    Clock::time_point last, looked;
+    for (;;) {
+        bool happened = false;
+        if (look(happened, over)) {
             return true;
         }
         const auto now = Clock::now();
+        if (!began) {
+            began = last = looked = now;
+        }
+        const auto deadline = *began + timeout;
         if (now >= deadline) {
             return false;
         }
         if (now - looked >= kLook) {
-            look_for_dead_owners(lock);
+            look_for_dead_owners(hold.lock);
             looked = Clock::now();
         } else if (happened) {
             last = now;
         } else if (wait_ == WaitMode::block || (wait_ == WaitMode::adaptive && now - last >= spin_)) {
-            sleep(lock, deadline);
+            sleep(hold.lock, deadline);
             last = Clock::now();
         }
+        hold.lock.unlock();
+        while (wanted_ > 0) {
+            sched_yield();
+        }
+        hold.lock.lock();
     }
 }
 
@@ -253,28 +284,28 @@ std::optional<kern_return_t> OneSidedImporter::result_of(norma_op_t number) {
     return status;
 }
 
+std::optional<kern_return_t> OneSidedImporter::result_for_caller(norma_op_t number) {
+    const auto *op = ops_.find(number);
+    return op == nullptr || op->region == 0 ? KERN_INVALID_VALUE : result_of(number);
+}
+
 kern_return_t OneSidedImporter::wait(norma_op_t number, std::chrono::milliseconds timeout) {
-    {
-        const Hold hold(*this);
-        const auto *op = ops_.find(number);
-        if (op == nullptr || op->region == 0) {
-            return KERN_INVALID_VALUE;
-        }
-    }
     std::optional<kern_return_t> result;
-    const auto deadline = Clock::now() + (timeout.count() < 0 ? timeout_ : timeout);
-    if (!progress_until(deadline, [&] { return (result = result_of(number)).has_value(); })) {
+    const auto over = [&] { return (result = result_for_caller(number)).has_value(); };
+    if (!progress_until(timeout.count() < 0 ? timeout_ : timeout, over)) {
         const Hold hold(*this);
-        give_up(number);
-        return KERN_OPERATION_TIMED_OUT;
+        result = result_for_caller(number);
+        if (!result) {
+            give_up(number);
+        }
+        return result.value_or(KERN_OPERATION_TIMED_OUT);
     }
     return *result;
 }
 
 kern_return_t OneSidedImporter::test(norma_op_t number, bool &done) {
     const Hold hold(*this);
-    const auto *op = ops_.find(number);
-    if (op == nullptr || op->region == 0) {
+    if (const auto *op = ops_.find(number); op == nullptr || op->region == 0) {
         return KERN_INVALID_VALUE;
     }
     progress();
@@ -302,7 +333,7 @@ kern_return_t OneSidedImporter::fence(norma_region_t region) {
             return op == nullptr || op->open == 0;
         });
     };
-    return progress_until(Clock::now() + timeout_, over) ? KERN_SUCCESS : KERN_OPERATION_TIMED_OUT;
+    return progress_until(timeout_, over) ? KERN_SUCCESS : KERN_OPERATION_TIMED_OUT;
 }
 
 } // namespace norma::rt

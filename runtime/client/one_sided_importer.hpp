@@ -85,6 +85,8 @@ class OneSidedImporter {
     };
     // Holds the lock, and is seen to want it meanwhile.
     class Hold;
+    // Counts a thread that waits for an access; made and ended with the lock.
+    class Looking;
 
     void begin(Op &op, std::uint64_t number, Target &target, const norma_key_t &key, const Access &access);
     void forget_part(std::uint64_t number);
@@ -92,8 +94,11 @@ class OneSidedImporter {
     void look_for_dead_owners(std::unique_lock<std::mutex> &lock);
     void give_up(norma_op_t op);
     std::optional<kern_return_t> result_of(norma_op_t op);
-    // Progress until `over`, with the lock; false: the deadline has passed.
-    template <class Over> bool progress_until(Clock::time_point deadline, Over over);
+    // KERN_INVALID_VALUE for an op of nobody's.
+    std::optional<kern_return_t> result_for_caller(norma_op_t op);
+    // Progress until `over`, with the lock; false: the time has passed.
+    template <class Over> bool progress_until(std::chrono::milliseconds timeout, Over over);
+    template <class Over> bool look(bool &happened, Over over);
     void sleep(std::unique_lock<std::mutex> &lock, Clock::time_point deadline);
 
     WaitMode wait_;
@@ -103,6 +108,7 @@ class OneSidedImporter {
 
     std::mutex mutex_; // of all that follows, and of the network
     std::atomic<unsigned> wanted_{0};
+    unsigned looking_ = 0; // threads that wait for an access
     std::condition_variable changed_;
     int wake_;              // a descriptor for who sleeps
     bool sleeping_ = false; // a thread waits for the network's descriptor

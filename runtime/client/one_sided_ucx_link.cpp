@@ -137,7 +137,7 @@ ucp_datatype_t Outbox::filled_late() {
 
 // Small ones are quickest from a buffer, and large ones too where UCX sends from it rather than from a copy.
 void Outbox::post_piece(Link &link, unsigned id, Message &message, std::size_t head) {
-    constexpr std::size_t kLeastLate = 1024;
+    constexpr std::size_t kLeastLate = 256;
     if (message.bytes >= kLeastLate && message.bytes <= kSharedMemoryPiece) {
         post(link, id, message, head, filled_late(), &message, 1);
         return;

@@ -166,10 +166,15 @@ void UcxOwner::serve(Importer &importer, const Ask &ask, std::span<const std::by
     switch (ask.kind) {
     case AccessKind::look: // at the door only
         return;
-    case AccessKind::get:
-        importer.readings.push_back({.ask = ask, .at = 0});
-        go_on(importer);
+    case AccessKind::get: {
+        Reading reading{.ask = ask, .at = 0};
+        const bool over = !importer.busy() && importer.outbox.room() && send_part(importer, reading);
+        if (!over) {
+            importer.readings.push_back(reading);
+            go_on(importer);
+        }
         return;
+    }
     case AccessKind::put:
         put(importer, ask, data);
         return;
@@ -181,6 +186,10 @@ void UcxOwner::serve(Importer &importer, const Ask &ask, std::span<const std::by
 }
 
 void UcxOwner::answer(Importer &importer, const Answer &answer, bool welcome) {
+    if (!welcome && !importer.busy() && importer.outbox.room()) {
+        importer.outbox.send(importer.link, kAnswerId, answer);
+        return;
+    }
     importer.answers.push_back({answer, welcome});
     go_on(importer);
 }
@@ -259,42 +268,47 @@ PieceStatus UcxOwner::fill(const Ask &ask, std::byte *to, std::size_t bytes) {
     return status;
 }
 
-// Each part is admitted anew: the export may have ended since the last one.
 bool UcxOwner::go_on_reading(Importer &importer) {
     bool sent = false;
     while (!importer.readings.empty() && importer.outbox.room()) {
-        auto &reading = importer.readings.front();
-        auto ask = reading.ask;
-        ask.at = reading.at;
-        Answer part{.op = ask.op, .at = ask.at};
-        {
-            const std::lock_guard hold(memory_);
-            admitted(ask, needed_for(ask.kind), part.status);
+        if (send_part(importer, importer.readings.front())) {
+            importer.readings.pop_front();
         }
         sent = true;
-        if (part.status != KERN_SUCCESS) {
-            importer.outbox.send(importer.link, kAnswerId, part);
-            importer.readings.pop_front();
-            continue;
-        }
-        const auto most = std::clamp<std::size_t>(ask.piece, 1, kMostPiece);
-        const auto bytes = std::min<std::size_t>(most, ask.bytes - ask.at);
-        reading.at += bytes;
-        if (reading.at == ask.bytes || importer.link.broken()) {
-            importer.readings.pop_front();
-        }
-        importer.outbox.send_piece(importer.link, kAnswerId, part, ask, bytes);
     }
     return sent;
 }
 
-bool UcxOwner::progress() {
-    bool happened = ucp_worker_progress(door_.get()) != 0;
-    happened = let_in() || happened;
+// True: that was all of it. Each part is admitted anew: the export may have ended since the last one.
+bool UcxOwner::send_part(Importer &importer, Reading &reading) {
+    auto ask = reading.ask;
+    ask.at = reading.at;
+    Answer part{.op = ask.op, .at = ask.at};
+    const auto most = std::clamp<std::size_t>(ask.piece, 1, kMostPiece);
+    const auto bytes = std::min<std::size_t>(most, ask.bytes - ask.at);
+    if (bytes < ask.bytes) { // of one part, fill() says whether it is to be had
+        const std::lock_guard hold(memory_);
+        admitted(ask, needed_for(ask.kind), part.status);
+    }
+    if (part.status != KERN_SUCCESS) {
+        importer.outbox.send(importer.link, kAnswerId, part);
+        return true;
+    }
+    reading.at += bytes;
+    importer.outbox.send_piece(importer.link, kAnswerId, part, ask, bytes);
+    return reading.at == ask.bytes || importer.link.broken();
+}
+
+bool UcxOwner::progress(bool at_the_door) {
+    bool happened = false;
+    if (at_the_door) {
+        happened = ucp_worker_progress(door_.get()) != 0;
+        happened = let_in() || happened;
+    }
     for (auto &[id, importer] : importers_) {
         happened = ucp_worker_progress(importer.worker.get()) != 0 || happened;
     }
-    return go_on() || happened;
+    return (!busy_.empty() && go_on()) || happened;
 }
 
 void UcxOwner::tidy() {
@@ -319,18 +333,24 @@ void UcxOwner::run(std::atomic<pid_t> *who) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    // A look at the door or at the clock takes as long as one at an importer's worker, so there are few of them.
+    constexpr unsigned kTurnsBetweenLooks = 16, kTurnsBetweenTidying = 1024;
     auto last = Clock::now();
-    constexpr unsigned kTurnsBetweenTidying = 1024;
-    for (unsigned idle = 1; !stop_; ++idle) {
-        if (progress()) {
-            last = Clock::now();
-            continue;
-        }
-        if (idle % kTurnsBetweenTidying == 0) {
+    bool happened = true; // since the last look at the clock
+    for (unsigned turn = 1; !stop_; ++turn) {
+        const bool look = wait_ == WaitMode::block || turn % kTurnsBetweenLooks == 0;
+        happened = progress(look) || happened;
+        if (turn % kTurnsBetweenTidying == 0) {
             tidy();
         }
-        if (wait_ == WaitMode::spin || (wait_ == WaitMode::adaptive && Clock::now() - last < spin_)) {
+        if (!look) {
             __builtin_ia32_pause();
+            continue;
+        }
+        const auto now = Clock::now();
+        last = happened ? now : last;
+        if (happened || wait_ == WaitMode::spin || (wait_ == WaitMode::adaptive && now - last < spin_)) {
+            happened = false;
             continue;
         }
         tidy();

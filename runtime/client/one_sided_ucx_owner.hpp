@@ -71,8 +71,9 @@ class UcxOwner final : public Filler {
     void change(Importer &importer, const Ask &ask);
     bool go_on(Importer &importer);
     bool go_on_reading(Importer &importer);
+    bool send_part(Importer &importer, Reading &reading);
     bool go_on();
-    bool progress();
+    bool progress(bool at_the_door);
     void tidy();
     void forget(std::map<std::uint64_t, Importer>::iterator importer);
     void run(std::atomic<pid_t> *who);
