@@ -10,7 +10,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 #include <string_view>
 #include <system_error>
@@ -44,9 +43,12 @@ constexpr auto kSettle = 3s; // for the last processes of a job to be gone when 
     throw std::system_error(errno, std::generic_category(), what);
 }
 
+// As much as there is: a file of /proc cannot be read to its end when the process ends meanwhile.
 std::string contents(const fs::path &path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    const std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf(); // reading through iterators throws then
+    return text.str();
 }
 
 std::vector<pid_t> all_processes() {
