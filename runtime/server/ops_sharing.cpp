@@ -85,7 +85,7 @@ void ask_members(Node &node, const Change &change, TableStep step, Done done) {
                 }
                 poll->count();
             },
-            step == TableStep::prepare);
+            step != TableStep::commit);
     }
     poll->count();
 }
@@ -98,8 +98,9 @@ void finish(Node &node, const SharedChange &change, Reply reply) {
 void make_change(Node &node, const SharedChange &change) {
     ask_members(node, *change, TableStep::prepare, [&node, change](const Reply &prepared) {
         if (const auto error = prepared.vals[0]; error != 0) {
-            ask_members(node, *change, TableStep::drop,
-                        [&node, change, error](const Reply &) { finish(node, change, errno_reply(error)); });
+            // Not waited for: whoever does not answer is asked for the next change after it.
+            ask_members(node, *change, TableStep::drop, [](const Reply &) {});
+            finish(node, change, errno_reply(error));
             return;
         }
         ask_members(node, *change, TableStep::commit,

@@ -39,6 +39,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"action_calls", {"calls_that_change_actions"}},
         ProgramRun{"action_order", {"changes_are_in_order"}, 3},
         ProgramRun{"action_handlers", {"handlers_change_actions"}}, ProgramRun{"movers", {"movers_leave_groups"}},
+        ProgramRun{"stopped_members", {"stopped_members"}, 2, "", {"NORMA_CALL_TIMEOUT=8s"}},
         ProgramRun{"fault_handlers", {"fault_handlers_stay"}},
         ProgramRun{"shared_directories", {"directories_are_shared"}},
         ProgramRun{"shared_directories_tcp_3", {"directories_are_shared"}, 3, "tcp"},

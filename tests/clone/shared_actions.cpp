@@ -3,6 +3,8 @@
 #include "tests/clone/child.hpp"
 
 #include <atomic>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -321,6 +323,35 @@ SYSTEM_CASE(lost_members) {
     for (int i = 0; i < 2; ++i) {
         CHECK(norma_waitpid(-1, nullptr, 0) > 0);
     }
+    return 0;
+}
+
+bool is_stopped(pid_t process) {
+    std::ifstream file(fmt::format("/proc/{}/stat", process));
+    std::string text;
+    std::getline(file, text);
+    return text.find(") T ") != std::string::npos;
+}
+
+// A member that does not answer, on another node, keeps a change from being made; it misses nothing of the next one.
+SYSTEM_CASE(stopped_members) {
+    turn = 0;
+    const int pid = child(systest::last_node(), kShares, [] {
+        turn = getpid();
+        raise(SIGSTOP);
+        await(turn, 1);
+        CHECK(action_of(SIGUSR1).sa_handler == count);
+        return 0;
+    });
+    CHECK_SOON(turn != 0 && is_stopped(turn));
+    errno = 0;
+    CHECK(signal(SIGUSR1, count_ten) == SIG_ERR);
+    CHECK_EQ(ETIMEDOUT, errno);
+    CHECK(action_of(SIGUSR1).sa_handler == SIG_DFL);
+    CHECK_EQ(0, norma_kill(pid, SIGCONT));
+    CHECK(signal(SIGUSR1, count) == SIG_DFL);
+    turn = 1;
+    CHECK_EQ(0, end_of(pid));
     return 0;
 }
 
