@@ -32,6 +32,20 @@ std::vector<std::byte> get_copy(Reader &reader) {
     return {bytes.begin(), bytes.end()};
 }
 
+void put_number(Writer &writer, const Number &number) {
+    for (const auto byte : number) {
+        writer.put(byte);
+    }
+}
+
+Number get_number(Reader &reader) {
+    Number number;
+    for (auto &byte : number) {
+        byte = reader.get<std::byte>();
+    }
+    return number;
+}
+
 // One function each, type first; the order of the fields is the format.
 void put(Writer &writer, const Ready &record) {
     writer.put(LaunchMsg::ready).put_bytes(record.address);
@@ -55,15 +69,26 @@ void put(Writer &writer, const Hosting &) {
 void put(Writer &writer, const Join &record) {
     Writer rest;
     if (record.version == kJoinVersion) {
-        rest.put_string(record.key).put_string(record.host);
+        put_number(rest, record.number);
+        rest.put_string(record.host);
         put_strings(rest, record.settings);
     }
-    const auto unknown = std::as_bytes(std::span(record.key));
+    const auto unknown = std::as_bytes(std::span(record.host));
     writer.put(LaunchMsg::join).put(kJoinMagic).put(record.version).put(record.wire);
     writer.put_bytes(record.version == kJoinVersion ? std::span<const std::byte>(rest.bytes()) : unknown);
 }
+void put(Writer &writer, const Challenge &record) {
+    writer.put(LaunchMsg::challenge);
+    put_number(writer, record.number);
+}
+void put(Writer &writer, const Proof &record) {
+    writer.put(LaunchMsg::proof);
+    put_number(writer, record.proof);
+}
 void put(Writer &writer, const Welcome &record) {
-    writer.put(LaunchMsg::welcome).put(record.node).put(record.nodes);
+    writer.put(LaunchMsg::welcome);
+    put_number(writer, record.proof);
+    writer.put(record.node).put(record.nodes);
     put_strings(writer, record.settings);
     writer.put_string(record.program).put_string(record.cwd);
 }
@@ -117,11 +142,11 @@ std::optional<Record> get_join(Reader &reader) {
     join.version = reader.get<std::uint16_t>();
     join.wire = reader.get<std::uint16_t>();
     if (join.version != kJoinVersion) {
-        join.key = reader.get_string();
+        join.host = reader.get_string();
         return join;
     }
     Reader rest(reader.get_bytes());
-    join.key = rest.get_string();
+    join.number = get_number(rest);
     join.host = rest.get_string();
     join.settings = get_strings(rest);
     return rest.done() ? std::optional(join) : std::nullopt;
@@ -129,6 +154,7 @@ std::optional<Record> get_join(Reader &reader) {
 
 Welcome get_welcome(Reader &reader) {
     Welcome welcome;
+    welcome.proof = get_number(reader);
     welcome.node = reader.get<std::uint16_t>();
     welcome.nodes = reader.get<std::uint16_t>();
     welcome.settings = get_strings(reader);
@@ -193,6 +219,10 @@ std::optional<Record> get_record(Reader &reader) {
     }
     case LaunchMsg::join:
         return get_join(reader);
+    case LaunchMsg::challenge:
+        return Challenge{.number = get_number(reader)};
+    case LaunchMsg::proof:
+        return Proof{.proof = get_number(reader)};
     case LaunchMsg::welcome:
         return get_welcome(reader);
     case LaunchMsg::refused:

@@ -6,6 +6,7 @@
 // Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -21,7 +22,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 1;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 2;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -35,6 +36,8 @@ enum class LaunchMsg : std::uint8_t {
     welcome,
     refused,
     ended,
+    challenge,
+    proof,
     job = 64,
     start,
     run,
@@ -80,21 +83,32 @@ struct Seen { // the answer to Look; the launcher hands it on with the number th
 };
 
 // ---- between a joiner and the launcher ----
+// Join, Challenge, Proof, Welcome; or Refused, after which nothing comes. What a proof is: job_proof.hpp.
+using Number = std::array<std::byte, 32>;
 struct Join { // the first record of a joiner
     std::uint16_t version = kJoinVersion;
     std::uint16_t wire = 0;            // the version of what node servers say to each other
-    std::string key;                   // of the job; or, of another version, all that comes after the versions
-    std::string host;                  // for messages
+    Number number{};                   // drawn by the joiner for this connection
+    std::string host;                  // for messages; or, of another version, all that comes after the versions
     std::vector<std::string> settings; // NAME=VALUE: what was set there of what must be equal everywhere
     bool operator==(const Join &) const = default;
 };
-struct Welcome { // launcher to joiner: it has a place
+struct Challenge {   // launcher to joiner
+    Number number{}; // drawn by the launcher for this connection
+    bool operator==(const Challenge &) const = default;
+};
+struct Proof { // joiner to launcher: it knows the key
+    Number proof{};
+    bool operator==(const Proof &) const = default;
+};
+struct Welcome {    // launcher to joiner: it has a place
+    Number proof{}; // the launcher knows the key, and has written this
     std::uint16_t node = 0, nodes = 0;
     std::vector<std::string> settings; // NAME=VALUE: what was set for the job
     std::string program, cwd;          // have to be there too
     bool operator==(const Welcome &) const = default;
 };
-struct Refused { // either way: nothing comes after it
+struct Refused {
     std::string why;
     bool operator==(const Refused &) const = default;
 };
@@ -153,8 +167,8 @@ struct Unseen {
     bool operator==(const Unseen &) const = default;
 };
 
-using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Welcome, Refused, Ended, JobKey,
-                            Start, Run, NodeDown, Shutdown, Seen, Look, Overview, Unseen>;
+using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
+                            Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Look, Overview, Unseen>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "rpc/record.hpp"
+#include "runtime/job_proof.hpp"
 #include "runtime/launcher_say.hpp"
 
 namespace norma::rt {
@@ -12,6 +13,11 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMostVisitors = 64;
 constexpr auto kPatience = 10s; // with somebody who has connected
+
+void refuse(RecordStream &stream, const std::string &name, const std::string &why) {
+    say("refused {}: {}", name, printable(why));
+    stream.send(launch::encode(launch::Refused{.why = why}));
+}
 
 } // namespace
 
@@ -33,35 +39,9 @@ std::optional<Gate::Clock::time_point> Gate::deadline() const {
     return visitors_.empty() ? std::nullopt : std::optional(visitors_.front().deadline);
 }
 
-void Gate::serve(const std::function<std::optional<unsigned>()> &free_place,
-                 const std::function<void(unsigned node, Guest guest)> &admit) {
+void Gate::serve(const FindPlace &free_place, const Admit &admit) {
     accept_all();
-    for (auto visitor = visitors_.begin(); visitor != visitors_.end();) {
-        bool over = false;
-        if (const auto join = introduction(*visitor, over)) {
-            const auto name =
-                printable(join->host.empty() ? visitor->address : fmt::format("{}, {}", join->host, visitor->address));
-            auto why = objection(*join);
-            const auto node = why ? std::nullopt : free_place();
-            if (!why && !node) {
-                why = fmt::format("the job has all its {} nodes", terms_.nodes);
-            }
-            if (why) {
-                say("refused {}: {}", name, printable(*why));
-                visitor->stream.send(launch::encode(launch::Refused{.why = *why}));
-            } else {
-                visitor->stream.set_limit(kMaxLaunchBytes);
-                visitor->stream.send(launch::encode(launch::Welcome{.node = static_cast<std::uint16_t>(*node),
-                                                                    .nodes = static_cast<std::uint16_t>(terms_.nodes),
-                                                                    .settings = settings_for_joiners(terms_.env),
-                                                                    .program = terms_.program,
-                                                                    .cwd = terms_.cwd}));
-                admit(*node, Guest{std::move(visitor->stream), name});
-            }
-            over = true;
-        }
-        visitor = over ? visitors_.erase(visitor) : std::next(visitor);
-    }
+    visitors_.remove_if([&](Visitor &visitor) { return hear(visitor, free_place, admit); });
 }
 
 void Gate::accept_all() {
@@ -73,35 +53,76 @@ void Gate::accept_all() {
     }
 }
 
-// Sets `over` if there is none and will be none.
-std::optional<launch::Join> Gate::introduction(Visitor &visitor, bool &over) {
+bool Gate::hear(Visitor &visitor, const FindPlace &free_place, const Admit &admit) {
     std::vector<std::byte> bytes;
     switch (visitor.stream.receive(bytes)) {
     case RecordStream::Received::record:
-        if (const auto record = launch::decode(bytes); record && std::holds_alternative<launch::Join>(*record)) {
-            return std::get<launch::Join>(*record);
+        if (const auto record = launch::decode(bytes)) {
+            const auto *const join = std::get_if<launch::Join>(&*record);
+            if (join != nullptr && !visitor.join) {
+                return challenge(visitor, *join);
+            }
+            const auto *const proof = std::get_if<launch::Proof>(&*record);
+            if (proof != nullptr && visitor.join) {
+                return judge(visitor, *proof, free_place, admit);
+            }
         }
         break;
     case RecordStream::Received::nothing:
         if (Clock::now() < visitor.deadline) {
-            return std::nullopt;
+            return false;
         }
         break;
     case RecordStream::Received::closed:
     case RecordStream::Received::garbage:
         break;
     }
-    over = true;
     count_stranger(visitor);
-    return std::nullopt;
+    return true;
 }
 
-std::optional<std::string> Gate::objection(const launch::Join &join) const {
+bool Gate::challenge(Visitor &visitor, const launch::Join &join) const {
     if (join.version != kJoinVersion) {
-        return fmt::format("its norma speaks version {} of joining, the launcher's version {}", join.version,
-                           kJoinVersion);
+        refuse(visitor.stream, visitor.address,
+               fmt::format("its norma speaks version {} of joining, the launcher's version {}", join.version,
+                           kJoinVersion));
+        return true;
     }
-    if (join.key != terms_.key) {
+    visitor.join = join;
+    visitor.challenge.number = fresh_number();
+    visitor.stream.send(launch::encode(visitor.challenge));
+    return false;
+}
+
+bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit) const {
+    const auto &join = *visitor.join;
+    const auto name =
+        printable(join.host.empty() ? visitor.address : fmt::format("{}, {}", join.host, visitor.address));
+    auto why = objection(visitor, proof);
+    const auto node = why ? std::nullopt : free_place();
+    if (!why && !node) {
+        why = fmt::format("the job has all its {} nodes", terms_.nodes);
+    }
+    if (why) {
+        refuse(visitor.stream, name, *why);
+        return true;
+    }
+    launch::Welcome welcome{.node = static_cast<std::uint16_t>(*node),
+                            .nodes = static_cast<std::uint16_t>(terms_.nodes),
+                            .settings = settings_for_joiners(terms_.env),
+                            .program = terms_.program,
+                            .cwd = terms_.cwd};
+    welcome.proof = proof_of_launcher(terms_.key, join, visitor.challenge, welcome);
+    visitor.stream.set_limit(kMaxLaunchBytes);
+    visitor.stream.send(launch::encode(welcome));
+    admit(*node, Guest{std::move(visitor.stream), name});
+    return true;
+}
+
+// The key first: who does not know it is told nothing else.
+std::optional<std::string> Gate::objection(const Visitor &visitor, const launch::Proof &proof) const {
+    const auto &join = *visitor.join;
+    if (!is_same(proof.proof, proof_of_joiner(terms_.key, join, visitor.challenge))) {
         return "wrong job key";
     }
     if (join.wire != rpc::kWireVersion) {

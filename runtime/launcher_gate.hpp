@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Where other hosts join a job: a listening socket, and those who have connected and not yet been judged. The key keeps
-// jobs apart; it is no defence against somebody who reads the network.
+// Where other hosts join a job: a listening socket, and those who have connected and not yet been judged. Whoever does
+// not prove that he knows the key (job_proof.hpp) learns nothing of the job but that it is there.
 #pragma once
 
 #include <chrono>
@@ -32,6 +32,8 @@ class Gate {
         RecordStream stream;
         std::string name; // for messages
     };
+    using FindPlace = std::function<std::optional<unsigned>()>;
+    using Admit = std::function<void(unsigned node, Guest guest)>;
 
     // Throws std::runtime_error.
     Gate(const Endpoint &where, Terms terms);
@@ -43,21 +45,25 @@ class Gate {
     void add_to(std::vector<pollfd> &fds) const;
     std::optional<Clock::time_point> deadline() const; // for somebody who has connected and says nothing
 
-    // Judges those who have said who they are. `free_place` is asked for a node without a server; `admit` gets who has
-    // it, and has been told so. Everybody else is told why not.
-    void serve(const std::function<std::optional<unsigned>()> &free_place,
-               const std::function<void(unsigned node, Guest guest)> &admit);
+    // Hears those who have connected, and judges who has said all. `free_place` is asked for a node without a server;
+    // `admit` gets who has it, and has been told so. Everybody else is told why not.
+    void serve(const FindPlace &free_place, const Admit &admit);
 
   private:
     struct Visitor {
         RecordStream stream;
         std::string address;
         Clock::time_point deadline;
+        std::optional<launch::Join> join{}; // there is one: the challenge has been sent
+        launch::Challenge challenge{};
     };
 
     void accept_all();
-    std::optional<launch::Join> introduction(Visitor &visitor, bool &over);
-    std::optional<std::string> objection(const launch::Join &join) const;
+    // Each says whether the visitor has been served.
+    bool hear(Visitor &visitor, const FindPlace &free_place, const Admit &admit);
+    bool challenge(Visitor &visitor, const launch::Join &join) const;
+    bool judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit) const;
+    std::optional<std::string> objection(const Visitor &visitor, const launch::Proof &proof) const;
     void count_stranger(const Visitor &visitor);
 
     Terms terms_;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "rpc/record.hpp"
+#include "runtime/job_proof.hpp"
 #include "runtime/job_settings.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/launcher_input.hpp"
@@ -135,10 +136,12 @@ bool Joiner::wait_for(int fd, short events, Clock::time_point until) {
 }
 
 std::optional<launch::Welcome> Joiner::introduce() {
-    launcher_->send(launch::encode(launch::Join{.wire = rpc::kWireVersion,
-                                                .key = place_.key,
-                                                .host = host_name(),
-                                                .settings = settings_to_agree_on(place_.env)}));
+    const launch::Join join{.wire = rpc::kWireVersion,
+                            .number = fresh_number(),
+                            .host = host_name(),
+                            .settings = settings_to_agree_on(place_.env)};
+    launcher_->send(launch::encode(join));
+    std::optional<launch::Challenge> challenge;
     const auto name = format_endpoint(place_.launcher);
     for (;;) {
         const auto received = launcher_->receive(buffer_);
@@ -157,8 +160,18 @@ std::optional<launch::Welcome> Joiner::introduce() {
             return std::nullopt;
         }
         auto record = received == RecordStream::Received::record ? launch::decode(buffer_) : std::nullopt;
-        if (record && std::holds_alternative<launch::Welcome>(*record)) {
-            return std::get<launch::Welcome>(std::move(*record));
+        if (record && !challenge && std::holds_alternative<launch::Challenge>(*record)) {
+            challenge = std::get<launch::Challenge>(*record);
+            launcher_->send(launch::encode(launch::Proof{.proof = proof_of_joiner(place_.key, join, *challenge)}));
+            continue;
+        }
+        if (record && challenge && std::holds_alternative<launch::Welcome>(*record)) {
+            auto &welcome = std::get<launch::Welcome>(*record);
+            if (is_same(welcome.proof, proof_of_launcher(place_.key, join, *challenge, welcome))) {
+                return std::move(welcome);
+            }
+            say("cannot join at {}: what answers there does not know the job's key", name);
+            return std::nullopt;
         }
         if (record && std::holds_alternative<launch::Refused>(*record)) {
             say("cannot join at {}: {}", name, printable(std::get<launch::Refused>(*record).why));

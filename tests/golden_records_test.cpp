@@ -94,6 +94,10 @@ TEST(Golden, LaunchRecords) {
     for (int number = 1; number <= 15; ++number) {
         counters += fmt::format("{:02x}00000000000000 ", number);
     }
+    Number number{};
+    number.front() = std::byte{0x0a};
+    number.back() = std::byte{0x0b};
+    const auto number_bytes = "0a" + std::string(60, '0') + "0b";
     const std::vector<std::pair<Record, std::string>> golden{
         {Ready{.address = address}, "01 02000000 a1a2"},
         {Exited{.status = 0x1234, .note = "why"}, "02 34120000 03000000 776879"},
@@ -101,10 +105,12 @@ TEST(Golden, LaunchRecords) {
         {Connected{}, "04"},
         {Hosting{}, "05"},
         {Suspect{.node = 1, .why = "no"}, "06 0100 02000000 6e6f"},
-        {Join{.wire = 0x102, .key = "k", .host = "h", .settings = {"A=1"}},
-         "20 4e6f726d614a696e 0100 0201 15000000 01000000 6b 01000000 68 01000000 03000000 413d31"},
-        {Welcome{.node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},
-         "21 0100 0200 01000000 03000000 413d31 02000000 2f70 01000000 2f"},
+        {Join{.wire = 0x102, .number = number, .host = "h", .settings = {"A=1"}},
+         "20 4e6f726d614a696e 0200 0201 30000000 " + number_bytes + " 01000000 68 01000000 03000000 413d31"},
+        {Challenge{.number = number}, "24 " + number_bytes},
+        {Proof{.proof = number}, "25 " + number_bytes},
+        {Welcome{.proof = number, .node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},
+         "21 " + number_bytes + " 0100 0200 01000000 03000000 413d31 02000000 2f70 01000000 2f"},
         {Refused{.why = "no"}, "22 02000000 6e6f"},
         {Ended{.status = 0x1234}, "23 34120000"},
         {JobKey{.key = 0x1122334455667788}, "40 8877665544332211"},

@@ -184,10 +184,13 @@ void launches() {
     keep("launch", "exited", encode(Exited{.status = 256, .note = "why"}));
     keep("launch", "suspect", encode(Suspect{.node = 3, .why = "gone"}));
     keep("launch", "join",
-         encode(Join{.wire = rpc::kWireVersion, .key = "key", .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
-    keep("launch", "join-other", encode(Join{.version = 2, .wire = 2, .key = "anything", .host = {}, .settings = {}}));
+         encode(Join{.wire = rpc::kWireVersion, .number = {}, .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
+    keep("launch", "join-other",
+         encode(Join{.version = 1, .wire = 2, .number = {}, .host = "anything", .settings = {}}));
+    keep("launch", "challenge", encode(Challenge{.number = {std::byte{1}}}));
+    keep("launch", "proof", encode(Proof{.proof = {std::byte{2}}}));
     keep("launch", "welcome",
-         encode(Welcome{.node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/bin/app", .cwd = "/"}));
+         encode(Welcome{.proof = {}, .node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/bin/app", .cwd = "/"}));
     keep("launch", "refused", encode(Refused{.why = "wrong job key"}));
     keep("launch", "ended", encode(Ended{.status = 9}));
     keep("launch", "job", encode(JobKey{.key = 0x1122334455667788}));

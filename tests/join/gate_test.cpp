@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "rpc/record.hpp"
+#include "runtime/job_proof.hpp"
 
 namespace norma::rt {
 namespace {
@@ -35,7 +36,7 @@ class GateTest : public ::testing::Test {
     }
 
     static launch::Join good() {
-        return {.wire = rpc::kWireVersion, .key = "the key", .host = "there", .settings = {}};
+        return {.wire = rpc::kWireVersion, .number = fresh_number(), .host = "there", .settings = {}};
     }
 
     // What a visitor gets for an answer; nothing if it is closed without one.
@@ -56,12 +57,25 @@ class GateTest : public ::testing::Test {
         ADD_FAILURE() << "no answer";
         return std::nullopt;
     }
-    std::string refusal(const launch::Join &join) {
-        auto stream = visitor();
-        EXPECT_TRUE(stream.send(launch::encode(join)));
+    template <class T> std::optional<T> answer_of(RecordStream &stream) {
         const auto record = answer(stream);
-        const auto *refused = record ? std::get_if<launch::Refused>(&*record) : nullptr;
-        return refused == nullptr ? "not refused" : refused->why;
+        return record && std::holds_alternative<T>(*record) ? std::optional(std::get<T>(*record)) : std::nullopt;
+    }
+    // Says all that a joiner says, and leaves the judgement to be read; the challenge, if there was one.
+    std::optional<launch::Challenge> introduce(RecordStream &stream, const launch::Join &join,
+                                               std::string_view key = "the key") {
+        EXPECT_TRUE(stream.send(launch::encode(join)));
+        const auto challenge = answer_of<launch::Challenge>(stream);
+        if (challenge) {
+            EXPECT_TRUE(stream.send(launch::encode(launch::Proof{proof_of_joiner(key, join, *challenge)})));
+        }
+        return challenge;
+    }
+    std::string refusal(const launch::Join &join, std::string_view key = "the key") {
+        auto stream = visitor();
+        introduce(stream, join, key);
+        const auto refused = answer_of<launch::Refused>(stream);
+        return refused ? refused->why : "not refused";
     }
     void serve() {
         gate_.serve([this] { return guests_.size() < 2 ? std::optional(unsigned(guests_.size()) + 1) : std::nullopt; },
@@ -78,15 +92,17 @@ class GateTest : public ::testing::Test {
 TEST_F(GateTest, AdmitsWhoKnowsTheKeyWhileThereIsAPlace) {
     for (const std::uint16_t node : {1, 2}) {
         auto stream = visitor();
-        stream.send(launch::encode(good()));
-        const auto record = answer(stream);
-        ASSERT_TRUE(record && std::holds_alternative<launch::Welcome>(*record));
-        EXPECT_EQ(std::get<launch::Welcome>(*record),
-                  (launch::Welcome{.node = node,
-                                   .nodes = 3,
-                                   .settings = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info"},
-                                   .program = "/bin/app",
-                                   .cwd = "/tmp"}));
+        const auto join = good();
+        const auto challenge = introduce(stream, join);
+        const auto welcome = answer_of<launch::Welcome>(stream);
+        ASSERT_TRUE(challenge && welcome);
+        EXPECT_TRUE(is_same(welcome->proof, proof_of_launcher("the key", join, *challenge, *welcome)));
+        EXPECT_EQ(*welcome, (launch::Welcome{.proof = welcome->proof,
+                                             .node = node,
+                                             .nodes = 3,
+                                             .settings = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info"},
+                                             .program = "/bin/app",
+                                             .cwd = "/tmp"}));
     }
     EXPECT_EQ(guests_.at(0).name.substr(0, 17), "there, 127.0.0.1:");
     EXPECT_EQ(refusal(good()), "the job has all its 3 nodes");
@@ -94,13 +110,13 @@ TEST_F(GateTest, AdmitsWhoKnowsTheKeyWhileThereIsAPlace) {
 
 TEST_F(GateTest, RefusalsNameTheReason) {
     auto join = good();
-    join.key = "the kez";
-    EXPECT_EQ(refusal(join), "wrong job key");
-    join = good();
     join.wire = 77;
     EXPECT_EQ(refusal(join), fmt::format("its node server speaks version 77, the job's version {}", rpc::kWireVersion));
-    join = {.version = 9, .wire = 1, .key = "what comes then is not looked at", .host = {}, .settings = {}};
-    EXPECT_EQ(refusal(join), "its norma speaks version 9 of joining, the launcher's version 1");
+    join = {.version = 9, .wire = 1, .number = {}, .host = "what comes then is not looked at", .settings = {}};
+    auto other = visitor();
+    EXPECT_TRUE(other.send(launch::encode(join)));
+    const auto refused = answer_of<launch::Refused>(other);
+    EXPECT_EQ(refused ? refused->why : "", "its norma speaks version 9 of joining, the launcher's version 2");
     join = good();
     join.settings = {"NORMA_TRANSPORT=tcp", "NORMA_STACK_SIZE=9M"};
     EXPECT_EQ(refusal(join), "NORMA_STACK_SIZE=9M there, but NORMA_STACK_SIZE=8M in this job");
@@ -109,9 +125,55 @@ TEST_F(GateTest, RefusalsNameTheReason) {
     EXPECT_TRUE(guests_.empty());
 }
 
+TEST_F(GateTest, WhoDoesNotKnowTheKeyLearnsNothingElse) {
+    auto join = good();
+    join.wire = 77;
+    join.settings = {"NORMA_TELEPATHY=yes"};
+    for (const auto *key : {"the kez", "", "the key ", "THE KEY"}) {
+        EXPECT_EQ(refusal(join, key), "wrong job key");
+    }
+    EXPECT_TRUE(guests_.empty());
+}
+
+// What somebody has heard of another's joining is of no use to him.
+TEST_F(GateTest, WhatWasHeardIsNoProof) {
+    auto first = visitor();
+    const auto join = good();
+    const auto challenge = introduce(first, join);
+    ASSERT_TRUE(challenge && answer_of<launch::Welcome>(first));
+    auto second = visitor();
+    EXPECT_TRUE(second.send(launch::encode(join)));
+    const auto fresh = answer_of<launch::Challenge>(second);
+    ASSERT_TRUE(fresh && fresh->number != challenge->number);
+    EXPECT_TRUE(second.send(launch::encode(launch::Proof{proof_of_joiner("the key", join, *challenge)})));
+    const auto refused = answer_of<launch::Refused>(second);
+    EXPECT_EQ(refused ? refused->why : "", "wrong job key");
+    EXPECT_EQ(guests_.size(), 1U);
+}
+
+TEST_F(GateTest, AProofIsForWhatWasSaidAndForOneSide) {
+    const auto join = good();
+    const launch::Challenge challenge{.number = fresh_number()};
+    const auto proof = proof_of_joiner("the key", join, challenge);
+    auto elsewhere = join;
+    elsewhere.host = "elsewhere";
+    EXPECT_FALSE(is_same(proof, proof_of_joiner("the key", elsewhere, challenge)));
+    const launch::Welcome welcome{
+        .proof = {}, .node = 1, .nodes = 2, .settings = {}, .program = "/bin/app", .cwd = "/"};
+    const auto answer = proof_of_launcher("the key", join, challenge, welcome);
+    EXPECT_FALSE(is_same(proof, answer));
+    auto other = welcome;
+    other.program = "/bin/sh";
+    EXPECT_FALSE(is_same(answer, proof_of_launcher("the key", join, challenge, other)));
+    other = welcome;
+    other.proof = answer;
+    EXPECT_TRUE(is_same(answer, proof_of_launcher("the key", join, challenge, other)));
+}
+
 TEST_F(GateTest, AnIntroductionMayComeByteByByte) {
     auto stream = visitor();
-    const auto record = launch::encode(good());
+    const auto join = good();
+    const auto record = launch::encode(join);
     Bytes bytes(4);
     bytes[0] = static_cast<std::byte>(record.size());
     bytes.insert(bytes.end(), record.begin(), record.end());
@@ -120,7 +182,10 @@ TEST_F(GateTest, AnIntroductionMayComeByteByByte) {
         ASSERT_EQ(::send(stream.fd(), &byte, 1, 0), 1);
         serve();
     }
-    EXPECT_TRUE(answer(stream).has_value());
+    const auto challenge = answer_of<launch::Challenge>(stream);
+    ASSERT_TRUE(challenge.has_value());
+    EXPECT_TRUE(stream.send(launch::encode(launch::Proof{proof_of_joiner("the key", join, *challenge)})));
+    EXPECT_TRUE(answer_of<launch::Welcome>(stream).has_value());
     EXPECT_EQ(guests_.size(), 1U);
 }
 
@@ -130,11 +195,17 @@ TEST_F(GateTest, WhatNoJoinerSaysIsClosedWithoutAnAnswer) {
     other_magic[1] ^= std::byte{1};
     auto cut = join;
     cut.pop_back();
-    for (const auto &record : {other_magic, cut, launch::encode(launch::Shutdown{}), Bytes(kMaxJoinBytes + 1)}) {
+    for (const auto &record : {other_magic, cut, launch::encode(launch::Shutdown{}), launch::encode(launch::Proof{}),
+                               Bytes(kMaxJoinBytes + 1)}) {
         auto stream = visitor();
         EXPECT_TRUE(stream.send(record));
         EXPECT_FALSE(answer(stream).has_value());
     }
+    auto twice = visitor();
+    EXPECT_TRUE(twice.send(join));
+    EXPECT_TRUE(answer_of<launch::Challenge>(twice).has_value());
+    EXPECT_TRUE(twice.send(join));
+    EXPECT_FALSE(answer(twice).has_value());
     auto nothing = visitor();
     const std::uint32_t no_length = 0;
     ASSERT_EQ(::send(nothing.fd(), &no_length, sizeof no_length, 0), 4);

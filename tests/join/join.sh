@@ -90,6 +90,34 @@ says launcher "hello from node 1"
 says_times launcher 1 "did not say what a joiner says"
 nothing_left
 
+begin "what answers at the launcher's address is none"
+python3 - "$port" >"$work/said.fake" 2>&1 <<'END' &
+import socket, struct, sys
+
+def read(connection):
+    size, = struct.unpack("<I", connection.recv(4, socket.MSG_WAITALL))
+    return connection.recv(size, socket.MSG_WAITALL)
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+connection, _ = listener.accept()
+join = read(connection)
+challenge, welcome = bytes([0x24]) + bytes(32), bytes([0x21]) + bytes(32) + struct.pack("<HHI", 1, 2, 0)
+for text in b"/bin/true", b"/":
+    welcome += struct.pack("<I", len(text)) + text
+connection.sendall(struct.pack("<I", len(challenge)) + challenge)
+proof = read(connection)
+connection.sendall(struct.pack("<I", len(welcome)) + welcome)
+print("open sesame" if b"open sesame" in join + proof else "heard no key", len(proof))
+connection.recv(1)
+END
+pid[fake]=$!
+join one
+ends one 1
+says one "what answers there does not know the job's key"
+ends fake 0
+says fake "heard no key 33"
+nothing_left
+
 begin "a late joiner"
 long_job
 join late
