@@ -94,6 +94,15 @@ void Pager::unmap_all(Space &space) {
     space.ranges.clear();
 }
 
+std::uint64_t Pager::lost(const ObjectId &id, PageIndex first, std::uint64_t pages) const {
+    const auto &core = find(id)->core;
+    std::uint64_t mask = 0;
+    for (std::uint64_t i = 0; i < pages; ++i) {
+        mask |= std::uint64_t{core.lost(first + i) || core.busy(first + i)} << i;
+    }
+    return mask;
+}
+
 void Pager::for_each_core(const std::function<void(const State &)> &visit) const {
     for (const auto &[id, object] : objects_) {
         visit(object->core);

@@ -135,6 +135,8 @@ class Pager {
     bool has_notices() const { return !notices_.empty(); }
     void send_notices();
 
+    // Of up to 64 pages at their home, a bit each: whether the page is lost, or in a transaction that may find it so.
+    std::uint64_t lost(const ObjectId &id, PageIndex first, std::uint64_t pages) const;
     const PagerCounters &counters() const { return counters_; }
     bool threads_wait() const { return waiting_ > 0; } // for a page
     void for_each_core(const std::function<void(const State &)> &visit) const;

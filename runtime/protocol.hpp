@@ -134,6 +134,8 @@ enum class Op : std::uint32_t {
     // words of the caller's coherent memory (runtime/sync.hpp): no port. On the way to the home the blob is the word.
     word_queue = 90, // 0 address -> vals[0] id, for sync_request
     word_wake,       // 0 address, 1 how many at most -> vals[0] how many
+    pages_lost,      // 0 address (1, filled in on the way: how many nodes have died) -> vals[0] of 64 pages from there
+                     // on, a bit each: has died with a node, or may have
     // memory objects that are files
     vm_msync = 120, // `port` names a task; 0 address, 1 bytes, 2 VM_SYNC_...
     // no port

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/program.hpp"
 
+#include "norma/mach.h"
+#include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 
 #include <cstdio>
@@ -11,7 +13,8 @@
 
 // Of libnorma_program.
 extern "C" {
-[[gnu::weak]] void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node);
+[[gnu::weak]] void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node,
+                                       std::uint64_t (*lost_from)(const void *address));
 [[gnu::weak]] void norma_program_lose(unsigned part);
 }
 
@@ -182,9 +185,19 @@ DataRange coherent_data() {
     return data;
 }
 
+namespace {
+
+std::uint64_t lost_from(const void *address) {
+    const auto answer = call(Op::pages_lost, MACH_PORT_NULL, {reinterpret_cast<std::uint64_t>(address)});
+    return answer.status == KERN_SUCCESS ? answer.vals[0] : ~std::uint64_t{0};
+}
+
+} // namespace
+
 void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts) {
     if (is_whole_program()) {
-        norma_program_begin(reinterpret_cast<void *>(address), part_bytes, parts, static_cast<unsigned>(job.node));
+        norma_program_begin(reinterpret_cast<void *>(address), part_bytes, parts, static_cast<unsigned>(job.node),
+                            lost_from);
     }
 }
 

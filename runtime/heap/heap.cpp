@@ -14,7 +14,7 @@ namespace norma::rt::heap {
 
 Heap::Heap(const Layout &layout, const Hooks &hooks) : geometry_(layout), hooks_(hooks) {
     assert(possible(layout));
-    assert(hooks.alive != nullptr && hooks.lost != nullptr && hooks.broken != nullptr);
+    assert(hooks.alive != nullptr && hooks.lost != nullptr && hooks.broken != nullptr && hooks.gone != nullptr);
 }
 
 bool Heap::contains(const void *address) const {
@@ -39,7 +39,7 @@ void *Heap::allocate(Slot *slot, std::size_t size, std::size_t align) {
         return allocate_run(*slot, size, align);
     }
     const Pile magazine = slot->magazine(size_class);
-    if (magazine.size() != 0) [[likely]] {
+    if (magazine.size() != 0 && !some_died_.load(std::memory_order_relaxed)) [[likely]] {
         return magazine.pop();
     }
     return allocate_slowly(*slot, size_class);
@@ -57,22 +57,60 @@ void *Heap::allocate_zeroed(Slot *slot, std::size_t count, std::size_t size) {
     return block;
 }
 
+// Asked last of all: a part of whose state some is lost looks all free.
+bool Heap::whole(const Part &owner, const std::byte *start, std::size_t bytes) const {
+    return !some_died_.load(std::memory_order_relaxed) || (!hooks_.lost(owner.number()) && !hooks_.gone(start, bytes));
+}
+
+void *Heap::pop_whole(const Part &owner, unsigned size_class, Pile pile) const {
+    while (pile.size() != 0) {
+        std::byte *const block = pile.pop();
+        if (whole(owner, block, kSizeClasses[size_class].size)) {
+            return block;
+        }
+    }
+    return nullptr;
+}
+
+void *Heap::take_block(const Part &owner, unsigned size_class, Pile pile, std::uint32_t wanted, Slot &slot) const {
+    void *block = pop_whole(owner, size_class, pile);
+    while (block == nullptr && !hooks_.lost(owner.number()) && refill(owner, size_class, pile, wanted, slot)) {
+        block = pop_whole(owner, size_class, pile);
+    }
+    return block;
+}
+
 void *Heap::allocate_slowly(Slot &slot, unsigned size_class) {
+    const Part own = part(slot.part);
     const Pile magazine = slot.magazine(size_class);
     const std::uint32_t wanted = kSizeClasses[size_class].kept / 2;
+    if (void *block = pop_whole(own, size_class, magazine); block != nullptr) {
+        return block;
+    }
     drain(slot.part);
-    if (refill(part(slot.part), size_class, magazine, wanted, slot)) {
-        return magazine.pop();
+    if (void *block = take_block(own, size_class, magazine, wanted, slot); block != nullptr) {
+        return block;
     }
     make_room(slot);
-    if (refill(part(slot.part), size_class, magazine, wanted, slot)) {
-        return magazine.pop();
+    if (void *block = take_block(own, size_class, magazine, wanted, slot); block != nullptr) {
+        return block;
     }
-    return allocate_elsewhere(slot, [&](const Part &other) -> void * {
+    return allocate_elsewhere(slot, [&](const Part &other) {
         Word count{0};
-        std::byte *block = nullptr;
-        return refill(other, size_class, Pile(count, &block, 1), 1, slot) ? block : nullptr;
+        std::byte *item = nullptr;
+        return take_block(other, size_class, Pile(count, &item, 1), 1, slot);
     });
+}
+
+void *Heap::take_whole_run(const Part &owner, std::uint32_t units, std::size_t align) const {
+    while (!hooks_.lost(owner.number())) {
+        std::byte *const block = take_run(owner, units, align);
+        if (block == nullptr || whole(owner, block, units * kUnit)) {
+            return block;
+        }
+        retire_run(owner, block, units, hooks_.gone);
+    }
+    return nullptr;
 }
 
 void *Heap::allocate_run(Slot &slot, std::size_t size, std::size_t align) {
@@ -82,22 +120,23 @@ void *Heap::allocate_run(Slot &slot, std::size_t size, std::size_t align) {
     const auto units = static_cast<std::uint32_t>(std::max<std::size_t>((size + kUnit - 1) / kUnit, 1));
     align = std::max(align, kUnit);
     drain(slot.part);
-    void *block = take_run(part(slot.part), units, align);
+    void *block = take_whole_run(part(slot.part), units, align);
     if (block == nullptr) {
         make_room(slot);
-        block = take_run(part(slot.part), units, align);
+        block = take_whole_run(part(slot.part), units, align);
     }
     if (block == nullptr) {
-        block = allocate_elsewhere(slot, [&](const Part &other) { return take_run(other, units, align); });
+        block = allocate_elsewhere(slot, [&](const Part &other) { return take_whole_run(other, units, align); });
     }
     return block;
 }
 
-// By the other part's atomics, one block at a time: its pages travel.
+// By the other part's atomics, one block at a time: its pages travel. Its node may not have heard yet of a death that
+// this one has heard of: then it cannot tell either what of its part is gone.
 template <typename Take> void *Heap::allocate_elsewhere(const Slot &slot, Take take) {
     for (std::uint32_t i = 1; i < geometry_.layout.parts; ++i) {
         const std::uint32_t other = (slot.part + i) % geometry_.layout.parts;
-        if (!hooks_.lost(other)) {
+        if (!hooks_.lost(other) && whole(part(other), part(other).base(), kPage)) {
             if (void *block = take(part(other)); block != nullptr) {
                 return block;
             }
@@ -145,6 +184,9 @@ void Heap::release_slowly(Slot &slot, std::byte *block) {
         return;
     }
     const Part owner = part_of(block);
+    if (hooks_.lost(owner.number())) {
+        return;
+    }
     if (owner.number() != slot.part) {
         release_to(slot, owner.number(), block);
         return;
@@ -168,9 +210,6 @@ void Heap::release_slowly(Slot &slot, std::byte *block) {
 // How large a block is that belongs elsewhere cannot be seen here. But what is large begins where a unit does; so a
 // pile goes when such a one comes, which for small blocks happens about once per unit's worth of them.
 void Heap::release_to(Slot &slot, std::uint32_t owner, std::byte *block) {
-    if (hooks_.lost(owner)) {
-        return;
-    }
     const Pile pile = slot.outgoing(owner).pile();
     if (pile.full()) {
         send_or_give_back(slot, owner);
@@ -190,11 +229,17 @@ void Heap::send_or_give_back(Slot &slot, std::uint32_t owner) {
 void Heap::give_back(const Part &to, Pile pile, std::uint32_t leave) {
     Returns returns(to, hooks_);
     while (pile.size() > leave) {
-        returns.put(pile.pop());
+        std::byte *const block = pile.pop();
+        if (!hooks_.lost(to.number())) {
+            returns.put(block);
+        }
     }
 }
 
 void Heap::drain(std::uint32_t number) {
+    if (hooks_.lost(number)) {
+        return;
+    }
     const Part owner = part(number);
     Returns returns(owner, hooks_);
     for (std::uint32_t from = 0; from < geometry_.layout.parts; ++from) {
@@ -216,7 +261,10 @@ bool Heap::resize_in_place(const Slot &slot, std::byte *block, std::size_t size)
     }
     const auto units = static_cast<std::uint32_t>((size + kUnit - 1) / kUnit);
     const auto before = static_cast<std::uint32_t>(now.value());
-    return units == before || (owner.number() == slot.part && resize_run(owner, unit, before, units));
+    if (units <= before || whole(owner, block + before * kUnit, (units - before) * kUnit)) {
+        return units == before || (owner.number() == slot.part && resize_run(owner, unit, before, units));
+    }
+    return false;
 }
 
 void *Heap::resize(Slot *slot, void *address, std::size_t size) {

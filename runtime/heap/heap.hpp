@@ -37,6 +37,8 @@ class Heap {
     std::uint32_t recover(std::uint32_t part, std::uint64_t owner);
     // Gives back what other nodes have freed here.
     void drain(std::uint32_t part);
+    // A node has died: from now on what is handed out is looked at before. Blocks with pages that are gone stay taken.
+    void beware() { some_died_.store(true, std::memory_order_relaxed); }
 
     // Null: no part has room, or align is above kGrain and no power of two. A size of 0 gets a block too.
     void *allocate(Slot *slot, std::size_t size, std::size_t align = kGrain);
@@ -59,6 +61,10 @@ class Heap {
     Part part(std::uint32_t number) const { return {geometry_, number}; }
     Part part_of(const void *address) const;
     void *allocate_slowly(Slot &slot, unsigned size_class);
+    bool whole(const Part &owner, const std::byte *start, std::size_t bytes) const;
+    void *pop_whole(const Part &owner, unsigned size_class, Pile pile) const;
+    void *take_block(const Part &owner, unsigned size_class, Pile pile, std::uint32_t wanted, Slot &slot) const;
+    void *take_whole_run(const Part &owner, std::uint32_t units, std::size_t align) const;
     void *allocate_run(Slot &slot, std::size_t size, std::size_t align);
     template <typename Take> void *allocate_elsewhere(const Slot &slot, Take take);
     void make_room(Slot &slot);
@@ -73,6 +79,7 @@ class Heap {
 
     Geometry geometry_;
     Hooks hooks_;
+    std::atomic<bool> some_died_{false};
 };
 
 } // namespace norma::rt::heap

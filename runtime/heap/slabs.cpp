@@ -188,13 +188,20 @@ std::uint32_t blocks_free(const Part &part, std::uint32_t unit, unsigned size_cl
     return free;
 }
 
+// In a part that is lost nobody knows any more what is free.
+void Returns::complain(const char *what, const std::byte *block) const {
+    if (!hooks_.lost(part_.number())) {
+        hooks_.broken(what, block);
+    }
+}
+
 void Returns::put(std::byte *block) {
     const auto unit = static_cast<std::uint32_t>(part_.offset_of(block) / kUnit);
     const Descriptor now = part_.described(unit);
     if (now.is_slab()) {
         put_into_slab(unit, static_cast<unsigned>(now.value()), block);
     } else if (!now.is_run() || block != part_.unit(unit) || !give_run(part_, unit, now)) {
-        hooks_.broken("freed, but not allocated", block);
+        complain("freed, but not allocated", block);
     }
 }
 
@@ -203,7 +210,7 @@ void Returns::put_into_slab(std::uint32_t unit, unsigned size_class, std::byte *
     const auto offset = static_cast<std::uint32_t>(block - part_.unit(unit));
     const std::uint32_t index = kind.index_of(offset);
     if (index * kind.size != offset || index >= kind.blocks) {
-        hooks_.broken("freed, but not the start of a block", block);
+        complain("freed, but not the start of a block", block);
         return;
     }
     const std::uint64_t bit = std::uint64_t{1} << (index % 64);
@@ -224,7 +231,7 @@ void Returns::commit() {
     const std::uint64_t before = part_.blocks(unit_)[word_].fetch_or(bits_);
     if (const std::uint64_t twice = before & bits_; twice != 0) {
         const auto index = word_ * 64 + static_cast<std::uint32_t>(std::countr_zero(twice));
-        hooks_.broken("freed twice", part_.unit(unit_) + std::size_t{index} * kind.size);
+        complain("freed twice", part_.unit(unit_) + std::size_t{index} * kind.size);
     }
     mark_partial(part_, unit_, size_class_);
     if ((before | bits_) == kind.all_free(word_)) {

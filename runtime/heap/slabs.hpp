@@ -10,9 +10,10 @@ namespace norma::rt::heap {
 
 // What the heap asks of whoever uses it.
 struct Hooks {
-    bool (*alive)(std::uint64_t owner);                    // of a slot; false is for ever
-    bool (*lost)(std::uint32_t part);                      // its node has died; true is for ever
-    void (*broken)(const char *what, const void *address); // the program did something that it must not
+    bool (*alive)(std::uint64_t owner);                      // of a slot; false is for ever
+    bool (*lost)(std::uint32_t part);                        // its node has died; true is for ever
+    void (*broken)(const char *what, const void *address);   // the program did something that it must not
+    bool (*gone)(const std::byte *start, std::size_t bytes); // some of it has died with a node; true is for ever
 };
 
 // Takes free blocks of a class, from slabs that there are or a new one, until the pile has `wanted` more. False: there
@@ -37,6 +38,7 @@ class Returns {
 
   private:
     void commit();
+    void complain(const char *what, const std::byte *block) const;
     void put_into_slab(std::uint32_t unit, unsigned size_class, std::byte *block);
 
     Part part_;

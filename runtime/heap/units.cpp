@@ -172,6 +172,17 @@ bool give_run(const Part &part, std::uint32_t unit, Descriptor run) {
     return true;
 }
 
+void retire_run(const Part &part, std::byte *run, std::uint32_t units,
+                bool (*gone)(const std::byte *start, std::size_t bytes)) {
+    const auto first = static_cast<std::uint32_t>(part.offset_of(run) / kUnit);
+    describe_nothing(part, first, first + units);
+    for (std::uint32_t unit = first; unit < first + units; ++unit) {
+        if (!gone(part.unit(unit), kUnit)) {
+            release_units(part, unit, 1);
+        }
+    }
+}
+
 bool resize_run(const Part &part, std::uint32_t unit, std::uint32_t from, std::uint32_t to) {
     if (to > from) {
         if (std::uint64_t{unit} + to > part.geometry().units || last_used(part, unit + from, unit + to) != unit + to ||

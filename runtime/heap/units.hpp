@@ -19,6 +19,9 @@ std::uint32_t units_free(const Part &part);
 std::byte *take_run(const Part &part, std::uint32_t units, std::size_t align);
 // False: no run of that many units begins there (any more).
 bool give_run(const Part &part, std::uint32_t unit, Descriptor run);
+// Gives those units of a run back of which nothing is gone; the others stay claimed for good.
+void retire_run(const Part &part, std::byte *run, std::uint32_t units,
+                bool (*gone)(const std::byte *start, std::size_t bytes));
 // Longer or shorter without moving; false if what is behind is in use.
 bool resize_run(const Part &part, std::uint32_t unit, std::uint32_t from, std::uint32_t to);
 

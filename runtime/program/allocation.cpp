@@ -32,6 +32,7 @@ std::optional<heap::Heap> shared;
 unsigned own_part;
 pthread_key_t slot_key;
 std::atomic<std::uint64_t> lost_parts{0}; // bit by part
+std::optional<LostPages> lost_pages;
 
 // This thread's place in the heap. Not remembered across anything that may block: after a teleport the thread goes on
 // in another process, where its variables are others.
@@ -46,6 +47,10 @@ std::atomic<std::uint64_t> lost_parts{0}; // bit by part
 
 bool is_lost(std::uint32_t part) {
     return (lost_parts.load(std::memory_order_relaxed) >> part & 1) != 0;
+}
+
+bool is_gone(const std::byte *start, std::size_t bytes) {
+    return lost_pages->any(start, bytes);
 }
 
 void leave(void *held) {
@@ -81,15 +86,18 @@ bool from_shared(const void *caller) {
 
 } // namespace
 
-void begin_allocation(const heap::Layout &layout, unsigned node) {
+void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_from) {
     find_private_code();
     own_part = node;
     pthread_key_create(&slot_key, leave);
-    shared.emplace(layout, heap::Hooks{.alive = is_alive, .lost = is_lost, .broken = broken});
+    lost_pages.emplace(std::span(layout.base + node * layout.part_bytes, layout.part_bytes), lost_from);
+    shared.emplace(layout, heap::Hooks{.alive = is_alive, .lost = is_lost, .broken = broken, .gone = is_gone});
 }
 
 void lose_part(unsigned part) {
     lost_parts.fetch_or(std::uint64_t{1} << part);
+    lost_pages->ask_again();
+    shared->beware();
 }
 
 void *allocate(std::size_t size, const void *caller) {

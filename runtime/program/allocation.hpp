@@ -4,11 +4,14 @@
 #pragma once
 
 #include "runtime/heap/heap.hpp"
+#include "runtime/program/lost_pages.hpp"
 
 namespace norma::rt {
 
 // Once per process, before its program runs. `node`: whose part of the heap this process allocates from.
-void begin_allocation(const heap::Layout &layout, unsigned node);
+// lost_from(page) says of 64 pages from that one on which have died with a node; it may be asked by any thread that
+// allocates.
+void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_from);
 // The node of a part has died: nothing of it is touched any more. From any thread.
 void lose_part(unsigned part);
 

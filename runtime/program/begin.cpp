@@ -14,9 +14,10 @@ const std::ios_base::Init streams;
 
 extern "C" {
 
-NORMA_EXPORT void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node) {
+NORMA_EXPORT void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node,
+                                      std::uint64_t (*lost_from)(const void *address)) {
     norma::rt::begin_allocation({.base = static_cast<std::byte *>(heap), .parts = parts, .part_bytes = part_bytes},
-                                node);
+                                node, lost_from);
 }
 
 NORMA_EXPORT void norma_program_lose(unsigned part) {

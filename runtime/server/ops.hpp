@@ -149,6 +149,7 @@ struct WordHomeFound {
 WordHomeFound find_word(const Task &, Request &);
 void serve_word_queue(Node &, const Request &, Done);
 void serve_word_wake(Node &, const Request &, Done);
+void serve_pages_lost(Node &, const Request &, Done);
 
 // What is too large for a port's name is none that anybody has.
 inline std::uint32_t name_in(std::uint64_t argument) {

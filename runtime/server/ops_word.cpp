@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Words of coherent memory that threads wait for. The caller's node knows which word an address means, the home of the
-// word's memory knows who waits there.
+// word's memory knows who waits there; and what has become of the pages from there on.
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace norma::rt {
@@ -33,7 +34,7 @@ WordHomeFound find_word(const Task &task, Request &request) {
     if (entry == nullptr) {
         return {KERN_INVALID_ADDRESS, 0};
     }
-    if ((entry->protection & VM_PROT_READ) == 0) {
+    if ((entry->protection & VM_PROT_READ) == 0 && request.op != Op::pages_lost) { // which reads none
         return {KERN_PROTECTION_FAILURE, 0};
     }
     rpc::Writer writer;
@@ -51,6 +52,23 @@ void serve_word_queue(Node &node, const Request &request, Done done) {
 void serve_word_wake(Node &node, const Request &request, Done done) {
     const auto word = word_of(node, request);
     word ? node.sync.wake(*word, request, done) : done(status_reply(KERN_INVALID_ARGUMENT));
+}
+
+void serve_pages_lost(Node &node, const Request &request, Done done) {
+    const auto word = word_of(node, request);
+    if (!word || !node.in_use(word->stretch)) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    const auto &[stretch, offset] = *word;
+    const auto pages = node.pager.pages(stretch.object);
+    const auto first = std::min(offset / kMapPage, pages);
+    const auto asked = std::min<std::uint64_t>(64, pages - first);
+    auto reply = status_reply(KERN_SUCCESS);
+    const bool can_tell = node.router.nodes_down() >= request.args[1]; // has heard of what the asker has heard of
+    reply.vals[0] =
+        can_tell ? node.pager.lost(stretch.object, stretch.number * pages + first, asked) : ~std::uint64_t{0};
+    done(std::move(reply));
 }
 
 } // namespace norma::rt

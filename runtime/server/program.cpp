@@ -174,6 +174,11 @@ void Node::tell_of_heap(Task &task) {
     const auto &heap = task.program.heap;
     if (heap.size != 0 && task.map.check_mapped(heap.start, heap.size) == KERN_SUCCESS) {
         command(task, Command::heap, {heap.start, heap.size / count, count}, [](const Ack &) {});
+        for (dsm::NodeId node = 0; node < count; ++node) {
+            if (router.is_down(node)) {
+                command(task, Command::heap_lost, {node}, [](const Ack &) {});
+            }
+        }
     }
 }
 

@@ -169,6 +169,7 @@ constexpr std::array kOperations{
     Operation{Op::sync_request, Kind::none, serve_sync_request, true},
     Operation{Op::word_queue, Kind::none, serve_word_queue, true},
     Operation{Op::word_wake, Kind::none, serve_word_wake, false},
+    Operation{Op::pages_lost, Kind::none, serve_pages_lost, false},
     Operation{Op::barrier_expect, Kind::task, op_barrier_expect, false},
     Operation{Op::port_allocate, Kind::task, op_port_allocate, false},
     Operation{Op::port_deallocate, Kind::task, op_port_deallocate, false},
@@ -413,14 +414,18 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             return;
         }
         task.sync_homes.set(destination);
-    } else if (request.op == Op::word_queue || request.op == Op::word_wake) {
+    } else if (request.op == Op::word_queue || request.op == Op::word_wake || request.op == Op::pages_lost) {
         const auto found = find_word(task, request);
         if (found.status != KERN_SUCCESS) {
             reply_to(status_reply(found.status));
             return;
         }
         destination = found.home;
-        task.sync_homes.set(destination);
+        if (request.op == Op::pages_lost) {
+            request.args[1] = router.nodes_down();
+        } else {
+            task.sync_homes.set(destination);
+        }
     } else if (request.op == Op::process_signal) {
         destination = home_of(static_cast<Pid>(request.args[0]));
         if (destination >= count) {

@@ -39,6 +39,7 @@ class Router {
     void on_reply(dsm::NodeId from, std::uint64_t call, Reply reply);
     void node_down(dsm::NodeId node);
     bool is_down(dsm::NodeId node) const { return down_[node]; }
+    std::size_t nodes_down() const { return down_.count(); }
     std::size_t open_calls() const { return pending_.size(); }
 
   private:

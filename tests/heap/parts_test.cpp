@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Several parts, one thread at a time: how blocks come home, and what happens when a node is lost.
 #include <cstring>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -139,6 +140,96 @@ TEST_F(HeapParts, LostPartsAreLeftAlone) {
     EXPECT_EQ(std::memcmp(before.data(), world.layout().base + world.layout().part_bytes, before.size()), 0);
     // What was on its way from there stays taken.
     EXPECT_LE(heap.bytes_live(), sent.size() * 32);
+}
+
+// What a node that has died wrote last is gone, in a part that lives as well; wherever the blocks with it are.
+TEST_F(HeapParts, BlocksThatAreGoneAreNotHandedOut) {
+    constexpr std::size_t kBlock = 1000;
+    const auto waiting = allocate(here, 3000, kBlock), held = allocate(here, 1000, kBlock);
+    for (void *block : waiting) { // some to the magazine and the bitmaps, some to the inbox
+        heap.release(block < waiting[1500] ? here : there, block);
+    }
+    heap.flush(there);
+    std::set<const std::byte *> gone;
+    const auto lose = [&](const void *block) {
+        const auto *const first = static_cast<const std::byte *>(block);
+        world.lose_page(first);
+        gone.insert(first - reinterpret_cast<std::uintptr_t>(first) % kPage);
+    };
+    for (std::size_t i = 0; i < waiting.size(); i += 50) {
+        lose(waiting[i]);
+    }
+    lose(waiting.back());
+    lose(held[500]);
+    for (void *block : held) {
+        heap.release(here, block);
+    }
+    const auto touches_gone = [&gone](const void *block, std::size_t size) {
+        const auto *const first = static_cast<const std::byte *>(block);
+        const auto next = gone.lower_bound(first - (kPage - 1));
+        return next != gone.end() && *next < first + size;
+    };
+    std::set<void *> handed_out;
+    while (void *block = heap.allocate(here, kBlock)) {
+        ASSERT_FALSE(touches_gone(block, kBlock));
+        ASSERT_TRUE(handed_out.insert(block).second);
+    }
+    EXPECT_GT(handed_out.size() * kBlock, 3 * 6 * kMiB);
+    for (void *block : handed_out) {
+        heap.release(here, block);
+    }
+}
+
+TEST_F(HeapParts, UnitsThatAreGoneAreNotHandedOut) {
+    const auto runs = allocate(here, 100, kUnit);
+    const auto *const first = static_cast<const std::byte *>(runs.front());
+    world.lose_page(first + 20 * kUnit + 5 * kPage); // of one that is free later
+    world.lose_page(first + 103 * kUnit);            // of one that always was
+    for (void *run : runs) {
+        heap.release(here, run);
+    }
+    const auto gone = [first](std::size_t unit, const void *run, std::size_t size) {
+        const auto from = static_cast<std::size_t>(static_cast<const std::byte *>(run) - first) / kUnit;
+        return from <= unit && unit < from + (size + kUnit - 1) / kUnit;
+    };
+    void *grown = heap.allocate(here, kUnit); // in front of the first one, as far as there is room
+    ASSERT_EQ(grown, first);
+    EXPECT_EQ(heap.resize(here, grown, 20 * kUnit), grown);
+    void *const moved = heap.resize(here, grown, 21 * kUnit);
+    EXPECT_NE(moved, grown);
+    EXPECT_FALSE(gone(20, moved, 21 * kUnit));
+    heap.release(here, moved);
+    std::size_t total = 0;
+    while (void *run = heap.allocate(here, 3 * kUnit)) {
+        ASSERT_FALSE(gone(20, run, 3 * kUnit));
+        ASSERT_FALSE(gone(103, run, 3 * kUnit));
+        total += 3;
+    }
+    EXPECT_GT(total, 3 * (8 * kMiB / kUnit) - 100);
+}
+
+// A page of its metadata was changed last by the node that has died; the others see zeros there, as if all were free.
+TEST_F(HeapParts, APartWithoutItsStateIsNotUsed) {
+    const auto mine = allocate(here, 1000, 64);
+    const Geometry geometry(world.layout());
+    const Part own(geometry, 0);
+    World::lose(0);
+    heap.beware();
+    std::memset(static_cast<void *>(own.used()), 0, kPage);
+    std::memset(static_cast<void *>(&own.descriptor(0)), 0, kPage);
+    for (const std::size_t size : {std::size_t{64}, std::size_t{3000}, kUnit}) {
+        for (int i = 0; i < 200; ++i) {
+            void *const block = heap.allocate(here, size);
+            ASSERT_NE(block, nullptr);
+            ASSERT_NE(part_of(block), 0u);
+        }
+    }
+    for (void *block : mine) {
+        heap.release(here, block);
+        heap.release(there, block);
+    }
+    heap.flush(here);
+    heap.flush(there);
 }
 
 TEST_F(HeapParts, WhatADeadThreadHadBegunToSendArrives) {

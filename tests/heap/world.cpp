@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <new>
+#include <span>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -13,7 +14,7 @@
 namespace norma::rt::heap::test {
 namespace {
 
-constexpr std::size_t kOwners = 1 << 16, kComplaints = 64;
+constexpr std::size_t kOwners = 1 << 16, kComplaints = 64, kPagesGone = 1024;
 
 struct Complaint {
     std::atomic<const char *> what;
@@ -26,6 +27,8 @@ struct Shared {
     std::atomic<std::uint64_t> lost;
     std::atomic<std::size_t> broken;
     std::array<Complaint, kComplaints> complaints;
+    std::atomic<std::size_t> pages_gone;
+    std::array<std::atomic<const std::byte *>, kPagesGone> gone;
 };
 
 std::uint64_t only_alive = 0;
@@ -45,7 +48,7 @@ Layout make_layout(std::uint32_t parts, std::size_t part_bytes) {
 } // namespace
 
 World::World(std::uint32_t parts, std::size_t part_bytes)
-    : layout_(make_layout(parts, part_bytes)), heap_(layout_, {&alive, &lost, &broken}) {}
+    : layout_(make_layout(parts, part_bytes)), heap_(layout_, {&alive, &lost, &broken, &gone}) {}
 
 World::~World() {
     EXPECT_EQ(complaints(), "");
@@ -63,6 +66,19 @@ bool World::lost(std::uint32_t part) {
 }
 void World::lose(std::uint32_t part) {
     shared().lost.fetch_or(std::uint64_t{1} << part);
+}
+
+bool World::gone(const std::byte *start, std::size_t bytes) {
+    const auto pages = std::span(shared().gone).first(shared().pages_gone.load());
+    return std::any_of(pages.begin(), pages.end(), [&](const std::atomic<const std::byte *> &page) {
+        return page.load() < start + bytes && start < page.load() + kPage;
+    });
+}
+void World::lose_page(const void *address) {
+    const auto in_page = reinterpret_cast<std::uintptr_t>(address) % kPage;
+    shared().gone.at(shared().pages_gone.load()).store(static_cast<const std::byte *>(address) - in_page);
+    shared().pages_gone.fetch_add(1);
+    heap_.beware();
 }
 
 void World::become_copy(std::uint64_t owner) {

@@ -26,6 +26,8 @@ class World {
 
     static void die(std::uint64_t owner);
     static void lose(std::uint32_t part);
+    // The page has died with a node that is not its part's; the heap has yet to be told that one has.
+    void lose_page(const void *address);
     // From now on this process sees a copy of the memory, in which nobody lives but this owner.
     void become_copy(std::uint64_t owner);
     // What the heap has complained of since the last call, one a line.
@@ -40,6 +42,7 @@ class World {
     static bool alive(std::uint64_t owner);
     static bool lost(std::uint32_t part);
     static void broken(const char *what, const void *address);
+    static bool gone(const std::byte *start, std::size_t bytes);
 
     Layout layout_;
     Heap heap_;

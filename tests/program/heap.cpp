@@ -6,6 +6,8 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csetjmp>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <malloc.h>
@@ -96,8 +98,8 @@ struct Block {
     std::uint32_t size, stamp;
     unsigned char bytes[];
 
-    static Block *make(std::minstd_rand &draw) {
-        const auto size = static_cast<std::uint32_t>(draw() % (draw() % 8 == 0 ? 100'000 : 600));
+    static Block *make(std::minstd_rand &draw, std::uint32_t least = 0) {
+        const auto size = least + static_cast<std::uint32_t>(draw() % (draw() % 8 == 0 ? 100'000 : 600));
         auto *block = static_cast<Block *>(std::malloc(sizeof(Block) + size));
         CHECK(block != nullptr);
         block->size = size;
@@ -193,6 +195,154 @@ SYSTEM_CASE(survivors_allocate) {
         CHECK(more.back() != nullptr);
     }
     std::ranges::for_each(more, std::free);
+    return 0;
+}
+
+// A death in the middle of a trade. Every pair of traders has a mailbox for each direction, in a page of its own, so
+// that a death closes only those of the dead; and in an object of their own, for who writes one page after the other is
+// given some that follow.
+constexpr int kTraders = 4;
+// What the traders hand over shares no page with what the tasks need for themselves.
+constexpr std::uint32_t kLeast = 1024;
+struct alignas(4096) Mailbox {
+    std::atomic<Block *> block;
+};
+using Mail = std::array<std::array<Mailbox, kTraders>, kTraders>;
+Mail *mail;
+struct alignas(4096) Moment {
+    std::atomic<bool> killed;
+};
+Moment moment;
+
+thread_local sigjmp_buf lost_memory;
+thread_local volatile bool may_be_lost = false;
+
+void on_lost_memory(int, siginfo_t *info, void *) {
+    if (may_be_lost) {
+        siglongjmp(lost_memory, 1);
+    }
+    systest::fail(__FILE__, __LINE__,
+                  fmt::format("SIGBUS at {} in a block that was handed out after the death", info->si_addr));
+}
+
+// False: what it touches has died with a node.
+template <class Use> [[gnu::noinline]] bool guarded(Use use) {
+    if (sigsetjmp(lost_memory, 1) != 0) {
+        may_be_lost = false;
+        return false;
+    }
+    may_be_lost = true;
+    use();
+    may_be_lost = false;
+    return true;
+}
+
+// Written by the last node, of this node's memory: when it is lost here, this task has been told of the death.
+struct alignas(4096) Canary {
+    std::atomic<int> alive;
+};
+
+class StressedTrader {
+  public:
+    explicit StressedTrader(int self) : self_(self), draw_(static_cast<unsigned>(self) + 1) {
+        struct sigaction action = {};
+        action.sa_sigaction = on_lost_memory;
+        action.sa_flags = SA_SIGINFO;
+        CHECK_EQ(0, ::sigaction(SIGBUS, &action, nullptr));
+    }
+
+    void trade_until_killed() {
+        while (!moment.killed) {
+            Block *mine = nullptr;
+            if (guarded([&] { mine = Block::make(draw_, kLeast); })) {
+                post_and_fetch(mine);
+            }
+        }
+    }
+    // No more deaths: what is handed out now is there.
+    void trade_after_the_death(int rounds) {
+        while (rounds-- > 0) {
+            post_and_fetch(Block::make(draw_, kLeast));
+        }
+    }
+
+  private:
+    void post_and_fetch(Block *mine) {
+        const auto peer = draw_() % kTraders;
+        Block *got = nullptr;
+        const bool open = guarded([&, peer] {
+            Block *nobody = nullptr;
+            if (!(*mail)[self_][peer].block.compare_exchange_strong(nobody, mine)) {
+                got = mine; // there is still one
+            } else {
+                got = (*mail)[peer][self_].block.exchange(nullptr);
+            }
+        });
+        if (!open || got == nullptr) {
+            return;
+        }
+        // Written here, too, so that its pages die with whoever had it last.
+        guarded([&] {
+            got->check();
+            std::memset(got->bytes, 0x5a, got->size);
+        });
+        std::free(got);
+    }
+
+    int self_;
+    std::minstd_rand draw_;
+};
+
+SYSTEM_CASE(trade_survives_a_node) {
+    const auto rounds = static_cast<int>(systest::number(args, 0, 1000));
+    static Canary *canaries[kTraders];
+    static std::atomic<int> ready;
+    struct alignas(4096) Kept {
+        std::array<Block *, 500> blocks;
+    };
+    static Kept kept[kTraders];
+    mail = systest::shared<Mail>();
+    std::vector<norma::task> survivors;
+    for (int self = 0; self < kTraders - 1; ++self) {
+        survivors.push_back(systest::spawn(self, [self, rounds] {
+            auto *canary = new Canary;
+            canaries[self] = canary;
+            ++ready;
+            StressedTrader trader(self);
+            trader.trade_until_killed();
+            CHECK(!guarded([canary] { canary->alive.load(); }));
+            trader.trade_after_the_death(rounds);
+            std::minstd_rand draw(100 + static_cast<unsigned>(self));
+            for (auto *&block : kept[self].blocks) {
+                block = Block::make(draw);
+            }
+        }));
+    }
+    CHECK_SOON(ready == kTraders - 1);
+    auto ready_to_die = norma::barrier::create(2);
+    auto doomed = systest::spawn(systest::last_node(), [ready_to_die] {
+        for (int i = 0; i < kTraders - 1; ++i) {
+            canaries[i]->alive = 1;
+        }
+        ready_to_die.wait();
+        StressedTrader(kTraders - 1).trade_until_killed();
+    });
+    ready_to_die.wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    systest::kill_node(systest::last_node());
+    moment.killed = true;
+    for (auto &child : survivors) {
+        JOIN(child);
+    }
+    std::vector<Block *> all;
+    for (int i = 0; i < kTraders - 1; ++i) {
+        all.insert(all.end(), kept[i].blocks.begin(), kept[i].blocks.end());
+    }
+    std::ranges::for_each(all, &Block::check);
+    std::ranges::sort(all);
+    for (std::size_t i = 1; i < all.size(); ++i) {
+        CHECK(all[i - 1]->bytes + all[i - 1]->size <= reinterpret_cast<unsigned char *>(all[i]));
+    }
     return 0;
 }
 

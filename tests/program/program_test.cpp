@@ -38,10 +38,12 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto &run) { return run.param.label; });
 
 TEST(WholePrograms, SurviveANode) {
-    const auto end = run_words({.nodes = 4}, {PROGRAM_APP, "survivors_allocate"});
-    EXPECT_FALSE(end.timed_out);
-    EXPECT_EQ(end.status, 0) << end.err;
-    EXPECT_THAT(end.left_behind, IsEmpty());
+    for (const char *name : {"survivors_allocate", "trade_survives_a_node"}) {
+        const auto end = run_words({.nodes = 4}, {PROGRAM_APP, name});
+        EXPECT_FALSE(end.timed_out) << name;
+        EXPECT_EQ(end.status, 0) << end.err;
+        EXPECT_THAT(end.left_behind, IsEmpty()) << name;
+    }
 }
 
 TEST(WholePrograms, NeedTheirOwnBindings) {
