@@ -2,6 +2,8 @@
 #include "apps/radix/sort.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace radix {
 
@@ -30,16 +32,11 @@ Key made_up_key(std::uint64_t seed, std::size_t index) {
 
 Sort::Sort(std::size_t keys, unsigned threads, unsigned bits)
     : bits_(bits), digits_(std::size_t{1} << bits),
-      count_stride_((digits_ + kPageCounts - 1) / kPageCounts * kPageCounts),
-      slices_(page_slices(keys, threads)), keys_{apps::Pages<Key>(keys), apps::Pages<Key>(keys)},
-      counts_(count_stride_ * threads) {}
+      count_stride_((digits_ + kPageCounts - 1) / kPageCounts * kPageCounts), slices_(page_slices(keys, threads)),
+      keys_(keys), ordered_(keys), counts_(count_stride_ * threads) {}
 
 std::span<Key> Sort::slice(unsigned thread) {
-    return keys_[0].all().subspan(slices_[thread].begin, slices_[thread].size());
-}
-
-std::span<const Key> Sort::sorted() const {
-    return keys_.at(passes() % 2).all();
+    return keys_.all().subspan(slices_[thread].begin, slices_[thread].size());
 }
 
 std::size_t Sort::digit_of(Key key, unsigned pass) const {
@@ -51,59 +48,52 @@ std::span<std::uint64_t> Sort::counts(unsigned thread) {
 }
 
 void Sort::work(unsigned thread, const std::function<void()> &meet) {
-    std::vector<std::uint64_t> position(digits_);
-    std::vector<Key> buffers(digits_ * kPageKeys);
-    meet(); // all slices have been filled
+    std::vector<Key> own(slices_[thread].size());
     for (unsigned pass = 0; pass < passes(); ++pass) {
-        count(thread, pass);
+        order(thread, pass, own);
         meet();
-        place(thread, position);
-        move(thread, pass, position, buffers);
-        meet();
+        gather(thread);
+        meet(); // nobody reads ordered_ any more
     }
 }
 
-void Sort::count(unsigned thread, unsigned pass) {
+// Where nobody else looks, as this is all over the place; what the others read is then written from front to back.
+void Sort::order(unsigned thread, unsigned pass, std::span<Key> own) {
+    const auto keys = slice(thread);
     const auto mine = counts(thread);
     std::fill(mine.begin(), mine.end(), 0);
-    for (const Key key : keys_.at(pass % 2).all().subspan(slices_[thread].begin, slices_[thread].size())) {
+    for (const Key key : keys) {
         ++mine[digit_of(key, pass)];
     }
+    std::vector<std::uint64_t> position(digits_);
+    std::exclusive_scan(mine.begin(), mine.end(), position.begin(), std::uint64_t{0});
+    for (const Key key : keys) {
+        own[position[digit_of(key, pass)]++] = key;
+    }
+    std::copy(own.begin(), own.end(), ordered_.all().subspan(slices_[thread].begin).begin());
 }
 
 // In front of a thread's keys of a digit come all keys of lower digits, and those of this digit that lower threads
-// have.
-void Sort::place(unsigned thread, std::span<std::uint64_t> position) {
-    std::uint64_t total = 0;
-    for (std::size_t digit = 0; digit < digits_; ++digit) {
-        for (unsigned other = 0; other < slices_.size(); ++other) {
-            if (other == thread) {
-                position[digit] = total;
+// have. What a slice gets from one thread is one stretch of what that thread has ordered.
+void Sort::gather(unsigned thread) {
+    const apps::Range mine = slices_[thread];
+    std::vector<std::uint64_t> total(digits_);
+    for (unsigned other = 0; other < slices_.size(); ++other) {
+        std::transform(total.begin(), total.end(), counts(other).begin(), total.begin(), std::plus());
+    }
+    std::vector<std::uint64_t> to(digits_); // where the thread's keys of a digit go
+    std::exclusive_scan(total.begin(), total.end(), to.begin(), std::uint64_t{0});
+    for (unsigned other = 0; other < slices_.size(); ++other) {
+        std::size_t from = slices_[other].begin;
+        for (std::size_t digit = 0; digit < digits_; ++digit) {
+            const auto count = counts(other)[digit];
+            const auto begin = std::max<std::size_t>(to[digit], mine.begin);
+            const auto end = std::min<std::size_t>(to[digit] + count, mine.end);
+            if (begin < end) {
+                std::copy_n(&ordered_[from + (begin - to[digit])], end - begin, &keys_[begin]);
             }
-            total += counts(other)[digit];
-        }
-    }
-}
-
-void Sort::move(unsigned thread, unsigned pass, std::span<std::uint64_t> position, std::span<Key> buffers) {
-    const auto from = keys_.at(pass % 2).all().subspan(slices_[thread].begin, slices_[thread].size());
-    auto &to = keys_.at((pass + 1) % 2);
-    std::vector<std::uint32_t> filled(digits_);
-    const auto empty = [&](std::size_t digit) {
-        std::copy_n(&buffers[digit * kPageKeys], filled[digit], &to[position[digit]]);
-        position[digit] += filled[digit];
-        filled[digit] = 0;
-    };
-    for (const Key key : from) {
-        const auto digit = digit_of(key, pass);
-        buffers[digit * kPageKeys + filled[digit]++] = key;
-        if ((position[digit] + filled[digit]) % kPageKeys == 0) {
-            empty(digit);
-        }
-    }
-    for (std::size_t digit = 0; digit < digits_; ++digit) {
-        if (filled[digit] > 0) {
-            empty(digit);
+            from += count;
+            to[digit] += count;
         }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Radix sort by threads that share memory and can do nothing but meet.
 //
-// A pass sorts by one digit, the least significant first. Each thread counts the digits of its slice; from all counts
-// follows where its keys of each digit go. It collects them in buffers of its own, one for each digit, which it empties
-// where a page of the output ends: so a page is written by a thread in one burst, and mostly by one thread only.
+// A pass sorts by one digit, the least significant first. Each thread counts and orders the keys of its slice by
+// itself; from all counts follows which of everybody's keys come into its slice now, and those it fetches: a stretch
+// from each. So no page is written by two threads, and what a thread reads of another one it reads from front to back,
+// once.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,21 +39,21 @@ class alignas(apps::kPage) Sort {
     void work(unsigned thread, const std::function<void()> &meet);
 
     /// When all are done.
-    std::span<const Key> sorted() const;
+    std::span<const Key> sorted() const { return keys_.all(); }
 
   private:
     unsigned passes() const { return (32 + bits_ - 1) / bits_; }
     std::size_t digit_of(Key key, unsigned pass) const;
     std::span<std::uint64_t> counts(unsigned thread);
-    void count(unsigned thread, unsigned pass);
-    void place(unsigned thread, std::span<std::uint64_t> position);
-    void move(unsigned thread, unsigned pass, std::span<std::uint64_t> position, std::span<Key> buffers);
+    void order(unsigned thread, unsigned pass, std::span<Key> own);
+    void gather(unsigned thread);
 
     unsigned bits_;
     std::size_t digits_;
     std::size_t count_stride_; // of a thread's counts, in whole pages
     std::vector<apps::Range> slices_;
-    std::array<apps::Pages<Key>, 2> keys_; // a pass reads one and writes the other
+    apps::Pages<Key> keys_;
+    apps::Pages<Key> ordered_; // each slice by the pass's digit, for the others to read
     apps::Pages<std::uint64_t> counts_;
 };
 
