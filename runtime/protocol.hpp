@@ -126,6 +126,12 @@ enum class Op : std::uint32_t {
     host_priv, // -> port, for the job's first task
     // the privileged port
     host_priv_check,
+    // the caller's open files, if it shares them (runtime/file_table.hpp): no port. "-> errno": vals[1]
+    files_share =
+        104,     // makes them a table of their own, unless they are one; they come as a descriptor (runtime/parcel.hpp)
+    file_change, // 0 to 2 FileChange; what has been opened comes as a descriptor -> vals[0] number, errno
+    file_access, // 0 number, 1 FileAction, 2 and 3 its arguments; blob: what is written -> vals[0] result, errno,
+                 // vals[2] whether it is a regular file; blob: what has been read
     // exceptions: no port
     exception_ports = 111, // 0 name of a task or thread, 1 EXC_MASK_..., 2 ExceptionChange bits, 3 name of a port,
                            // 4 behavior, 5 flavor -> blob: ExceptionPorts
@@ -202,7 +208,33 @@ enum class Op : std::uint32_t {
     group_join,   // 0 group; blob: rights to a member and to who is to be one -> vals[0] errno
     group_change, // 0 group; blob: the change -> as of table_change
     group_left,   // 0 group, 1 task
+    // open files. No target: at the home of the table
+    files_decide = 208, // 0 to 2 FileChange, 3 table -> vals[0] number, errno
+    files_join,         // 0 table, 1 task of the caller's, 2 another table, which it is to have a copy in (0: none)
+                        // -> blob: the table
+    // at each node that has a copy of the table, from its home
+    files_apply, // 0 to 2 FileChange, 3 table -> vals[0] a number that is free, errno
+    // target: a task, which has no files yet
+    files_enter, // 0 table, 1 a copy of it -> errno
+    // no target: where a file is open
+    file_reach, // 0 to 3 as in `file_access`, 4 table
 };
+
+// What can be done with a file that is open on another node.
+enum class FileAction : std::uint64_t {
+    read,    // 2 bytes
+    read_at, // 2 bytes, 3 offset
+    write,
+    write_at, // 3 offset
+    seek,     // 2 whence, 3 offset (as signed)
+    status,   // -> blob: struct stat
+    truncate, // 3 length
+    sync,
+    sync_data,
+    get_flags,
+    set_flags, // 2 flags
+};
+inline constexpr std::size_t kFileBytesAtOnce = 32 * 1024;
 
 // What is to be done with exception ports.
 enum ExceptionChange : std::uint64_t { kSetsExceptions = 1, kTellsExceptions = 2, kExceptionsOfThread = 4 };
@@ -260,6 +292,9 @@ enum class Command : std::uint32_t {
     table_read,       // 0 Table -> blob: all of it
     table_join,       // 0 Table; blob: all of it. From now on it is shared
     table_step,       // 0 Table, 1 TableStep; blob: the change, if it is prepared -> blob: what was there before
+    files_begin,      // the task's open files come as a descriptor; it shares them from now on
+    file_change,      // 0 to 2 FileChange, of which a file that is open here comes as a descriptor -> a number that is
+                      // free, if the one wanted is not
 };
 inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 

@@ -37,14 +37,16 @@ extern "C" {
  * calls itself what the caller does; without it it has an id of its own. CLONE_SIGHAND: child and caller have one table
  * of signal actions, wherever they run: what sigaction(2) or signal(2) has set in one the other has, too, when the call
  * returns; without it the child has a copy. CLONE_FS: so it is with the current directory, the root and the umask, and
- * chdir(2) fails with the error of whoever cannot go there. Blocked signals are copied. On the caller's node the child
- * has references to its open files, whose offsets stay common; on another node only standard input, output and error
- * are open, as in every task. CLONE_FILES is refused with ENOSYS so far. The stack must be coherent memory of the
- * caller. Returns the child's id. EAGAIN: no more tasks are allowed (NORMA_TASKS, or the system's limits), or no more
- * files could be sent. ENOMEM: there is no memory for it (NORMA_MEMORY, ledgers). EINVAL: fn or stack is null, or the
- * stack is not coherent memory; a flag or signal that there is none of. ESRCH: no such node. ENOENT, EACCES, EPERM and
- * others of chdir(2) and chroot(2): the child's node does not have the caller's directories. EMFILE: the child may not
- * have as many files. ETIMEDOUT: NORMA_CALL_TIMEOUT. */
+ * chdir(2) fails with the error of whoever cannot go there. Blocked signals are copied. CLONE_FILES: child and caller
+ * have one table of open files, and what one opens or closes is open or closed for both; without it the child has new
+ * references to the caller's open files, whose offsets stay common. Files that are open on another node can be read,
+ * written and closed, among others, but not mapped or polled, and streams of the C library do not reach them
+ * (docs/clone.md). The stack must be coherent memory of the caller. Returns the child's id. EAGAIN: no more tasks are
+ * allowed (NORMA_TASKS, or the system's limits), or no more files could be sent. ENOMEM: there is no memory for it
+ * (NORMA_MEMORY, ledgers). EINVAL: fn or stack is null, or the stack is not coherent memory; a flag or signal that
+ * there is none of. ESRCH: no such node. ENOENT, EACCES, EPERM and others of chdir(2) and chroot(2): the child's node
+ * does not have the caller's directories. EMFILE: the child may not have as many files. ETIMEDOUT: NORMA_CALL_TIMEOUT.
+ */
 NORMA_EXPORT int norma_clone(int (*fn)(void *), void *stacktop, int flags, void *arg) NORMA_MACH_NOEXCEPT;
 NORMA_EXPORT int norma_clone_on(int node, int (*fn)(void *), void *stacktop, int flags, void *arg) NORMA_MACH_NOEXCEPT;
 

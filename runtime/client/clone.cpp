@@ -7,6 +7,7 @@
 #include "runtime/client/errors.hpp"
 #include "runtime/client/inheritance.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/shared_files.hpp"
 #include "runtime/client/tables.hpp"
 #include "runtime/families.hpp"
 #include "runtime/sockets.hpp"
@@ -36,18 +37,27 @@ int begin_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_o
 namespace {
 
 constexpr int kSignalMask = 0xff;
-constexpr int kLater = CLONE_FILES; // shared by none yet
 
 int check(int node, int (*fn)(void *), const void *stack, int flags) {
     if (fn == nullptr || stack == nullptr ||
-        (flags & ~(CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_PID | kLater | kSignalMask)) != 0 ||
+        (flags & ~(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PID | kSignalMask)) != 0 ||
         !is_signal(static_cast<std::uint64_t>(flags & kSignalMask))) {
         return EINVAL;
     }
-    if (!job.active || (flags & kLater) != 0) {
+    if (!job.active) {
         return ENOSYS;
     }
     return node < 0 || node >= job.nodes ? ESRCH : 0;
+}
+
+// Files that the child has in common with this task, in whatever way, are ones that can be shared, except for plain
+// references on the same node, which go along in a parcel.
+int prepare_files(int node, int flags, int &parcel) {
+    if (shared_numbers.any || (flags & CLONE_FILES) != 0 || node != job.node) {
+        return share_files();
+    }
+    parcel = pack_files();
+    return parcel >= 0 ? 0 : errno == ENOMEM ? ENOMEM : EAGAIN;
 }
 
 // What it sends along is in private memory: the kernel may not be able to fetch any other.
@@ -64,9 +74,9 @@ int clone_on(int node, int (*fn)(void *), void *stack, int flags, void *argument
     if (const int error = collect(*inheritance); error != 0) {
         return fail_with(error);
     }
-    const int parcel = node == job.node ? pack_files() : -1;
-    if (node == job.node && parcel < 0) {
-        return fail_with(errno == ENOMEM ? ENOMEM : EAGAIN);
+    int parcel = -1;
+    if (const int error = prepare_files(node, flags, parcel); error != 0) {
+        return fail_with(error);
     }
     const auto answer =
         call(Op::clone, kNameTaskSelf,

@@ -9,6 +9,7 @@
 #include "runtime/client/program.hpp"
 #include "runtime/client/registers.hpp"
 #include "runtime/client/samples.hpp"
+#include "runtime/client/shared_files.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/tables.hpp"
 #include "runtime/client/threads.hpp"
@@ -150,6 +151,14 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         std::vector<std::byte> before;
         const int error = step_table(table, static_cast<TableStep>(args[1]), blob, before);
         return acknowledge(head.number, error, 0, before);
+    }
+    case Command::files_begin:
+        return acknowledge(head.number, begin_files(std::exchange(fd, -1)));
+    case Command::file_change: {
+        const auto change = decode_change({args[0], args[1], args[2]});
+        std::uint64_t free = 0;
+        const int error = change ? change_file(*change, fd, free) : EINVAL;
+        return acknowledge(head.number, error, free);
     }
     case Command::run_main:
         break;

@@ -8,7 +8,10 @@
 // library makes by itself (stdio, for example), and everything not listed here.
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
+#include "runtime/client/errors.hpp"
+#include "runtime/client/files_elsewhere.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/shared_files.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +24,7 @@
 
 namespace {
 
+using norma::rt::is_elsewhere;
 using norma::rt::job;
 
 constexpr std::uint64_t kPage = 4096;
@@ -105,31 +109,72 @@ std::span<const iovec> list(const iovec *parts, int count) {
 extern "C" {
 
 NORMA_EXPORT ssize_t read(int fd, void *buffer, size_t size) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::read_elsewhere(fd, buffer, size);
+    }
     static const auto real = next<ssize_t(int, void *, size_t)>("read");
     return with_buffer(buffer, size, Use::written_by_kernel, false, [&] { return real(fd, buffer, size); });
 }
 
 NORMA_EXPORT ssize_t write(int fd, const void *buffer, size_t size) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::write_elsewhere(fd, buffer, size);
+    }
     static const auto real = next<ssize_t(int, const void *, size_t)>("write");
     return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size); });
 }
 
 NORMA_EXPORT ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
+    if (is_elsewhere(fd)) {
+        return offset < 0 ? norma::rt::fail_with(EINVAL) : norma::rt::read_elsewhere(fd, buffer, size, offset);
+    }
     static const auto real = next<ssize_t(int, void *, size_t, off_t)>("pread");
     return with_buffer(buffer, size, Use::written_by_kernel, false, [&] { return real(fd, buffer, size, offset); });
 }
 
 NORMA_EXPORT ssize_t pwrite(int fd, const void *buffer, size_t size, off_t offset) {
+    if (is_elsewhere(fd)) {
+        return offset < 0 ? norma::rt::fail_with(EINVAL) : norma::rt::write_elsewhere(fd, buffer, size, offset);
+    }
     static const auto real = next<ssize_t(int, const void *, size_t, off_t)>("pwrite");
     return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size, offset); });
 }
 
+NORMA_EXPORT ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset) {
+    return pread(fd, buffer, size, offset);
+}
+
+NORMA_EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset) {
+    return pwrite(fd, buffer, size, offset);
+}
+
+// What programs call that were compiled with _FORTIFY_SOURCE. Too large a size ends the program there.
+NORMA_EXPORT ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room) {
+    static const auto real = next<ssize_t(int, void *, size_t, size_t)>("__read_chk");
+    return size > room ? real(fd, buffer, size, room) : read(fd, buffer, size);
+}
+
+NORMA_EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t room) {
+    static const auto real = next<ssize_t(int, void *, size_t, off_t, size_t)>("__pread_chk");
+    return size > room ? real(fd, buffer, size, offset, room) : pread(fd, buffer, size, offset);
+}
+
+NORMA_EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t size, off64_t offset, size_t room) {
+    return __pread_chk(fd, buffer, size, offset, room);
+}
+
 NORMA_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::read_elsewhere(fd, list(parts, count));
+    }
     static const auto real = next<ssize_t(int, const iovec *, int)>("readv");
     return with_parts(list(parts, count), Use::written_by_kernel, false, [&] { return real(fd, parts, count); });
 }
 
 NORMA_EXPORT ssize_t writev(int fd, const iovec *parts, int count) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::write_elsewhere(fd, list(parts, count));
+    }
     static const auto real = next<ssize_t(int, const iovec *, int)>("writev");
     return with_parts(list(parts, count), Use::read_by_kernel, false, [&] { return real(fd, parts, count); });
 }

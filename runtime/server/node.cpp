@@ -25,7 +25,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
-      families(self), groups(self) {}
+      families(self), groups(self), open_files(*this) {}
 
 Node::~Node() = default;
 
@@ -236,6 +236,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
         family_news(news);
     }
     end_groups_of(node);
+    open_files.node_down(node);
     thaw_all_of(node);
     forget_uses_of(node);
 }
@@ -267,6 +268,7 @@ void Node::abort_waits(std::uint64_t thread) {
         const auto finish = wait->second; // which takes it out
         finish(status_reply(KERN_ABORTED));
     }
+    open_files.abort(thread);
 }
 
 Task *Node::running(const Right &right) {

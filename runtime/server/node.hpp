@@ -10,6 +10,7 @@
 #include "runtime/config.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/packets.hpp"
+#include "runtime/server/files_service.hpp"
 #include "runtime/server/loop.hpp"
 #include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
@@ -98,6 +99,7 @@ class Node {
     Families families;                                   // whose home is here
     std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
     Groups groups;                                       // whose home is here
+    FilesService open_files;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped

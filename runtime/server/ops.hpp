@@ -52,6 +52,7 @@ Thread *target_thread(Node &, const Request &, Task *&, const Done &);
 std::int32_t thread_status(const Ack &);
 
 // ops_clone.cpp
+int take_offer(Node &, const Caller &); // the descriptor that has come with a call of a task here, or -1
 void op_clone(Node &, const Request &, Done);
 void op_clone_start(Node &, const Request &, Done);
 

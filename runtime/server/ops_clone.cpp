@@ -13,7 +13,7 @@ namespace norma::rt {
 namespace {
 
 constexpr std::uint64_t kSignalMask = 0xff;
-constexpr std::uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_PID;
+constexpr std::uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PID;
 
 // A child on its way.
 struct Birth {
@@ -25,7 +25,8 @@ struct Birth {
     Kin kin;
     dsm::NodeId where;
     Request asked;
-    int parcel = -1; // its open files; the child's node has them only if it is this one
+    int parcel = -1;   // its open files, if they are the parent's own and it is on the same node; or
+    TableId files = 0; // those of its parent, if that shares them
     Right child{};
 };
 using SharedBirth = std::shared_ptr<Birth>;
@@ -34,23 +35,13 @@ using SharedBirth = std::shared_ptr<Birth>;
 std::int32_t check_clone(const Node &node, const Task &parent, const Request &request) {
     const auto &[flags, where, entry, top, argument, unused] = request.args;
     if ((flags & ~(kFlags | kSignalMask)) != 0 || !is_signal(flags & kSignalMask) || entry == 0 || top == 0 ||
-        request.blob.size() > kMaxCommandBlob) {
+        request.blob.size() > kMaxCommandBlob || ((flags & CLONE_FILES) != 0 && parent.open_files == 0)) {
         return KERN_INVALID_ARGUMENT;
     }
     if (parent.map.check_mapped((top - 1) / kMapPage * kMapPage, kMapPage) != KERN_SUCCESS) {
         return KERN_INVALID_ARGUMENT;
     }
     return check_node(node, where);
-}
-
-// The files that the calling thread has sent along.
-int take_parcel(Node &node, const Caller &caller) {
-    const auto task = node.tasks.find(caller.task);
-    if (caller.node != node.self || task == node.tasks.end()) {
-        return -1;
-    }
-    const auto parcel = task->second->offered.extract(caller.channel);
-    return parcel ? parcel.mapped() : -1;
 }
 
 void tell_home_of_parent(Node &node, Op op, const Birth &birth, Done done) {
@@ -111,6 +102,36 @@ void join_groups(Node &node, const SharedBirth &birth, std::size_t table, const 
                });
 }
 
+void make_known(Node &node, const SharedBirth &birth, const Done &done) {
+    tell_home_of_parent(node, Op::child_born, *birth, [&node, birth, done](const Reply &known) {
+        if (known.status == KERN_SUCCESS) {
+            join_groups(node, birth, 0, done);
+        } else {
+            give_up(node, *birth, known, done);
+        }
+    });
+}
+
+void give_files(Node &node, const SharedBirth &birth, const Done &done) {
+    if (birth->files == 0) {
+        make_known(node, birth, done);
+        return;
+    }
+    Request request;
+    request.op = Op::files_enter;
+    request.target = birth->child;
+    request.args = {birth->files, (birth->asked.args[0] & CLONE_FILES) == 0 ? 1U : 0U};
+    node.router.call(birth->where, std::move(request), [&node, birth, done](const Reply &reply) {
+        if (reply.status == KERN_SUCCESS && reply.vals[1] == 0) {
+            make_known(node, birth, done);
+            return;
+        }
+        auto why = status_reply(reply.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : reply.status);
+        why.vals[0] = reply.vals[1];
+        give_up(node, *birth, why, done);
+    });
+}
+
 void bear(Node &node, TaskId parent, TaskImage image, const SharedBirth &birth, const Done &done) {
     make_child(node, parent, std::move(image), birth->kin, birth->where, [&node, birth, done](const Reply &made) {
         if (made.status != KERN_SUCCESS) {
@@ -120,13 +141,7 @@ void bear(Node &node, TaskId parent, TaskImage image, const SharedBirth &birth, 
         birth->child = made.rights.front();
         birth->kin.identity = static_cast<Pid>(made.vals[0]);
         birth->kin.pid = birth->kin.pid == 0 ? birth->kin.identity : birth->kin.pid;
-        tell_home_of_parent(node, Op::child_born, *birth, [&node, birth, done](const Reply &known) {
-            if (known.status == KERN_SUCCESS) {
-                join_groups(node, birth, 0, done);
-            } else {
-                give_up(node, *birth, known, done);
-            }
-        });
+        give_files(node, birth, done);
     });
 }
 
@@ -147,6 +162,15 @@ void copy_memory(Node &node, TaskImage image, std::function<void(std::int32_t st
 
 } // namespace
 
+int take_offer(Node &node, const Caller &caller) {
+    const auto task = node.tasks.find(caller.task);
+    if (caller.node != node.self || task == node.tasks.end()) {
+        return -1;
+    }
+    const auto offer = task->second->offered.extract(caller.channel);
+    return offer ? offer.mapped() : -1;
+}
+
 void op_clone(Node &node, const Request &request, Done done) {
     const auto *parent = node.running(request.target);
     const auto status = parent == nullptr ? KERN_INVALID_TASK : check_clone(node, *parent, request);
@@ -160,7 +184,8 @@ void op_clone(Node &node, const Request &request, Done done) {
                   .parent = parent->kin.identity,
                   .exit_signal = static_cast<int>(flags & kSignalMask)};
     const auto birth = std::make_shared<Birth>(kin, where, request);
-    birth->parcel = take_parcel(node, request.caller);
+    birth->parcel = take_offer(node, request.caller);
+    birth->files = parent->open_files;
     auto image = image_of(node, *parent, true);
     if ((flags & CLONE_VM) != 0) {
         bear(node, parent->id, std::move(image), birth, done);

@@ -299,6 +299,7 @@ void Node::task_over(std::unique_ptr<Task> task, int status) {
         close_if_open(passed);
     }
     close_if_open(task->parcel);
+    open_files.task_over(*task);
     ports.task_over(task->names, task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {

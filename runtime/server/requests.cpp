@@ -89,6 +89,11 @@ void serve_put(Node &node, const Request &request, Done done) {
     });
 }
 
+template <void (FilesService::*serve)(const Request &, Done)>
+void serve_files(Node &node, const Request &request, Done done) {
+    (node.open_files.*serve)(request, std::move(done));
+}
+
 template <void (PortService::*serve)(const Request &, const Done &)>
 void serve_port(Node &node, const Request &request, Done done) {
     (node.ports.*serve)(request, done);
@@ -111,6 +116,14 @@ constexpr std::array kOperations{
     Operation{Op::process_parent, Kind::none, op_process_parent, false},
     Operation{Op::process_pid, Kind::none, op_process_pid, false},
     Operation{Op::deliver, Kind::task, op_deliver, false},
+    Operation{Op::files_share, Kind::none, serve_files<&FilesService::share>, false},
+    Operation{Op::file_change, Kind::none, serve_files<&FilesService::change>, false},
+    Operation{Op::file_access, Kind::none, serve_files<&FilesService::access>, true},
+    Operation{Op::files_decide, Kind::none, serve_files<&FilesService::serve_decide>, false},
+    Operation{Op::files_join, Kind::none, serve_files<&FilesService::serve_join>, false},
+    Operation{Op::files_apply, Kind::none, serve_files<&FilesService::serve_apply>, false},
+    Operation{Op::files_enter, Kind::task, serve_files<&FilesService::serve_enter>, false},
+    Operation{Op::file_reach, Kind::none, serve_files<&FilesService::serve_reach>, true},
     Operation{Op::child_born, Kind::none, op_child_born, false},
     Operation{Op::child_unborn, Kind::none, op_child_unborn, false},
     Operation{Op::process_moved, Kind::none, op_process_moved, false},

@@ -6,6 +6,7 @@
 #include "dsm/pager.hpp"
 #include "runtime/address_map.hpp"
 #include "runtime/families.hpp"
+#include "runtime/file_table.hpp"
 #include "runtime/names.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/router.hpp"
@@ -73,6 +74,7 @@ struct Task {
     Kin kin;
     std::array<GroupId, kTables> groups{}; // with which it shares each table
     int parcel = -1;                       // the open files that it is to begin with, until it has them
+    TableId open_files = 0;                // that it shares; 0: they are its own
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way

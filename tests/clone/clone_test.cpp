@@ -49,7 +49,14 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"directories_of_generations", {"directories_of_generations"}},
         ProgramRun{"moving_parent", {"moving_parent"}}, ProgramRun{"directories", {"directories_are_copied"}},
         ProgramRun{"files", {"files_are_copied"}}, ProgramRun{"files_user", {"files_are_copied"}, 2, "", {}, "", true},
-        ProgramRun{"many_files", {"many_files"}}, ProgramRun{"files_elsewhere", {"files_elsewhere"}}),
+        ProgramRun{"many_files", {"many_files"}}, ProgramRun{"shared_files", {"files_are_shared"}},
+        ProgramRun{"shared_files_3", {"files_are_shared"}, 3, "tcp"},
+        ProgramRun{"shared_files_user", {"files_are_shared"}, 2, "", {}, "", true},
+        ProgramRun{"shared_numbers", {"numbers_are_shared"}, 3}, ProgramRun{"shared_pipes", {"pipes_are_shared"}, 3},
+        ProgramRun{"shared_opening", {"opening_at_once"}, 3},
+        ProgramRun{
+            "references", {"references_elsewhere"}, 3, "", {}, "said by a child\nsaid by a child\nsaid by a child\n"},
+        ProgramRun{"broken_off", {"reading_is_broken_off"}, 3}),
     [](const auto &run) { return run.param.label; });
 
 class LostNode : public ::testing::TestWithParam<const char *> {};
@@ -62,7 +69,8 @@ TEST_P(LostNode, IsOutlived) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, LostNode,
-                         ::testing::Values("lost_children", "lost_members", "lost_group", "lost_directories"),
+                         ::testing::Values("lost_children", "lost_members", "lost_group", "lost_directories",
+                                           "lost_files"),
                          [](const auto &name) { return name.param; });
 
 TEST(Clone, HasItsLimits) {

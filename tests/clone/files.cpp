@@ -120,17 +120,4 @@ SYSTEM_CASE(many_files) {
     return 0;
 }
 
-// On another node a task has the streams that every task has, and nothing is there under a number of the parent's.
-SYSTEM_CASE(files_elsewhere) {
-    const int fd = open_file("0123456789");
-    const int high = fcntl(fd, F_DUPFD, 700);
-    const int pid = child(systest::last_node(), CLONE_VM | SIGCHLD, [high] {
-        CHECK(fcntl(STDOUT_FILENO, F_GETFD) >= 0);
-        CHECK_FAILS(EBADF, fcntl(high, F_GETFD));
-        return 0;
-    });
-    CHECK_EQ(0, end_of(pid));
-    return 0;
-}
-
 } // namespace

@@ -163,7 +163,6 @@ SYSTEM_CASE(errors) {
     for (const int flag : {CLONE_THREAD, CLONE_VFORK, CLONE_PARENT, CLONE_NEWNET}) {
         CHECK_FAILS(EINVAL, norma_clone(nothing, clonetest::stack(), flag | CLONE_VM | SIGCHLD, nullptr));
     }
-    CHECK_FAILS(ENOSYS, norma_clone(nothing, clonetest::stack(), CLONE_FILES | SIGCHLD, nullptr));
     CHECK_FAILS(ESRCH, norma_clone_on(norma::node_count(), nothing, clonetest::stack(), SIGCHLD, nullptr));
     CHECK_FAILS(ESRCH, norma_clone_on(-1, nothing, clonetest::stack(), SIGCHLD, nullptr));
     CHECK_FAILS(ECHILD, norma_waitpid(-1, nullptr, WNOHANG));

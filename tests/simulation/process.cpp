@@ -136,6 +136,8 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::table_read:
     case Command::table_join:
     case Command::table_step:
+    case Command::files_begin: // nor shares files
+    case Command::file_change:
         break;
     case Command::map:
         map(command, fd);

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Open files that tasks share (docs/clone.md). A file is open in the node server of the node where a task has opened
+// it, and in the tasks of that node; other tasks have nothing but its number, and reach it through that node server. A
+// change of a table is made on all nodes, and in all tasks that have the table, before the call that asked for it
+// returns.
+#pragma once
+
+#include "runtime/file_table.hpp"
+#include "runtime/server/router.hpp"
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace norma::rt {
+
+class Node;
+struct Task;
+
+// For the operations on open files: vals[1] is an errno value.
+inline Reply errno_reply(int error, std::uint64_t value = 0) {
+    Reply reply;
+    reply.vals[0] = value;
+    reply.vals[1] = static_cast<std::uint64_t>(error);
+    return reply;
+}
+
+// An access to a file on behalf of a task, in a thread of its own since it may wait for ever.
+struct FileJob;
+
+class FilesService {
+  public:
+    explicit FilesService(Node &node);
+    ~FilesService();
+    FilesService(const FilesService &) = delete;
+    FilesService &operator=(const FilesService &) = delete;
+
+    // ---- files_service.cpp: for the tasks of this node ----
+    void share(const Request &request, Done done);
+    void change(const Request &request, Done done);
+    void serve_apply(const Request &request, Done done);
+    void serve_enter(const Request &request, Done done);
+    void task_over(const Task &task);
+    void node_down(dsm::NodeId node);
+
+    // ---- files_home.cpp: at the home of a table ----
+    void serve_decide(const Request &request, Done done);
+    void serve_join(const Request &request, Done done);
+
+    // ---- files_access.cpp: reading and writing, from anywhere ----
+    void access(const Request &request, Done done);
+    void serve_reach(const Request &request, Done done);
+    void abort(std::uint64_t thread); // its accesses fail with EINTR
+
+  private:
+    // What this node has of a table.
+    struct Copy {
+        FileTable table;
+        std::map<std::uint32_t, int> open; // descriptors of the files that are open here
+        Copy() = default;
+        Copy(const Copy &) = delete;
+        Copy &operator=(const Copy &) = delete;
+        ~Copy();
+        int descriptor(std::uint64_t number) const; // -1: it is open elsewhere, or not at all
+        void replace(std::uint32_t number, int fd); // -1: nothing is open here under this number any more
+    };
+    using Turn = std::function<void(bool alive)>; // false: nobody has the table any more
+    // Of a table whose home is here.
+    struct Home {
+        std::set<TaskId> members;
+        dsm::NodeSet nodes;       // with a copy of the table
+        std::deque<Turn> waiting; // while a change is under way
+        bool busy = false;
+    };
+    struct Outcome {
+        int error = 0;
+        std::uint64_t free = 0; // after EBUSY
+    };
+    struct Access {
+        TaskId task;
+        std::uint64_t thread;
+        dsm::NodeId node; // of the task
+        std::shared_ptr<FileJob> job;
+    };
+    using Agreed = std::function<void(Outcome)>;
+    // Counts answers; `open` is one more than those still to come, until all have been asked.
+    struct Poll {
+        Agreed done;
+        unsigned open = 1;
+        Outcome outcome{};
+        void count(int error, std::uint64_t free);
+    };
+
+    TableId make_table();
+    Copy *find(TableId table);
+    Task *task_of(const Caller &caller) const; // null: it does not run here, or its files are its own
+    void apply(Copy &copy, const FileChange &change);
+    void copy_table(const Copy &from, TableId to);
+    void tell_members(TableId table, const FileChange &change, Agreed done);
+    void begin(Task &task, TableId table, FileTable files, const Done &done);
+
+    void queue(TableId table, Turn turn);
+    void next(TableId table);
+    void finish(TableId table, const Done &done, const Reply &reply);
+    void end(TableId table);
+    void make(TableId table, FileChange change, const Done &done);
+    void broadcast(TableId table, const FileChange &change, Agreed done);
+    void leave(TableId table, TaskId task);
+
+    void cancel(const std::function<bool(const Access &)> &concerned);
+
+    Node &node_;
+    std::uint64_t last_serial_ = 0, last_ticket_ = 0;
+    std::map<TableId, Copy> copies_;
+    std::map<TableId, Home> homes_;
+    std::map<std::uint64_t, int> tickets_; // files that are about to get a number
+    std::list<Access> accesses_;
+};
+
+} // namespace norma::rt
