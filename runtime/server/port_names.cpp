@@ -25,7 +25,7 @@ void PortService::hand(const Right &right, const Right &to, const Done &done) {
         node_of(to.task), std::move(request),
         [this, right, done](const Reply &reply) {
             refs_.drop(right);
-            done(reply);
+            done(reply.status == KERN_INVALID_CAPABILITY ? Reply{} : reply); // it has died on the way
         },
         false);
 }
