@@ -252,7 +252,9 @@ TEST(WrongInput, NoUserfaultfd) {
 
 // The fixture of these tests must see what it is there for.
 TEST(Fixture, SeesProcessesThatAreLeft) {
-    const auto end = run_words({.nodes = 1}, {"/bin/sh", "-c", "setsid sleep 30 >/dev/null 2>&1 </dev/null &"});
+    const auto end = run_words({.nodes = 1}, {"/bin/sh", "-c",
+                                              "setsid sleep 30 >/dev/null 2>&1 </dev/null &\n"
+                                              "until [ \"$(cut -d' ' -f6 /proc/$!/stat)\" = $! ]; do :; done"});
     EXPECT_FALSE(end.left_behind.empty());
 }
 
