@@ -3,10 +3,14 @@
 
 #include "rpc/ucx/settings.hpp"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
 #include <stdexcept>
+#include <sys/epoll.h>
+#include <system_error>
+#include <unistd.h>
 
 #include <fmt/core.h>
 
@@ -18,11 +22,14 @@ void check(ucs_status_t status, std::string_view what) {
     }
 }
 
-Context::Context(std::string_view kind, bool workers_later) {
+Context::Context(std::string_view kind, bool workers_later, const std::string &only) {
     ucp_config_t *config = nullptr;
     check(ucp_config_read(nullptr, nullptr, &config), "UCX cannot read its settings (a UCX_ variable?)");
     if (workers_later) {
         keep_transport_settings(*config);
+    }
+    if (!only.empty()) {
+        ucp_config_modify(config, "TLS", only.c_str());
     }
     ucp_params_t params{};
     params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
@@ -86,6 +93,24 @@ void Worker::on_message(unsigned id, ucp_am_recv_callback_t callback, void *arg)
     params.cb = callback;
     params.arg = arg;
     check(ucp_worker_set_am_recv_handler(worker_, &params), "UCX takes no message handler");
+}
+
+WaitSet::WaitSet() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
+    if (fd_ < 0) {
+        throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    }
+}
+
+WaitSet::~WaitSet() {
+    ::close(fd_);
+}
+
+void WaitSet::add(const Worker &worker) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (::epoll_ctl(fd_, EPOLL_CTL_ADD, worker.event_fd(), &event) != 0) {
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    }
 }
 
 // UCX 1.13 tells what it has chosen in print only. The line sought is like "lane[0]:  1:posix/memory.0 md[1] ...".

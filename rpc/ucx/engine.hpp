@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Owners of the UCX objects that live as long as the transport: the context and its one worker.
+// Owners of UCX's objects: a context, a worker, and the descriptor of many workers.
 #pragma once
 
 #include "rpc/staging.hpp"
@@ -15,8 +15,9 @@ namespace norma::rpc::ucx {
 
 class Context {
   public:
-    // workers_later: its workers need not be made while ScopedSettings are there.
-    explicit Context(std::string_view kind, bool workers_later = false);
+    // workers_later: its workers need not be made while ScopedSettings are there. `only`: the one of UCX's own
+    // transports that it may use.
+    explicit Context(std::string_view kind, bool workers_later = false, const std::string &only = {});
     ~Context() { ucp_cleanup(context_); }
     Context(const Context &) = delete;
     Context &operator=(const Context &) = delete;
@@ -45,6 +46,20 @@ class Worker {
     ucp_worker_h worker_ = nullptr;
     int event_fd_ = -1;
     std::size_t max_header_ = 0;
+};
+
+// A descriptor that is readable when one of the workers' is; they leave it by ending.
+class WaitSet {
+  public:
+    WaitSet(); // throws
+    ~WaitSet();
+    WaitSet(const WaitSet &) = delete;
+    WaitSet &operator=(const WaitSet &) = delete;
+    void add(const Worker &worker); // throws
+    int get() const { return fd_; }
+
+  private:
+    int fd_;
 };
 
 // What UCX sends messages of the endpoint over, e.g. "posix/memory" or "tcp/eth0"; empty: it does not say.

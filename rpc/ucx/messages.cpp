@@ -13,35 +13,43 @@ void UcxTransport::send(NodeId peer_id, std::span<const std::byte> record, Stagi
     if (!sessions_.connected(peer_id)) {
         return;
     }
-    auto &peer = peers_[peer_id];
-    auto &outgoing = *begin_outgoing(peer, record, std::move(payload));
+    if (!peers_[peer_id].introduced) {
+        introduce(peer_id);
+    }
+    auto &outgoing = idle_outgoing(peers_[peer_id]);
+    outgoing.payload = std::move(payload);
+    sessions_.seal(peer_id, record, outgoing.payload ? outgoing.payload->size : 0, outgoing.front);
+    post(outgoing, kMessageId);
+}
+
+UcxTransport::Outgoing &UcxTransport::idle_outgoing(Peer &peer) {
+    if (idle_outgoing_.empty()) {
+        idle_outgoing_.push_back(&outgoing_.emplace_back());
+    }
+    auto &outgoing = *idle_outgoing_.back();
+    idle_outgoing_.pop_back();
+    outgoing.peer = &peer;
+    outgoing.endpoint = peer.endpoint();
+    return outgoing;
+}
+
+void UcxTransport::post(Outgoing &outgoing, unsigned id) {
     ++sends_in_flight_;
-    const auto request = post(outgoing);
+    const auto request = hand_over(outgoing, id);
     if (UCS_PTR_IS_PTR(request)) {
         return; // on_sent() follows
     }
     finish_outgoing(outgoing);
     if (UCS_PTR_IS_ERR(request)) {
-        mark_broken(peer, UCS_PTR_STATUS(request));
+        mark_broken(*outgoing.peer, UCS_PTR_STATUS(request));
     }
 }
 
-UcxTransport::Outgoing *UcxTransport::begin_outgoing(Peer &peer, std::span<const std::byte> record,
-                                                     StagingPtr payload) {
-    if (idle_outgoing_.empty()) {
-        idle_outgoing_.push_back(&outgoing_.emplace_back());
-    }
-    auto *outgoing = idle_outgoing_.back();
-    idle_outgoing_.pop_back();
-    outgoing->transport = this;
-    outgoing->peer = &peer;
-    outgoing->endpoint = peer.endpoint;
-    outgoing->payload = std::move(payload);
-    sessions_.seal(id_of(peer), record, outgoing->payload ? outgoing->payload->size : 0, outgoing->front);
-    return outgoing;
+const UcxTransport::Lane &UcxTransport::lane_of(const Outgoing &outgoing) const {
+    return outgoing.endpoint == outgoing.peer->to_door ? *lanes_.front() : *outgoing.peer->lane;
 }
 
-ucs_status_ptr_t UcxTransport::post(Outgoing &outgoing) {
+ucs_status_ptr_t UcxTransport::hand_over(Outgoing &outgoing, unsigned id) {
     ucp_request_param_t param{};
     param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS |
                          UCP_OP_ATTR_FIELD_MEMORY_TYPE;
@@ -53,20 +61,21 @@ ucs_status_ptr_t UcxTransport::post(Outgoing &outgoing) {
     const auto *staging = static_cast<StagingBuffer *>(outgoing.payload.get());
     const void *data = staging != nullptr ? staging->data : nullptr;
     const std::size_t size = staging != nullptr ? staging->size : 0;
-    if (front.size() <= header_limit_) {
-        if (size != 0 && staging->registration != nullptr) {
+    const auto &lane = lane_of(outgoing);
+    if (front.size() <= lane.worker.max_header()) {
+        if (size != 0 && staging->registration != nullptr && &lane == lanes_.front().get()) { // of the door's context
             param.op_attr_mask |= UCP_OP_ATTR_FIELD_MEMH;
             param.memh = static_cast<ucp_mem_h>(staging->registration);
         }
-        return ucp_am_send_nbx(outgoing.endpoint, kMessageId, front.data(), front.size(), data, size, &param);
+        return ucp_am_send_nbx(outgoing.endpoint, id, front.data(), front.size(), data, size, &param);
     }
     if (size == 0) {
-        return ucp_am_send_nbx(outgoing.endpoint, kMessageId, nullptr, 0, front.data(), front.size(), &param);
+        return ucp_am_send_nbx(outgoing.endpoint, id, nullptr, 0, front.data(), front.size(), &param);
     }
     outgoing.iov = {ucp_dt_iov_t{front.data(), front.size()}, ucp_dt_iov_t{const_cast<void *>(data), size}};
     param.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
     param.datatype = ucp_dt_make_iov();
-    return ucp_am_send_nbx(outgoing.endpoint, kMessageId, nullptr, 0, outgoing.iov.data(), 2, &param);
+    return ucp_am_send_nbx(outgoing.endpoint, id, nullptr, 0, outgoing.iov.data(), 2, &param);
 }
 
 void UcxTransport::finish_outgoing(Outgoing &outgoing) {
@@ -77,9 +86,10 @@ void UcxTransport::finish_outgoing(Outgoing &outgoing) {
 
 void UcxTransport::on_sent(void *request, ucs_status_t status, void *user_data) {
     auto &outgoing = *static_cast<Outgoing *>(user_data);
-    auto &transport = *outgoing.transport;
-    if (status != UCS_OK && outgoing.peer->endpoint == outgoing.endpoint) {
-        transport.mark_broken(*outgoing.peer, status);
+    auto &peer = *outgoing.peer;
+    auto &transport = *peer.transport;
+    if (status != UCS_OK && peer.uses(outgoing.endpoint)) {
+        transport.mark_broken(peer, status);
     }
     transport.finish_outgoing(outgoing);
     ucp_request_free(request);
@@ -87,17 +97,19 @@ void UcxTransport::on_sent(void *request, ucs_status_t status, void *user_data) 
 
 ucs_status_t UcxTransport::on_message(void *arg, const void *header, std::size_t header_length, void *data,
                                       std::size_t length, const ucp_am_recv_param_t *param) {
-    auto &transport = *static_cast<UcxTransport *>(arg);
+    const auto &lane = *static_cast<Lane *>(arg);
+    auto &transport = lane.transport;
     const std::span front(static_cast<const std::byte *>(header), header_length);
     if ((param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0) {
-        return transport.fetch(front, data, length);
+        return transport.fetch(lane, front, data, length);
     }
     transport.accept(front, std::span(static_cast<const std::byte *>(data), length));
     return UCS_OK;
 }
 
 // UCX announces data rather than bringing it only if a setting of the user's says so; it works, but is not tuned.
-ucs_status_t UcxTransport::fetch(std::span<const std::byte> front, void *descriptor, std::size_t length) {
+ucs_status_t UcxTransport::fetch(const Lane &lane, std::span<const std::byte> front, void *descriptor,
+                                 std::size_t length) {
     if (length > kHeaderBytes + kMaxRecordBytes + kMaxPayloadBytes) {
         sessions_.refuse(Verdict::garbage);
         return UCS_ERR_MESSAGE_TRUNCATED;
@@ -110,7 +122,7 @@ ucs_status_t UcxTransport::fetch(std::span<const std::byte> front, void *descrip
     param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
     param.cb.recv_am = &UcxTransport::on_fetched;
     param.user_data = pending.get();
-    const auto request = ucp_am_recv_data_nbx(worker_.get(), descriptor, pending->data.data(), length, &param);
+    const auto request = ucp_am_recv_data_nbx(lane.worker.get(), descriptor, pending->data.data(), length, &param);
     if (UCS_PTR_IS_PTR(request)) {
         ++fetches_in_flight_;
         pending.release(); // on_fetched() takes it back

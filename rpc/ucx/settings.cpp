@@ -28,6 +28,7 @@ constexpr std::array kSettings{
     Setting{"", "TCP_RX_SEG_SIZE", "320K", "RX_SEG_SIZE"},
     Setting{"", "MAX_EAGER_RAILS", "1"},
     Setting{"", "POSIX_ERROR_HANDLING", "y", "MM_ERROR_HANDLING"},
+    Setting{"", "POSIX_RX_BUFS_GROW", "80", "MM_RX_BUFS_GROW"},
     Setting{"", "KEEPALIVE_INTERVAL", "500ms"},
 };
 

@@ -22,22 +22,24 @@ constexpr std::chrono::milliseconds kCloseLimit{1000};
 UcxTransport::UcxTransport(const Options &options, Handlers handlers)
     : options_(options), sessions_(options, std::move(handlers), [this](NodeId peer) { disconnect(peer); }),
       settings_(options.kind), context_(options.kind), pool_(StagingPool::make(context_.registrar())),
-      worker_(context_), header_limit_(worker_.max_header()), peers_(kMaxNodes) {
+      peers_(kMaxNodes) {
+    add_lane(context_);
     settings_.reset();
     for (auto &peer : peers_) {
         peer.transport = this;
     }
-    worker_.on_message(kMessageId, &UcxTransport::on_message, this);
 }
 
 UcxTransport::~UcxTransport() {
     leaving_ = true;
     // What was sent before the end should still arrive, if the peers are there to take it. Each endpoint is flushed for
-    // itself: flushing the worker would wait for the dead ones too.
+    // itself: flushing a worker would wait for the dead ones too.
     for (auto &peer : peers_) {
         if (sessions_.connected(id_of(peer))) {
-            auto param = ending_param();
-            count_ending(ucp_ep_flush_nbx(peer.endpoint, &param));
+            flush(peer.to_door);
+            if (peer.to_lane != nullptr) {
+                flush(peer.to_lane);
+            }
         }
     }
     progress_until_idle(kDrainLimit);
@@ -45,6 +47,66 @@ UcxTransport::~UcxTransport() {
         close(peer);
     }
     progress_until_idle(kCloseLimit);
+    lanes_.clear(); // their callbacks need the rest
+}
+
+std::vector<std::byte> UcxTransport::address() const {
+    return seal_address(options_.kind, lanes_.front()->worker.address());
+}
+
+void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
+    sessions_.check_peer(peer_id, incarnation);
+    std::string why;
+    const auto worker_address = open_address(options_.kind, address, why);
+    if (worker_address.empty()) {
+        throw std::runtime_error(fmt::format("the address of node {} is no good: {}", peer_id, why));
+    }
+    disconnect(peer_id);
+    auto &peer = peers_[peer_id];
+    check(make_endpoint(peer, door().worker, worker_address, UCP_ERR_HANDLING_MODE_PEER, peer.to_door),
+          fmt::format("cannot connect to node {} over '{}'", peer_id, options_.kind));
+    peer.incarnation = incarnation;
+    sessions_.open(peer_id, incarnation);
+    peer.introduced = false;
+    if (peer.announcer == incarnation) {
+        introduce(peer_id);
+    }
+}
+
+ucs_status_t UcxTransport::make_endpoint(Peer &peer, const Worker &from, std::span<const std::byte> address,
+                                         ucp_err_handling_mode_t mode, ucp_ep_h &endpoint) {
+    ucp_ep_params_t params{};
+    params.field_mask =
+        UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER;
+    params.address = reinterpret_cast<const ucp_address_t *>(address.data());
+    params.err_mode = mode;
+    params.err_handler = {.cb = &UcxTransport::on_error, .arg = &peer};
+    return ucp_ep_create(from.get(), &params, &endpoint);
+}
+
+void UcxTransport::disconnect(NodeId peer_id) {
+    if (sessions_.close(peer_id)) {
+        close(peers_[peer_id]);
+    }
+}
+
+void UcxTransport::close(Peer &peer) {
+    if (peer.to_door == nullptr) {
+        return;
+    }
+    auto param = ending_param();
+    param.op_attr_mask |= UCP_OP_ATTR_FIELD_FLAGS;
+    param.flags = UCP_EP_CLOSE_FLAG_FORCE;
+    count_ending(ucp_ep_close_nbx(std::exchange(peer.to_door, nullptr), &param));
+    if (peer.lane != nullptr) {
+        peer.to_lane = nullptr;
+        std::exchange(peer.lane, nullptr)->ended = lanes_ended_ = true;
+    }
+}
+
+void UcxTransport::flush(ucp_ep_h endpoint) {
+    auto param = ending_param();
+    count_ending(ucp_ep_flush_nbx(endpoint, &param));
 }
 
 ucp_request_param_t UcxTransport::ending_param() {
@@ -61,46 +123,6 @@ void UcxTransport::count_ending(ucs_status_ptr_t request) {
     }
 }
 
-std::vector<std::byte> UcxTransport::address() const {
-    return seal_address(options_.kind, worker_.address());
-}
-
-void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
-    sessions_.check_peer(peer_id, incarnation);
-    std::string why;
-    const auto worker_address = open_address(options_.kind, address, why);
-    if (worker_address.empty()) {
-        throw std::runtime_error(fmt::format("the address of node {} is no good: {}", peer_id, why));
-    }
-    disconnect(peer_id);
-    auto &peer = peers_[peer_id];
-    ucp_ep_params_t params{};
-    params.field_mask =
-        UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER;
-    params.address = reinterpret_cast<const ucp_address_t *>(worker_address.data());
-    params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
-    params.err_handler = {.cb = &UcxTransport::on_error, .arg = &peer};
-    check(ucp_ep_create(worker_.get(), &params, &peer.endpoint),
-          fmt::format("cannot connect to node {} over '{}'", peer_id, options_.kind));
-    sessions_.open(peer_id, incarnation);
-}
-
-void UcxTransport::disconnect(NodeId peer_id) {
-    if (sessions_.close(peer_id)) {
-        close(peers_[peer_id]);
-    }
-}
-
-void UcxTransport::close(Peer &peer) {
-    if (peer.endpoint == nullptr) {
-        return;
-    }
-    auto param = ending_param();
-    param.op_attr_mask |= UCP_OP_ATTR_FIELD_FLAGS;
-    param.flags = UCP_EP_CLOSE_FLAG_FORCE;
-    count_ending(ucp_ep_close_nbx(std::exchange(peer.endpoint, nullptr), &param));
-}
-
 void UcxTransport::on_ended(void *request, ucs_status_t, void *user_data) {
     --static_cast<UcxTransport *>(user_data)->endings_in_flight_;
     ucp_request_free(request);
@@ -108,8 +130,7 @@ void UcxTransport::on_ended(void *request, ucs_status_t, void *user_data) {
 
 void UcxTransport::on_error(void *arg, ucp_ep_h endpoint, ucs_status_t status) {
     auto &peer = *static_cast<Peer *>(arg);
-    // A late report about a former endpoint says nothing about the present one.
-    if (peer.endpoint == endpoint) {
+    if (peer.uses(endpoint)) {
         peer.transport->mark_broken(peer, status);
     }
 }
@@ -119,19 +140,19 @@ void UcxTransport::mark_broken(const Peer &peer, ucs_status_t why) {
 }
 
 bool UcxTransport::progress() {
-    const bool happened = ucp_worker_progress(worker_.get()) != 0;
+    const bool happened = progress_lanes();
     return sessions_.has_work() && sessions_.work() ? true : happened;
 }
 
 bool UcxTransport::arm() {
-    return !sessions_.has_work() && ucp_worker_arm(worker_.get()) == UCS_OK;
+    return !sessions_.has_work() && arm_lanes();
 }
 
 void UcxTransport::progress_until_idle(std::chrono::milliseconds limit) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while ((sends_in_flight_ != 0 || fetches_in_flight_ != 0 || endings_in_flight_ != 0) &&
            std::chrono::steady_clock::now() < deadline) {
-        ucp_worker_progress(worker_.get());
+        progress_lanes();
     }
 }
 
@@ -139,7 +160,7 @@ std::string UcxTransport::describe() const {
     const auto name = options_.kind == "ucx" ? "ucx" : "ucx " + options_.kind;
     for (const auto &peer : peers_) {
         if (sessions_.connected(id_of(peer))) {
-            const auto lane = first_lane(peer.endpoint);
+            const auto lane = first_lane(peer.endpoint());
             if (!lane.empty()) {
                 return fmt::format("{} ({})", name, lane);
             }

@@ -47,7 +47,7 @@ class UcxImporter final : public OneSidedImporter, public Filler {
     void take(Owner &owner, const Answer &answer, std::span<const std::byte> data);
 
     rpc::ucx::Context context_;
-    WaitSet waiting_;
+    rpc::ucx::WaitSet waiting_;
     std::list<Owner> owners_;
     std::map<std::uint64_t, Owner *> owner_by_task_;
 };

@@ -2,10 +2,6 @@
 #include "runtime/client/one_sided_ucx_link.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <sys/epoll.h>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
 
 namespace norma::rt {
@@ -14,24 +10,6 @@ void look_for_dead(const rpc::ucx::Worker &worker) {
     constexpr int kTurns = 64;
     for (int turn = 0; turn < kTurns; ++turn) {
         ucp_worker_progress(worker.get());
-    }
-}
-
-WaitSet::WaitSet() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
-    if (fd_ < 0) {
-        throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    }
-}
-
-WaitSet::~WaitSet() {
-    ::close(fd_);
-}
-
-void WaitSet::add(const rpc::ucx::Worker &worker) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    if (::epoll_ctl(fd_, EPOLL_CTL_ADD, worker.event_fd(), &event) != 0) {
-        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
     }
 }
 

@@ -79,20 +79,6 @@ PieceStatus status_of(std::span<const std::byte> &piece); // takes it off the en
 // UCX looks for peers that have died without a word in every 32nd turn only; a worker that sleeps has few.
 void look_for_dead(const rpc::ucx::Worker &worker);
 
-// A descriptor that is readable when one of the workers' is; they leave it by ending.
-class WaitSet {
-  public:
-    WaitSet(); // throws
-    ~WaitSet();
-    WaitSet(const WaitSet &) = delete;
-    WaitSet &operator=(const WaitSet &) = delete;
-    void add(const rpc::ucx::Worker &worker); // throws
-    int get() const { return fd_; }
-
-  private:
-    int fd_;
-};
-
 // A connection to another process's worker.
 class Link {
   public:

@@ -83,7 +83,7 @@ class UcxOwner final : public Filler {
     std::chrono::nanoseconds spin_;
     rpc::ucx::Context context_;
     rpc::ucx::Worker door_; // where importers arrive
-    WaitSet waiting_;
+    rpc::ucx::WaitSet waiting_;
     std::vector<std::byte> address_;
 
     // The thread's own.

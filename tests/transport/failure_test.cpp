@@ -76,6 +76,9 @@ TEST_P(TransportFailure, NothingComesFromADisconnectedPeer) {
         unsigned got = 0;
         node.on_message = [&](NodeId, auto, auto) { ++got; };
         node.connect_all();
+        // UCX 1.13 aborts if a peer that it is still connecting goes while messages wait for that.
+        node.transport->send(static_cast<NodeId>(1 - node.self()), kRecord, nullptr);
+        node.run_until([&] { return got == 1; }, 10s);
         node.barrier(0);
         if (node.self() == 0) {
             node.transport->disconnect(1);
@@ -87,7 +90,7 @@ TEST_P(TransportFailure, NothingComesFromADisconnectedPeer) {
             node.transport->send(0, kRecord, nullptr);
         }
         node.barrier(2);
-        require(got == 0, "a message after disconnect()");
+        require(got == 1, "a message after disconnect()");
         require(node.self() != 0 || node.downs.empty(), "down was called for a peer that was given up");
     });
     EXPECT_EQ(ended[0].code, 0);

@@ -55,6 +55,56 @@ TEST_P(TransportRemains, KilledProcessesLeaveNoSharedMemory) {
     EXPECT_EQ(shared_memory(), before);
 }
 
+// Node 2 floods node 0, and is killed by node 1 somewhere in the middle; then node 1 must get through all the same.
+void kill_a_writer(const Plan &plan, std::chrono::microseconds after) {
+    const auto ended = run_nodes(plan, [&](Node &node) {
+        unsigned got = 0;
+        node.on_message = [&](NodeId from, auto, auto) { got += from < 2 ? 1 : 0; };
+        node.connect_all();
+        const unsigned others = node.self() == 2 ? 2 : 1;
+        for (unsigned round = 1; round <= 2; ++round) { // all know each other well
+            for (NodeId peer = 0; peer < 3; ++peer) {
+                if (peer != node.self()) {
+                    node.transport->send(peer, kRecord, nullptr);
+                }
+            }
+            node.run_until([&] { return got == round * others; }, 10s);
+            node.barrier(0, round - 1);
+        }
+        got = 0;
+        auto &writer = node.board().flag;
+        if (node.self() == 2) {
+            writer.store(static_cast<std::uint32_t>(::getpid()));
+            for (;;) {
+                node.transport->send(0, kRecord, node.staged(kPageBytes, 1));
+                node.transport->progress();
+            }
+        }
+        if (node.self() == 1) {
+            node.run_until([&] { return writer.load() != 0; }, 10s);
+            std::this_thread::sleep_for(after);
+            ::kill(static_cast<pid_t>(writer.load()), SIGKILL);
+            node.transport->send(0, kRecord, nullptr);
+        } else {
+            node.run_until([&] { return got == 1; }, 10s);
+        }
+        node.board().arrived[1].fetch_add(1);
+        node.run_until([&] { return node.board().arrived[1].load() == 2; }, 10s);
+    });
+    EXPECT_EQ(ended[0].code, 0);
+    EXPECT_EQ(ended[1].code, 0);
+    EXPECT_TRUE(ended[2].killed);
+}
+
+TEST_P(TransportRemains, AProcessKilledWhileItWritesBlocksNobodyElse) {
+    Plan plan;
+    plan.kind = GetParam();
+    plan.nodes = 3;
+    for (unsigned round = 0; round < 20 && !HasFailure(); ++round) {
+        kill_a_writer(plan, std::chrono::microseconds(1000 + 137 * round));
+    }
+}
+
 std::vector<Kind> kinds_of_processes() {
     auto all = kinds();
     std::erase_if(all, [](const Kind &kind) { return !kind.processes; });
