@@ -4,6 +4,7 @@
 // of a job runs main() on a coherent stack; every other task serves, and main() is never called in it. Of a whole
 // program not even the constructors run in other tasks, as their variables are those of the first one.
 #include "norma/norma.h"
+#include "runtime/client/interposed.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/program.hpp"
 #include "runtime/client/samples.hpp"
@@ -14,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -80,12 +80,12 @@ int start(int argc, char **argv, char **env) {
 
 } // namespace norma::rt
 
-using StartMain = int (*)(int (*)(int, char **, char **), int, char **, void (*)(), void (*)(), void (*)(), void *);
+using StartMain = int(int (*)(int, char **, char **), int, char **, void (*)(), void (*)(), void (*)(), void *);
 
 extern "C" NORMA_EXPORT int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(),
                                               void (*fini)(), void (*rtld_fini)(), void *stack_end) {
-    const auto next = reinterpret_cast<StartMain>(dlsym(RTLD_NEXT, "__libc_start_main"));
-    if (next == nullptr) {
+    auto *const real = norma::rt::next<StartMain>("__libc_start_main");
+    if (real == nullptr) {
         std::fputs("norma: the C library has no __libc_start_main\n", stderr);
         std::abort();
     }
@@ -93,5 +93,5 @@ extern "C" NORMA_EXPORT int __libc_start_main(int (*main)(int, char **, char **)
     // The C library calls `init`, if there is one, in place of the program's constructors.
     const auto construct =
         norma::rt::is_whole_program() ? reinterpret_cast<void (*)()>(norma::rt::construct_whole_program) : init;
-    return next(norma::rt::start, argc, argv, construct, fini, rtld_fini, stack_end);
+    return real(norma::rt::start, argc, argv, construct, fini, rtld_fini, stack_end);
 }

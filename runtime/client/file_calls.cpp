@@ -8,12 +8,12 @@
 #include "runtime/client/descriptors.hpp"
 #include "runtime/client/errors.hpp"
 #include "runtime/client/files_elsewhere.hpp"
+#include "runtime/client/interposed.hpp"
 #include "runtime/client/shared_files.hpp"
 
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -25,13 +25,10 @@ namespace {
 
 using norma::rt::fail_with;
 using norma::rt::is_elsewhere;
+using norma::rt::next;
 using norma::rt::publish;
 using norma::rt::shared_numbers;
 using norma::rt::Whose;
-
-template <class Function> Function *next(const char *name) {
-    return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
-}
 
 // Of a call that has just returned a new file, or -1.
 int opened(int fd, const void *caller) {

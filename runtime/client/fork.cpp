@@ -3,11 +3,11 @@
 // stack. That is refused here rather than left to crash; posix_spawn, system and popen, which need no copy of the
 // address space, work.
 #include "norma/mach.h"
+#include "runtime/client/interposed.hpp"
 #include "runtime/client/threads.hpp"
 
 #include <cerrno>
 #include <cstdio>
-#include <dlfcn.h>
 #include <sys/types.h>
 
 extern "C" NORMA_EXPORT pid_t fork() {
@@ -18,6 +18,6 @@ extern "C" NORMA_EXPORT pid_t fork() {
         errno = ENOTSUP;
         return -1;
     }
-    static const auto real = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "fork"));
+    static const auto real = norma::rt::next<pid_t()>("fork");
     return real();
 }

@@ -6,12 +6,12 @@
 #include "norma/norma.h"
 #include "runtime/client/errors.hpp"
 #include "runtime/client/exceptions.hpp"
+#include "runtime/client/interposed.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/private_room.hpp"
 #include "runtime/client/tables.hpp"
 
 #include <cstring>
-#include <dlfcn.h>
 #include <optional>
 #include <pthread.h>
 
@@ -98,8 +98,7 @@ sighandler_t set_signal_once(int signal, sighandler_t handler) {
 } // namespace
 
 int kernel_action(int signal, const struct sigaction *action, struct sigaction *before) noexcept {
-    static const auto real =
-        reinterpret_cast<int (*)(int, const struct sigaction *, struct sigaction *)>(dlsym(RTLD_NEXT, "sigaction"));
+    static const auto real = next<int(int, const struct sigaction *, struct sigaction *)>("sigaction");
     return real(signal, action, before);
 }
 

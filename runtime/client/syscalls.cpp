@@ -10,13 +10,13 @@
 #include "runtime/client/channel.hpp"
 #include "runtime/client/errors.hpp"
 #include "runtime/client/files_elsewhere.hpp"
+#include "runtime/client/interposed.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/shared_files.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <dlfcn.h>
 #include <span>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -26,15 +26,12 @@ namespace {
 
 using norma::rt::is_elsewhere;
 using norma::rt::job;
+using norma::rt::next;
 
 constexpr std::uint64_t kPage = 4096;
 constexpr int kTries = 1000;
 
 enum class Use : std::uint8_t { read_by_kernel, written_by_kernel };
-
-template <class Function> Function *next(const char *name) {
-    return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
-}
 
 bool concerned(const void *buffer, std::size_t size) {
     return job.fault_mode == norma::dsm::FaultMode::user_only && size > 0 &&
