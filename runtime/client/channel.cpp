@@ -118,21 +118,11 @@ void tell(TaskMsg type, std::array<std::uint64_t, 3> args, std::span<const std::
 // Not inlined: a thread that teleports itself goes on in another process, where the address of everything thread-local
 // is another one, and must not be remembered across that.
 [[gnu::noinline]] Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args,
-                              std::span<const std::byte> blob, int fd) noexcept {
+                              std::span<const std::byte> blob, int fd, std::span<std::byte> answered) noexcept {
     if (!job.active || under_way == kNested) {
         return {.status = job.active ? KERN_RESOURCE_SHORTAGE : KERN_FAILURE, .vals = {}, .blob = {}};
     }
     const auto answer = ask(channels[under_way++], op, port, args, blob, fd);
-    --under_way;
-    return answer;
-}
-
-[[gnu::noinline]] Answer call_copying(Op op, const std::array<std::uint64_t, kOpArgs> &args,
-                                      std::span<const std::byte> blob, std::span<std::byte> answered) noexcept {
-    if (under_way == kNested) {
-        return {.status = KERN_RESOURCE_SHORTAGE, .vals = {}, .blob = {}};
-    }
-    const auto answer = ask(channels[under_way++], op, kNameNull, args, blob, -1);
     std::copy_n(answer.blob.begin(), std::min(answered.size(), answer.blob.size()), answered.begin());
     --under_way;
     return answer;

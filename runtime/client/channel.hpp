@@ -19,14 +19,11 @@ struct Answer {
 };
 
 // Sends a request and waits for its answer. Blocks only the calling thread. KERN_FAILURE outside a job.
-// The blob must not be coherent memory. A descriptor may go along. Signal handlers may make calls, too.
+// The blob must not be coherent memory. A descriptor may go along. Signal handlers may make calls, too: as much of the
+// answer's blob as there is room for is copied to `answered`, which must not be coherent memory either, before one can
+// make the thread's next call.
 Answer call(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args = {},
-            std::span<const std::byte> blob = {}, int fd = -1) noexcept;
-
-// A call that has no port. As much of the answer's blob as there is room for is copied before a signal handler can make
-// the thread's next call.
-Answer call_copying(Op op, const std::array<std::uint64_t, kOpArgs> &args, std::span<const std::byte> blob,
-                    std::span<std::byte> answered) noexcept;
+            std::span<const std::byte> blob = {}, int fd = -1, std::span<std::byte> answered = {}) noexcept;
 
 // In a new thread: its first call may come from a signal handler, which must not be where it gets its variables.
 void prepare_calls() noexcept;

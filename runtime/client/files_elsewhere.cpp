@@ -3,74 +3,60 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/errors.hpp"
+#include "runtime/client/private_room.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
-#include <sys/mman.h>
 
 namespace norma::rt {
 
 namespace {
 
+using Piece = std::array<std::byte, kFileBytesAtOnce>; // neither what is sent nor what comes may be coherent memory
+
 struct Done {
     ssize_t result;
     bool regular;
-    std::span<const std::byte> data; // until the next call
+    std::size_t answered; // bytes
 };
 
 Done act(int fd, FileAction action, std::uint64_t first = 0, std::uint64_t second = 0,
-         std::span<const std::byte> data = {}) {
-    const auto answer = call(Op::file_access, kNameNull,
-                             {static_cast<std::uint64_t>(fd), static_cast<std::uint64_t>(action), first, second}, data);
+         std::span<const std::byte> data = {}, std::span<std::byte> answered = {}) {
+    const auto answer =
+        call(Op::file_access, kNameNull,
+             {static_cast<std::uint64_t>(fd), static_cast<std::uint64_t>(action), first, second}, data, -1, answered);
     const int error = answer.status == KERN_SUCCESS ? static_cast<int>(answer.vals[1]) : errno_of(answer.status);
     if (error != 0) {
         errno = error;
-        return {.result = -1, .regular = false, .data = {}};
+        return {.result = -1, .regular = false, .answered = 0};
     }
-    return {.result = static_cast<ssize_t>(answer.vals[0]), .regular = answer.vals[2] != 0, .data = answer.blob};
+    return {.result = static_cast<ssize_t>(answer.vals[0]),
+            .regular = answer.vals[2] != 0,
+            .answered = std::min(answer.blob.size(), answered.size())};
 }
-
-// What is sent must not be coherent memory, which the heap may be.
-class Private {
-  public:
-    Private() : memory_(mmap(nullptr, kFileBytesAtOnce, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {}
-    Private(const Private &) = delete;
-    Private &operator=(const Private &) = delete;
-    ~Private() {
-        if (sound()) {
-            munmap(memory_, kFileBytesAtOnce);
-        }
-    }
-    bool sound() const { return memory_ != MAP_FAILED; }
-    std::span<const std::byte> copy(const std::byte *from, std::size_t size) {
-        std::memcpy(memory_, from, size);
-        return {static_cast<const std::byte *>(memory_), size};
-    }
-
-  private:
-    void *memory_;
-};
 
 } // namespace
 
 // A regular file gives all that there is; of anything else, more than one part may have to be waited for.
 ssize_t read_elsewhere(int fd, void *buffer, std::size_t size, off_t offset) noexcept {
     auto *const to = static_cast<std::byte *>(buffer);
+    PrivateRoom<Piece> room;
+    if (!room) {
+        return fail_with(ENOMEM);
+    }
     std::size_t had = 0;
     for (;;) {
-        const auto part = std::min(size - had, kFileBytesAtOnce);
-        const auto done = offset == kCurrentOffset
-                              ? act(fd, FileAction::read, part)
-                              : act(fd, FileAction::read_at, part, static_cast<std::uint64_t>(offset) + had);
+        const auto part = std::span(*room).first(std::min(size - had, kFileBytesAtOnce));
+        const auto done = offset == kCurrentOffset ? act(fd, FileAction::read, part.size(), 0, {}, part)
+                                                   : act(fd, FileAction::read_at, part.size(),
+                                                         static_cast<std::uint64_t>(offset) + had, {}, part);
         if (done.result < 0) {
             return had > 0 ? static_cast<ssize_t>(had) : -1;
         }
-        const auto got = std::min(done.data.size(), part);
-        std::copy_n(done.data.begin(), got, to + had);
-        had += got;
-        if (!done.regular || got < part || had == size) {
+        std::copy_n(part.begin(), done.answered, to + had);
+        had += done.answered;
+        if (!done.regular || done.answered < part.size() || had == size) {
             return static_cast<ssize_t>(had);
         }
     }
@@ -78,13 +64,14 @@ ssize_t read_elsewhere(int fd, void *buffer, std::size_t size, off_t offset) noe
 
 ssize_t write_elsewhere(int fd, const void *buffer, std::size_t size, off_t offset) noexcept {
     const auto *const from = static_cast<const std::byte *>(buffer);
-    Private memory;
-    if (!memory.sound()) {
+    PrivateRoom<Piece> room;
+    if (!room) {
         return fail_with(ENOMEM);
     }
     std::size_t written = 0;
     for (;;) {
-        const auto part = memory.copy(from + written, std::min(size - written, kFileBytesAtOnce));
+        const auto part = std::span(*room).first(std::min(size - written, kFileBytesAtOnce));
+        std::copy_n(from + written, part.size(), part.begin());
         const auto done = offset == kCurrentOffset
                               ? act(fd, FileAction::write, 0, 0, part)
                               : act(fd, FileAction::write_at, 0, static_cast<std::uint64_t>(offset) + written, part);
@@ -144,11 +131,15 @@ off_t seek_elsewhere(int fd, off_t offset, int whence) noexcept {
 }
 
 int status_elsewhere(int fd, struct stat *status) noexcept {
-    const auto done = act(fd, FileAction::status);
-    if (done.result < 0 || done.data.size() != sizeof *status) {
+    PrivateRoom<struct stat> room;
+    if (!room) {
+        return fail_with(ENOMEM);
+    }
+    const auto done = act(fd, FileAction::status, 0, 0, {}, std::as_writable_bytes(std::span(&*room, 1)));
+    if (done.result < 0 || done.answered != sizeof *status) {
         return done.result < 0 ? -1 : fail_with(EIO);
     }
-    std::memcpy(status, done.data.data(), sizeof *status);
+    *status = *room;
     return 0;
 }
 

@@ -56,6 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"shared_opening", {"opening_at_once"}, 3},
         ProgramRun{
             "references", {"references_elsewhere"}, 3, "", {}, "said by a child\nsaid by a child\nsaid by a child\n"},
+        ProgramRun{"handlers_read", {"handlers_read"}, 2, "", {"NORMA_WAIT=block"}},
         ProgramRun{"broken_off", {"reading_is_broken_off"}, 3}),
     [](const auto &run) { return run.param.label; });
 

@@ -2,6 +2,7 @@
 // Open files that a clone has in common with its parent: one table of them, or references to the same ones.
 #include "tests/clone/child.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <vector>
@@ -274,6 +276,41 @@ SYSTEM_CASE(references_elsewhere) {
     CHECK_EQ(0, close(ends[1]));
     char byte = 0;
     CHECK_EQ(0, read(ends[0], &byte, 1)); // those that have ended hold nothing
+    return 0;
+}
+
+// What a thread reads is what it has asked for, also if a handler reads something else at that moment.
+SYSTEM_CASE(handlers_read) {
+    static constexpr std::size_t kBytes = 32 * 1024;
+    static std::vector<char> read_by_handler(kBytes);
+    static int others = -1;
+    static std::atomic<int> handled{0};
+    const auto filled = [](char with) {
+        const int fd = memfd_create("filled", 0);
+        const std::vector<char> bytes(kBytes, with);
+        CHECK_EQ(ssize_t{kBytes}, write(fd, bytes.data(), kBytes));
+        return fd;
+    };
+    const int own = filled('a');
+    others = filled('b');
+    const int pid = child(systest::last_node(), CLONE_VM | CLONE_FILES | SIGCHLD, [own] {
+        signal(SIGALRM, [](int) {
+            CHECK_EQ(ssize_t{kBytes}, pread(others, read_by_handler.data(), kBytes, 0));
+            ++handled;
+        });
+        const std::vector<char> wanted(kBytes, 'a');
+        std::vector<char> bytes(kBytes);
+        for (int round = 0; round < 500; ++round) {
+            const itimerval once{{}, {0, 50 + round * 7 % 300}};
+            CHECK_EQ(0, setitimer(ITIMER_REAL, &once, nullptr));
+            std::fill(bytes.begin(), bytes.end(), ' ');
+            CHECK_EQ(ssize_t{kBytes}, pread(own, bytes.data(), kBytes, 0));
+            CHECK(bytes == wanted);
+        }
+        CHECK_SOON(handled > 0);
+        return 0;
+    });
+    CHECK_EQ(0, end_of(pid));
     return 0;
 }
 
