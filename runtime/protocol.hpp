@@ -93,7 +93,7 @@ enum class Op : std::uint32_t {
                     // pid, or 0; vals[1] status
     process_parent, // (0, filled in on the way: whose) -> vals[0] pid
     // a table that tasks may share (runtime/sharing.hpp): no port
-    table_change, // 0 Table; blob: the change (client/tables.hpp) -> vals[0] errno; blob: what was there before
+    table_change, // 0 Table; blob: the change (client/tables.hpp) -> vals[1] errno; blob: what was there before
     // ports: `port` names the task whose names they are
     port_allocate = 64, // 0 MACH_PORT_RIGHT_..., 1 name (0: any) -> vals[0] name
     port_deallocate,    // 0 name
@@ -202,10 +202,10 @@ enum class Op : std::uint32_t {
     process_pid,   // 0 identity -> vals[0] pid
     // tables that tasks share. target: a task
     table_read = 200, // 0 Table -> blob: all of it
-    table_join,       // 0 Table, 1 group; blob: all of it -> vals[0] errno
+    table_join,       // 0 Table, 1 group; blob: all of it -> vals[1] errno
     table_step,       // 0 Table, 1 TableStep; blob: the change, if it is prepared -> as of table_change
     // no target: at the home of the group
-    group_join,   // 0 group; blob: rights to a member and to who is to be one -> vals[0] errno
+    group_join,   // 0 group; blob: rights to a member and to who is to be one -> vals[1] errno
     group_change, // 0 group; blob: the change -> as of table_change
     group_left,   // 0 group, 1 task
     // open files. No target: at the home of the table

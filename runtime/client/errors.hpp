@@ -3,6 +3,7 @@
 #pragma once
 
 #include "norma/mach.h"
+#include "runtime/client/channel.hpp"
 
 #include <cerrno>
 #include <cstdint>
@@ -31,6 +32,10 @@ inline int errno_of(std::int32_t status) noexcept {
     default:
         return ENOMEM;
     }
+}
+// Of a call whose answer has an errno value in vals[1].
+inline int errno_of(const Answer &answer) noexcept {
+    return answer.status == KERN_SUCCESS ? static_cast<int>(answer.vals[1]) : errno_of(answer.status);
 }
 
 } // namespace norma::rt

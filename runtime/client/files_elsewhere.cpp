@@ -26,8 +26,7 @@ Done act(int fd, FileAction action, std::uint64_t first = 0, std::uint64_t secon
     const auto answer =
         call(Op::file_access, kNameNull,
              {static_cast<std::uint64_t>(fd), static_cast<std::uint64_t>(action), first, second}, data, -1, answered);
-    const int error = answer.status == KERN_SUCCESS ? static_cast<int>(answer.vals[1]) : errno_of(answer.status);
-    if (error != 0) {
+    if (const int error = errno_of(answer); error != 0) {
         errno = error;
         return {.result = -1, .regular = false, .answered = 0};
     }

@@ -109,7 +109,7 @@ int ask(const FileChange &change, int fd, int &number) {
     const auto words = encode(change);
     const auto answer = call(Op::file_change, kNameNull, {words[0], words[1], words[2]}, {}, fd);
     number = static_cast<int>(answer.vals[0]);
-    return answer.status == KERN_SUCCESS ? static_cast<int>(answer.vals[1]) : errno_of(answer.status);
+    return errno_of(answer);
 }
 
 } // namespace
@@ -135,8 +135,8 @@ int share_files() noexcept {
     }
     const auto answer = call(Op::files_share, kNameNull, {}, {}, parcel);
     raw_close(parcel);
-    if (answer.status != KERN_SUCCESS || answer.vals[1] != 0) {
-        return answer.status != KERN_SUCCESS ? errno_of(answer.status) : static_cast<int>(answer.vals[1]);
+    if (const int error = errno_of(answer); error != 0) {
+        return error;
     }
     for (const auto &file : files) {
         set_whose(static_cast<std::uint32_t>(file.number), Whose::shared);

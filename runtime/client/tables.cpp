@@ -77,8 +77,7 @@ ChangeAlone::~ChangeAlone() {
 }
 
 int change_for_all(Table table, std::span<const std::byte> change, std::span<std::byte> before) noexcept {
-    const auto answer = call(Op::table_change, kNameNull, {index_of(table)}, change, -1, before);
-    return answer.status == KERN_SUCCESS ? static_cast<int>(answer.vals[0]) : errno_of(answer.status);
+    return errno_of(call(Op::table_change, kNameNull, {index_of(table)}, change, -1, before));
 }
 
 int read_table(Table table, Inheritance &content) {

@@ -21,14 +21,6 @@ namespace norma::rt {
 class Node;
 struct Task;
 
-// For the operations on open files: vals[1] is an errno value.
-inline Reply errno_reply(int error, std::uint64_t value = 0) {
-    Reply reply;
-    reply.vals[0] = value;
-    reply.vals[1] = static_cast<std::uint64_t>(error);
-    return reply;
-}
-
 // An access to a file on behalf of a task, in a thread of its own since it may wait for ever.
 struct FileJob;
 

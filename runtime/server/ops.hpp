@@ -70,7 +70,7 @@ void op_process_moved(Node &, const Request &, Done);
 void op_process_ended(Node &, const Request &, Done);
 
 // ops_sharing.cpp
-// Makes `newcomer` a member of the group with which `member`, a task of this node, shares the table. vals[0]: errno.
+// Makes `newcomer` a member of the group with which `member`, a task of this node, shares the table. vals[1]: errno.
 void join_group(Node &, const Right &member, Table, const Right &newcomer, Done);
 void op_table_change(Node &, const Request &, Done);
 void op_table_read(Node &, const Request &, Done);

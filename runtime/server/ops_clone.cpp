@@ -81,6 +81,13 @@ void start(Node &node, const SharedBirth &birth, const Done &done) {
     });
 }
 
+// Of a step that tells of what has failed by an errno value, as a clone tells of it.
+Reply failure_of(const Reply &step) {
+    auto why = status_reply(step.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : step.status);
+    why.vals[0] = step.vals[1];
+    return why;
+}
+
 // The tables that it shares with its parent, from this one on; then it starts.
 void join_groups(Node &node, const SharedBirth &birth, std::size_t table, const Done &done) {
     while (table < kTables && (birth->asked.args[0] & kTableFlags.at(table)) == 0) {
@@ -92,13 +99,11 @@ void join_groups(Node &node, const SharedBirth &birth, std::size_t table, const 
     }
     join_group(node, birth->asked.target, static_cast<Table>(table), birth->child,
                [&node, birth, table, done](const Reply &joined) {
-                   if (joined.status == KERN_SUCCESS && joined.vals[0] == 0) {
+                   if (joined.status == KERN_SUCCESS && joined.vals[1] == 0) {
                        join_groups(node, birth, table + 1, done);
-                       return;
+                   } else {
+                       give_up(node, *birth, failure_of(joined), done);
                    }
-                   auto why = joined;
-                   why.status = why.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : why.status;
-                   give_up(node, *birth, why, done);
                });
 }
 
@@ -124,11 +129,9 @@ void give_files(Node &node, const SharedBirth &birth, const Done &done) {
     node.router.call(birth->where, std::move(request), [&node, birth, done](const Reply &reply) {
         if (reply.status == KERN_SUCCESS && reply.vals[1] == 0) {
             make_known(node, birth, done);
-            return;
+        } else {
+            give_up(node, *birth, failure_of(reply), done);
         }
-        auto why = status_reply(reply.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : reply.status);
-        why.vals[0] = reply.vals[1];
-        give_up(node, *birth, why, done);
     });
 }
 

@@ -18,16 +18,10 @@ std::uint64_t table_number(Table table) {
     return static_cast<std::uint64_t>(table);
 }
 
-Reply errno_reply(std::uint64_t error) {
-    Reply reply;
-    reply.vals[0] = error;
-    return reply;
-}
-
 std::uint64_t error_in(const Reply &reply) {
     switch (reply.status) {
     case KERN_SUCCESS:
-        return reply.vals[0];
+        return reply.vals[1];
     case KERN_INVALID_TASK:
     case KERN_NODE_DOWN:
         return 0;
@@ -79,7 +73,7 @@ void ask_members(Node &node, const Change &change, TableStep step, Done done) {
             node_of(id), std::move(request),
             [poll, asked_for = id == change.asker](const Reply &reply) {
                 if (const auto error = error_in(reply); error != 0) {
-                    poll->outcome.vals[0] = error;
+                    poll->outcome.vals[1] = error;
                 } else if (asked_for) {
                     poll->outcome.blob = reply.blob;
                 }
@@ -97,10 +91,10 @@ void finish(Node &node, const SharedChange &change, Reply reply) {
 
 void make_change(Node &node, const SharedChange &change) {
     ask_members(node, *change, TableStep::prepare, [&node, change](const Reply &prepared) {
-        if (const auto error = prepared.vals[0]; error != 0) {
+        if (prepared.vals[1] != 0) {
             // Not waited for: whoever does not answer is asked for the next change after it.
             ask_members(node, *change, TableStep::drop, [](const Reply &) {});
-            finish(node, change, errno_reply(error));
+            finish(node, change, prepared);
             return;
         }
         ask_members(node, *change, TableStep::commit,
@@ -144,7 +138,7 @@ void hand_over(Node &node, const SharedEntry &entry, std::vector<std::byte> cont
     request.args = {table_number(entry->table), entry->group};
     request.blob = std::move(content);
     node.router.call(node_of(entry->newcomer.task), std::move(request), [&node, entry](const Reply &reply) {
-        if (reply.status == KERN_SUCCESS && reply.vals[0] == 0) {
+        if (reply.status == KERN_SUCCESS && reply.vals[1] == 0) {
             node.groups.add(entry->group, entry->newcomer);
         }
         finish(node, entry, reply);
@@ -157,7 +151,7 @@ void let_in(Node &node, const SharedEntry &entry) {
     request.target = entry->member;
     request.args[0] = table_number(entry->table);
     node.router.call(node_of(entry->member.task), std::move(request), [&node, entry](Reply reply) {
-        if (reply.status == KERN_SUCCESS && reply.vals[0] == 0) {
+        if (reply.status == KERN_SUCCESS && reply.vals[1] == 0) {
             hand_over(node, entry, std::move(reply.blob));
         } else {
             finish(node, entry, reply);
@@ -180,7 +174,7 @@ Reply reply_of(const Ack &ack) {
     if (ack.error == ESRCH) {
         return status_reply(KERN_INVALID_TASK);
     }
-    auto reply = errno_reply(static_cast<std::uint64_t>(ack.error));
+    auto reply = errno_reply(ack.error);
     reply.blob = ack.blob;
     return reply;
 }

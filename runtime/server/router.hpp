@@ -19,6 +19,13 @@ inline Reply status_reply(std::int32_t status) {
     reply.status = status;
     return reply;
 }
+// Of what says what is wrong as Unix does: vals[1] is an errno value.
+inline Reply errno_reply(int error, std::uint64_t value = 0) {
+    Reply reply;
+    reply.vals[0] = value;
+    reply.vals[1] = static_cast<std::uint64_t>(error);
+    return reply;
+}
 
 class Router {
   public:
