@@ -6,7 +6,6 @@
 #include "norma/norma.h"
 #include "runtime/client/descriptors.hpp"
 #include "runtime/client/errors.hpp"
-#include "runtime/client/job.hpp"
 #include "runtime/client/private_room.hpp"
 #include "runtime/client/tables.hpp"
 
@@ -111,9 +110,6 @@ int change_directory_for_all(Kind kind, const char *path) {
 }
 
 int change_directory(Kind kind, const char *path) {
-    if (!job.active) {
-        return change_here(kind, path);
-    }
     if (const ChangeAlone may_change(Table::directories); may_change) {
         const int error = kind == Kind::root ? enter_root(path) : change_here(kind, path) == 0 ? 0 : errno;
         return error == 0 ? 0 : fail_with(error);
@@ -245,9 +241,6 @@ NORMA_EXPORT int chroot(const char *path) noexcept {
 }
 
 NORMA_EXPORT int fchdir(int fd) noexcept {
-    if (!job.active) {
-        return static_cast<int>(syscall(SYS_fchdir, fd));
-    }
     if (const ChangeAlone may_change(Table::directories); may_change) {
         return static_cast<int>(syscall(SYS_fchdir, fd));
     }
@@ -255,9 +248,6 @@ NORMA_EXPORT int fchdir(int fd) noexcept {
 }
 
 NORMA_EXPORT mode_t umask(mode_t mask) noexcept {
-    if (!job.active) {
-        return static_cast<mode_t>(syscall(SYS_umask, mask));
-    }
     if (const ChangeAlone may_change(Table::directories); may_change) {
         return static_cast<mode_t>(syscall(SYS_umask, mask));
     }

@@ -21,33 +21,27 @@ constexpr std::size_t index_of(Table table) {
     return static_cast<std::size_t>(table);
 }
 
-int prepare(Table table, std::span<const std::byte> change) {
-    switch (table) {
-    case Table::actions:
-        return prepare_action(change);
-    case Table::directories:
-        return prepare_directory(change);
-    }
-    return EINVAL;
+// What is done with a table in this process.
+struct Functions {
+    int (*prepare)(std::span<const std::byte> change);
+    int (*commit)(std::vector<std::byte> &before);
+    void (*drop)();
+    int (*collect)(Inheritance &content);
+    int (*apply)(const Inheritance &content);
+};
+
+int collect_all_actions(Inheritance &content) {
+    collect_actions(content);
+    return 0;
 }
 
-int commit(Table table, std::vector<std::byte> &before) {
-    switch (table) {
-    case Table::actions:
-        return commit_action(before);
-    case Table::directories:
-        return commit_directory(before);
-    }
-    return EINVAL;
-}
+constexpr std::array<Functions, kTables> kFunctions{{
+    {prepare_action, commit_action, drop_action, collect_all_actions, apply_actions},
+    {prepare_directory, commit_directory, drop_directory, collect_directories, apply_directories},
+}};
 
-void drop(Table table) {
-    switch (table) {
-    case Table::actions:
-        return drop_action();
-    case Table::directories:
-        return drop_directory();
-    }
+const Functions &functions_of(Table table) {
+    return kFunctions.at(index_of(table));
 }
 
 } // namespace
@@ -82,14 +76,7 @@ int change_for_all(Table table, std::span<const std::byte> change, std::span<std
 
 int read_table(Table table, Inheritance &content) {
     content = {};
-    switch (table) {
-    case Table::actions:
-        collect_actions(content);
-        return 0;
-    case Table::directories:
-        return collect_directories(content);
-    }
-    return EINVAL;
+    return functions_of(table).collect(content);
 }
 
 int join_table(Table table, std::span<const std::byte> content) {
@@ -99,27 +86,22 @@ int join_table(Table table, std::span<const std::byte> content) {
     const auto taken = std::make_unique<Inheritance>();
     std::memcpy(taken.get(), content.data(), sizeof(Inheritance));
     share(table);
-    switch (table) {
-    case Table::actions:
-        return apply_actions(*taken);
-    case Table::directories:
-        return apply_directories(*taken);
-    }
-    return EINVAL;
+    return functions_of(table).apply(*taken);
 }
 
 int step_table(Table table, TableStep step, std::span<const std::byte> change, std::vector<std::byte> &before) {
+    const auto &functions = functions_of(table);
     switch (step) {
     case TableStep::prepare:
-        return prepare(table, change);
+        return functions.prepare(change);
     case TableStep::commit:
-        return commit(table, before);
+        return functions.commit(before);
     case TableStep::drop:
-        drop(table);
+        functions.drop();
         return 0;
     case TableStep::make: {
-        const int error = prepare(table, change);
-        return error != 0 ? error : commit(table, before);
+        const int error = functions.prepare(change);
+        return error != 0 ? error : functions.commit(before);
     }
     }
     return EINVAL;
