@@ -157,8 +157,8 @@ std::string program_identity() {
     return identity;
 }
 
-DataRange coherent_data() {
-    DataRange data;
+ProgramRange coherent_data() {
+    ProgramRange data;
     if (!is_whole_program()) {
         return data;
     }
@@ -183,6 +183,16 @@ DataRange coherent_data() {
         data = {.start = start, .size = (end - start + kPage - 1) / kPage * kPage};
     });
     return data;
+}
+
+ProgramRange program_code() {
+    ProgramRange code;
+    with_program([&](const dl_phdr_info &program) {
+        if (const auto *header = find_header(program, PT_LOAD, PF_X)) {
+            code = {.start = program.dlpi_addr + header->p_vaddr, .size = header->p_memsz};
+        }
+    });
+    return code;
 }
 
 namespace {

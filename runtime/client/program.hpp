@@ -14,12 +14,15 @@ bool is_whole_program();
 // the other shared objects as well, with where they are, as its variables point into them.
 std::string program_identity();
 
-struct DataRange {
+struct ProgramRange {
     std::uint64_t start = 0, size = 0;
+    bool holds(const void *address) const { return reinterpret_cast<std::uint64_t>(address) - start < size; }
 };
 // The pages with the variables of a whole program; empty of any other. Ends the process, saying why, if the program has
 // not been linked as it must be.
-DataRange coherent_data();
+ProgramRange coherent_data();
+// The main program's own instructions.
+ProgramRange program_code();
 
 // The program's heap is there, in all tasks that share it.
 void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts);

@@ -9,11 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <elf.h>
 #include <fcntl.h>
-#include <link.h>
 #include <mutex>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
@@ -41,26 +38,10 @@ int raw_replace(int fd, std::uint32_t number, bool close_on_exec) {
     return static_cast<int>(syscall(SYS_dup3, fd, number, close_on_exec ? O_CLOEXEC : 0));
 }
 
-// Where nobody minds it; if there is no such place, anywhere above.
-int move_away(int fd) {
-    const int moved = raw_duplicate(fd, std::max(fd + 1, kOutOfTheWay), true);
-    return moved >= 0 ? moved : raw_duplicate(fd, fd + 1, true);
-}
-
-void find_program() {
-    const auto *headers = reinterpret_cast<const ElfW(Phdr) *>(getauxval(AT_PHDR));
-    const auto *const end = headers + getauxval(AT_PHNUM);
-    const auto *const self = std::find_if(headers, end, [](const auto &header) { return header.p_type == PT_PHDR; });
-    const auto base = self == end ? 0 : reinterpret_cast<std::uint64_t>(headers) - self->p_vaddr;
-    std::uint64_t first = ~std::uint64_t{0}, last = 0;
-    for (const auto *header = headers; header != end; ++header) {
-        if (header->p_type == PT_LOAD && (header->p_flags & PF_X) != 0) {
-            first = std::min(first, base + header->p_vaddr);
-            last = std::max(last, base + header->p_vaddr + header->p_memsz);
-        }
-    }
-    shared_numbers.program_start = first;
-    shared_numbers.program_bytes = last - first;
+// A duplicate where nobody minds it; if there is no such place, anywhere from `least` on.
+int duplicate_away(int fd, int least) {
+    const int away = raw_duplicate(fd, std::max(least, kOutOfTheWay), true);
+    return away >= 0 ? away : raw_duplicate(fd, least, true);
 }
 
 // Reading, writing and nearly everything else fails with EBADF.
@@ -69,8 +50,7 @@ int make_stand_in(int least) {
     if (fd < 0) {
         return errno;
     }
-    stand_in = raw_duplicate(fd, std::max(least, kOutOfTheWay), true);
-    stand_in = stand_in >= 0 ? stand_in : raw_duplicate(fd, least, true);
+    stand_in = duplicate_away(fd, least);
     const int error = stand_in < 0 ? errno : 0;
     raw_close(fd);
     keep_private(stand_in);
@@ -128,7 +108,7 @@ int share_files() noexcept {
     if (parcel < 0) {
         return errno == ENOMEM ? ENOMEM : EAGAIN;
     }
-    find_program();
+    shared_numbers.program = program_code();
     if (const int error = stand_in < 0 ? make_stand_in(0) : 0; error != 0) {
         raw_close(parcel);
         return error;
@@ -147,7 +127,7 @@ int share_files() noexcept {
 
 int publish(int fd, int number) noexcept {
     const int flags = static_cast<int>(syscall(SYS_fcntl, fd, F_GETFD));
-    const int away = move_away(fd);
+    const int away = duplicate_away(fd, fd + 1);
     const int trouble = errno;
     if (number < 0) { // its number is as free here as in the other tasks then
         raw_close(fd);
@@ -199,7 +179,7 @@ int begin_files(int parcel) noexcept {
         least = std::max(least, file.number + 1);
         close_if_open(file.fd);
     }
-    find_program();
+    shared_numbers.program = program_code();
     error = error == 0 ? make_stand_in(least) : error;
     for (const auto &file : files) {
         const auto number = static_cast<std::uint32_t>(file.number);

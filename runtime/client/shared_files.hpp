@@ -4,6 +4,7 @@
 // takes its number and can do nothing.
 #pragma once
 
+#include "runtime/client/program.hpp"
 #include "runtime/file_table.hpp"
 
 #include <array>
@@ -18,16 +19,14 @@ enum class Whose : std::uint8_t { own, shared, elsewhere }; // shared: and open 
 struct SharedNumbers {
     std::atomic<bool> any = false; // this task shares its files
     std::array<std::atomic<Whose>, kMostFiles> whose{};
-    std::uint64_t program_start = 0, program_bytes = 0; // where the program itself is
+    ProgramRange program; // its code
 
     Whose operator[](int fd) const {
         const bool known = any && static_cast<std::size_t>(fd) < kMostFiles;
         return known ? whose[static_cast<std::size_t>(fd)].load(std::memory_order_relaxed) : Whose::own;
     }
     // Whether a call comes from the program itself and not from a library, whose open files are its own affair.
-    bool concerns(const void *caller) const {
-        return any && reinterpret_cast<std::uint64_t>(caller) - program_start < program_bytes;
-    }
+    bool concerns(const void *caller) const { return any && program.holds(caller); }
 };
 extern SharedNumbers shared_numbers;
 
