@@ -92,20 +92,8 @@ NORMA_EXPORT int open(const char *path, int flags, ...) {
     return opened(real(path, flags, mode), __builtin_return_address(0));
 }
 
-NORMA_EXPORT int open64(const char *path, int flags, ...) {
-    static const auto real = next<int(const char *, int, mode_t)>("open64");
-    NORMA_MODE(mode, flags)
-    return opened(real(path, flags, mode), __builtin_return_address(0));
-}
-
 NORMA_EXPORT int openat(int folder, const char *path, int flags, ...) {
     static const auto real = next<int(int, const char *, int, mode_t)>("openat");
-    NORMA_MODE(mode, flags)
-    return opened(real(folder, path, flags, mode), __builtin_return_address(0));
-}
-
-NORMA_EXPORT int openat64(int folder, const char *path, int flags, ...) {
-    static const auto real = next<int(int, const char *, int, mode_t)>("openat64");
     NORMA_MODE(mode, flags)
     return opened(real(folder, path, flags, mode), __builtin_return_address(0));
 }
@@ -116,28 +104,13 @@ NORMA_EXPORT int __open_2(const char *path, int flags) {
     return opened(real(path, flags), __builtin_return_address(0));
 }
 
-NORMA_EXPORT int __open64_2(const char *path, int flags) {
-    static const auto real = next<int(const char *, int)>("__open64_2");
-    return opened(real(path, flags), __builtin_return_address(0));
-}
-
 NORMA_EXPORT int __openat_2(int folder, const char *path, int flags) {
     static const auto real = next<int(int, const char *, int)>("__openat_2");
     return opened(real(folder, path, flags), __builtin_return_address(0));
 }
 
-NORMA_EXPORT int __openat64_2(int folder, const char *path, int flags) {
-    static const auto real = next<int(int, const char *, int)>("__openat64_2");
-    return opened(real(folder, path, flags), __builtin_return_address(0));
-}
-
 NORMA_EXPORT int creat(const char *path, mode_t mode) {
     static const auto real = next<int(const char *, mode_t)>("creat");
-    return opened(real(path, mode), __builtin_return_address(0));
-}
-
-NORMA_EXPORT int creat64(const char *path, mode_t mode) {
-    static const auto real = next<int(const char *, mode_t)>("creat64");
     return opened(real(path, mode), __builtin_return_address(0));
 }
 
@@ -222,12 +195,15 @@ NORMA_EXPORT int fclose(FILE *stream) {
     return norma::rt::close_shared(fd) == 0 ? closed : EOF;
 }
 
-namespace {
-
-int control(int fd, int command, void *argument, const void *caller, int (*real)(int, int, ...)) {
+NORMA_EXPORT int fcntl(int fd, int command, ...) {
+    static const auto real = next<int(int, int, ...)>("fcntl");
+    va_list list;
+    va_start(list, command);
+    void *const argument = va_arg(list, void *);
+    va_end(list);
     const auto number = static_cast<int>(reinterpret_cast<std::intptr_t>(argument));
     const bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
-    if (duplicates && shared_numbers[fd] != Whose::own && shared_numbers.concerns(caller)) {
+    if (duplicates && shared_numbers[fd] != Whose::own && shared_numbers.concerns(__builtin_return_address(0))) {
         return number < 0 || static_cast<std::uint32_t>(number) >= norma::rt::kMostFiles
                    ? fail_with(EINVAL)
                    : norma::rt::duplicate_shared(fd, number, false, command == F_DUPFD_CLOEXEC);
@@ -244,33 +220,9 @@ int control(int fd, int command, void *argument, const void *caller, int (*real)
     return real(fd, command, argument);
 }
 
-} // namespace
-
-NORMA_EXPORT int fcntl(int fd, int command, ...) {
-    static const auto real = next<int(int, int, ...)>("fcntl");
-    va_list list;
-    va_start(list, command);
-    void *const argument = va_arg(list, void *);
-    va_end(list);
-    return control(fd, command, argument, __builtin_return_address(0), real);
-}
-
-NORMA_EXPORT int fcntl64(int fd, int command, ...) {
-    static const auto real = next<int(int, int, ...)>("fcntl64");
-    va_list list;
-    va_start(list, command);
-    void *const argument = va_arg(list, void *);
-    va_end(list);
-    return control(fd, command, argument, __builtin_return_address(0), real);
-}
-
 NORMA_EXPORT off_t lseek(int fd, off_t offset, int whence) noexcept {
     static const auto real = next<off_t(int, off_t, int)>("lseek");
     return is_elsewhere(fd) ? norma::rt::seek_elsewhere(fd, offset, whence) : real(fd, offset, whence);
-}
-
-NORMA_EXPORT off64_t lseek64(int fd, off64_t offset, int whence) noexcept {
-    return lseek(fd, offset, whence);
 }
 
 NORMA_EXPORT int fstat(int fd, struct stat *status) noexcept {
@@ -288,10 +240,6 @@ NORMA_EXPORT int ftruncate(int fd, off_t size) noexcept {
     return is_elsewhere(fd) ? norma::rt::truncate_elsewhere(fd, size) : real(fd, size);
 }
 
-NORMA_EXPORT int ftruncate64(int fd, off64_t size) noexcept {
-    return ftruncate(fd, size);
-}
-
 NORMA_EXPORT int fsync(int fd) {
     static const auto real = next<int(int)>("fsync");
     return is_elsewhere(fd) ? norma::rt::sync_elsewhere(fd, false) : real(fd);
@@ -301,4 +249,15 @@ NORMA_EXPORT int fdatasync(int fd) {
     static const auto real = next<int(int)>("fdatasync");
     return is_elsewhere(fd) ? norma::rt::sync_elsewhere(fd, true) : real(fd);
 }
+
+// Sizes and offsets have 64 bits either way.
+static_assert(O_LARGEFILE == 0 && sizeof(off_t) == sizeof(off64_t));
+NORMA_EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+NORMA_EXPORT int openat64(int folder, const char *path, int flags, ...) __attribute__((alias("openat")));
+NORMA_EXPORT int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
+NORMA_EXPORT int __openat64_2(int folder, const char *path, int flags) __attribute__((alias("__openat_2")));
+NORMA_EXPORT int creat64(const char *path, mode_t mode) __attribute__((alias("creat")));
+NORMA_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+NORMA_EXPORT off64_t lseek64(int fd, off64_t offset, int whence) noexcept __attribute__((alias("lseek")));
+NORMA_EXPORT int ftruncate64(int fd, off64_t size) noexcept __attribute__((alias("ftruncate")));
 }
