@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading and writing files for tasks on other nodes. Each access has a thread, since a disk or a pipe may take any
-// time; it has nothing but the file and its orders, and a descriptor to say when it is done. Before it does what may
-// wait for somebody else, it waits in a way that can be broken off, for a task that has ended must not take what is
-// written for others.
+// Reading and writing files for tasks on other nodes. Each access has a thread, which has nothing but the file and its
+// orders. Before it does what may wait for somebody else, it waits in a way that can be broken off, for a task that has
+// ended must not take what is written for others.
+#include "runtime/server/apart.hpp"
 #include "runtime/server/node.hpp"
 #include "runtime/sockets.hpp"
 
@@ -11,13 +11,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 
 namespace norma::rt {
@@ -26,7 +23,7 @@ struct FileJob {
     FileAction action = FileAction::read;
     std::uint64_t first = 0, second = 0;
     std::vector<std::byte> data;
-    int fd = -1, stop = -1, over = -1;
+    int fd = -1, stop = -1;
     Reply reply{};
 
     FileJob() = default;
@@ -35,16 +32,10 @@ struct FileJob {
     ~FileJob() {
         close_if_open(fd);
         close_if_open(stop);
-        close_if_open(over);
     }
 };
 
 namespace {
-
-void tell(int event) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto told = ::write(event, &one, sizeof one);
-}
 
 // False: it was broken off.
 bool wait_until(const FileJob &job, short event) {
@@ -124,14 +115,10 @@ long perform(FileJob &job, const struct stat &about) {
 }
 
 void run(FileJob &job) {
-    sigset_t all; // SIGPIPE among them, which is the caller's
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);
     struct stat about {};
     const auto result = ::fstat(job.fd, &about) == 0 ? perform(job, about) : -1;
     job.reply.vals = {static_cast<std::uint64_t>(result), result < 0 ? static_cast<std::uint64_t>(errno) : 0,
                       S_ISREG(about.st_mode) ? 1U : 0U, 0};
-    tell(job.over);
 }
 
 bool sound(const Request &request) {
@@ -179,28 +166,22 @@ void FilesService::serve_reach(const Request &request, Done done) {
     job->data = request.blob;
     job->fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     job->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    job->over = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (job->fd < 0 || job->stop < 0 || job->over < 0) {
+    if (job->fd < 0 || job->stop < 0) {
         done(errno_reply(ENFILE));
         return;
     }
-    try {
-        std::thread([job] { run(*job); }).detach();
-    } catch (const std::system_error &) {
-        done(errno_reply(EAGAIN));
-        return;
-    }
-    accesses_.push_back(
+    const auto access = accesses_.insert(
+        accesses_.end(),
         {.task = request.caller.task, .thread = request.caller.thread, .node = request.caller.node, .job = job});
-    node_.loop.watch(job->over, [this, access = std::prev(accesses_.end()), done](std::uint32_t) {
-        const auto finished = access->job;
-        std::uint64_t said = 0;
-        if (::read(finished->over, &said, sizeof said) == sizeof said) {
-            node_.loop.unwatch(finished->over);
-            accesses_.erase(access);
-            done(finished->reply);
-        }
-    });
+    const auto over = [this, access, job, done] {
+        accesses_.erase(access);
+        done(job->reply);
+    };
+    if (!do_apart(
+            node_.loop, [job] { run(*job); }, over)) {
+        accesses_.erase(access);
+        done(errno_reply(EAGAIN));
+    }
 }
 
 void FilesService::abort(std::uint64_t thread) {
@@ -210,7 +191,8 @@ void FilesService::abort(std::uint64_t thread) {
 void FilesService::cancel(const std::function<bool(const Access &)> &concerned) {
     for (const auto &access : accesses_) {
         if (concerned(access)) {
-            tell(access.job->stop);
+            const std::uint64_t one = 1;
+            [[maybe_unused]] const auto told = ::write(access.job->stop, &one, sizeof one);
         }
     }
 }

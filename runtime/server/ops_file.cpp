@@ -2,6 +2,7 @@
 // Memory objects that are files. The node where a file is opened is the object's home: it reads pages when they are
 // first wanted, and writes them when a task asks for it or nobody uses the object any more.
 #include "runtime/log.hpp"
+#include "runtime/server/apart.hpp"
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
@@ -12,10 +13,7 @@
 #include <climits>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 
 namespace norma::rt {
@@ -254,34 +252,21 @@ void Node::save_part(const Stretch &stretch, PageRange pages, bool load, std::in
                });
 }
 
-// A disk may take long, so another thread waits for it: it has nothing but the file, and a descriptor to say when.
 void Node::flush(const Stretch &stretch, std::function<void(std::int32_t)> done) {
     const int fd = ::fcntl(pager.file(stretch.object).fd(), F_DUPFD_CLOEXEC, 0);
-    const int event = fd < 0 ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (event < 0) {
-        if (fd >= 0) {
-            ::close(fd);
-        }
+    if (fd < 0) {
         done(KERN_RESOURCE_SHORTAGE);
         return;
     }
-    loop.watch(event, [this, event, done = std::move(done)](std::uint32_t) {
-        std::uint64_t said = 0;
-        if (::read(event, &said, sizeof said) == sizeof said) {
-            loop.unwatch(event);
-            ::close(event);
-            done(said == 1 ? KERN_SUCCESS : KERN_MEMORY_ERROR);
-        }
-    });
-    const auto wait_for_disk = [fd, event] {
-        const std::uint64_t said = ::fdatasync(fd) == 0 ? 1 : 2;
+    const auto status = std::make_shared<std::int32_t>(KERN_MEMORY_ERROR);
+    const auto wait_for_disk = [fd, status] {
+        *status = ::fdatasync(fd) == 0 ? KERN_SUCCESS : KERN_MEMORY_ERROR;
         ::close(fd);
-        [[maybe_unused]] const auto told = ::write(event, &said, sizeof said);
     };
-    try {
-        std::thread(wait_for_disk).detach();
-    } catch (const std::system_error &) {
+    const auto tell = [status, done = std::move(done)] { done(*status); };
+    if (!do_apart(loop, wait_for_disk, tell)) {
         wait_for_disk(); // rather here than not at all
+        tell();
     }
 }
 
