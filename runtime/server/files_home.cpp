@@ -18,7 +18,7 @@ constexpr std::size_t kMostTableBytes = 60 * 1024; // go in one record
 } // namespace
 
 void FilesService::serve_decide(const Request &request, Done done) {
-    const auto change = decode_change({request.args[0], request.args[1], request.args[2]});
+    const auto change = change_in(request);
     const auto table = request.args[3];
     const auto home = homes_.find(table);
     if (!change || home == homes_.end() || !home->second.nodes[request.caller.node]) {
@@ -146,15 +146,11 @@ void FilesService::make(TableId table, FileChange change, const Done &done) {
 
 void FilesService::broadcast(TableId table, const FileChange &change, Agreed done) {
     const auto poll = std::make_shared<Poll>(Poll{.done = std::move(done)});
-    const auto words = encode(change);
     const auto nodes = homes_.at(table).nodes;
     for (dsm::NodeId node = 0; node < node_.count; ++node) {
         if (nodes[node]) {
-            Request apply;
-            apply.op = Op::files_apply;
-            apply.args = {words[0], words[1], words[2], table};
             ++poll->open;
-            node_.router.call(node, std::move(apply), [poll](const Reply &reply) {
+            node_.router.call(node, request_of(Op::files_apply, change, table), [poll](const Reply &reply) {
                 const bool down = reply.status == KERN_NODE_DOWN;
                 const bool sound = reply.status == KERN_SUCCESS && reply.vals[1] < 4096;
                 poll->count(sound ? static_cast<int>(reply.vals[1]) : down ? 0 : EIO, sound ? reply.vals[0] : 0);

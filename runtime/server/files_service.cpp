@@ -111,7 +111,7 @@ void FilesService::share(const Request &request, Done done) {
 void FilesService::change(const Request &request, Done done) {
     const int offer = take_offer(node_, request.caller);
     const auto *task = task_of(request.caller);
-    auto change = decode_change({request.args[0], request.args[1], request.args[2]});
+    auto change = change_in(request);
     const bool sound = change && (change->makes_file() || change->kind == FileChange::Kind::close ||
                                   change->kind == FileChange::Kind::set_flags);
     if (task == nullptr || !sound || (change->kind == FileChange::Kind::open) != (offer >= 0)) {
@@ -128,16 +128,13 @@ void FilesService::change(const Request &request, Done done) {
         change->node = node_.self;
         change->subject = ticket;
     }
-    const auto words = encode(*change);
-    Request decide;
-    decide.op = Op::files_decide;
-    decide.args = {words[0], words[1], words[2], task->open_files};
-    node_.router.call(home_of_table(task->open_files), std::move(decide), [this, ticket, done](const Reply &reply) {
-        if (const auto used = tickets_.extract(ticket)) {
-            close_if_open(used.mapped());
-        }
-        done(reply);
-    });
+    node_.router.call(home_of_table(task->open_files), request_of(Op::files_decide, *change, task->open_files),
+                      [this, ticket, done](const Reply &reply) {
+                          if (const auto used = tickets_.extract(ticket)) {
+                              close_if_open(used.mapped());
+                          }
+                          done(reply);
+                      });
 }
 
 void FilesService::apply(Copy &copy, const FileChange &change) {
@@ -166,13 +163,13 @@ void FilesService::copy_table(const Copy &from, TableId to) {
 }
 
 void FilesService::serve_apply(const Request &request, Done done) {
-    const auto change = decode_change({request.args[0], request.args[1], request.args[2]});
+    const auto change = change_in(request);
     const auto table = request.args[3];
     if (!change || request.caller.node != home_of_table(table)) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    if (change->kind == FileChange::Kind::leave || change->kind == FileChange::Kind::end) {
+    if (change->kind == FileChange::Kind::leave) {
         cancel([task = change->subject](const Access &access) { return access.task == task; });
     }
     auto *copy = find(table);
@@ -297,11 +294,8 @@ void FilesService::task_over(const Task &task) {
     if (task.open_files == 0) {
         return;
     }
-    const auto words = encode({.kind = FileChange::Kind::leave, .subject = task.id});
-    Request left;
-    left.op = Op::files_decide;
-    left.args = {words[0], words[1], words[2], task.open_files};
-    node_.router.tell(home_of_table(task.open_files), std::move(left));
+    const FileChange change{.kind = FileChange::Kind::leave, .subject = task.id};
+    node_.router.tell(home_of_table(task.open_files), request_of(Op::files_decide, change, task.open_files));
 }
 
 void FilesService::node_down(dsm::NodeId node) {

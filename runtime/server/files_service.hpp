@@ -13,6 +13,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -20,6 +21,18 @@ namespace norma::rt {
 
 class Node;
 struct Task;
+
+// A change on its way between nodes: 0 to 2 of the arguments, and 3 the table.
+inline Request request_of(Op op, const FileChange &change, TableId table) {
+    const auto words = encode(change);
+    Request request;
+    request.op = op;
+    request.args = {words[0], words[1], words[2], table};
+    return request;
+}
+inline std::optional<FileChange> change_in(const Request &request) {
+    return decode_change({request.args[0], request.args[1], request.args[2]});
+}
 
 // An access to a file on behalf of a task, in a thread of its own since it may wait for ever.
 struct FileJob;
