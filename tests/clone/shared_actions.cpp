@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // CLONE_SIGHAND: one table of signal actions for tasks of several nodes.
-#include "tests/clone/child.hpp"
+#include "tests/clone/sharers.hpp"
 
 #include <atomic>
 #include <fstream>
 #include <string>
 #include <thread>
-#include <vector>
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" // old programs make these calls
 
 namespace {
 
+using clonetest::await;
 using clonetest::child;
 using clonetest::end_of;
+using clonetest::nodes;
 
 constexpr int kShares = CLONE_VM | CLONE_SIGHAND | SIGCHLD;
 
@@ -37,16 +38,6 @@ struct sigaction action_of(int signal) {
     struct sigaction action {};
     CHECK_EQ(0, sigaction(signal, nullptr, &action));
     return action;
-}
-
-void await(const std::atomic<int> &word, int wanted) {
-    while (word != wanted) {
-        std::this_thread::yield();
-    }
-}
-
-std::vector<int> nodes() {
-    return {0, systest::last_node()};
 }
 
 // What either sets the other has, as soon as the call returns, with flags and mask, and while it computes.
@@ -183,37 +174,14 @@ SYSTEM_CASE(calls_that_change_actions) {
     return 0;
 }
 
-// Everybody changes the same action at once: what a call says was there is what the one before it has set, so each
-// value that was set is met once.
 SYSTEM_CASE(changes_are_in_order) {
-    constexpr int kTasks = 3;
-    constexpr int kRounds = 10;
-    constexpr std::uint64_t kFirst = 0x10000; // handlers that are never called
-    std::vector<std::atomic<int>> met(kTasks * kRounds + 1);
-    std::atomic<bool> go{false};
-    std::vector<int> pids;
-    for (int task = 0; task < kTasks; ++task) {
-        pids.push_back(child(task % norma::node_count(), kShares, [&, task] {
-            while (!go) {
-                std::this_thread::yield();
-            }
-            for (int i = 0; i < kRounds; ++i) {
-                const auto mine = kFirst + static_cast<std::uint64_t>(task * kRounds + i) + 1;
-                const auto before = signal(SIGURG, reinterpret_cast<sighandler_t>(mine));
-                CHECK(before != SIG_ERR);
-                ++met.at(before == SIG_DFL ? 0 : reinterpret_cast<std::uint64_t>(before) - kFirst);
-            }
-            return 0;
-        }));
-    }
-    go = true;
-    for (const int pid : pids) {
-        CHECK_EQ(0, end_of(pid));
-    }
-    ++met.at(reinterpret_cast<std::uint64_t>(signal(SIGURG, SIG_DFL)) - kFirst);
-    for (const auto &times : met) {
-        CHECK_EQ(1, times.load());
-    }
+    clonetest::change_in_order(kShares, [](int value) {
+        constexpr std::uint64_t kFirst = 0x10000; // handlers that are never called
+        const auto mine = kFirst + static_cast<std::uint64_t>(value);
+        const auto before = signal(SIGURG, value == 0 ? SIG_DFL : reinterpret_cast<sighandler_t>(mine));
+        CHECK(before != SIG_ERR);
+        return before == SIG_DFL ? 0 : static_cast<int>(reinterpret_cast<std::uint64_t>(before) - kFirst);
+    });
     return 0;
 }
 
@@ -300,29 +268,9 @@ SYSTEM_CASE(fault_handlers_stay) {
 
 // Nodes of members die while the others change the table.
 SYSTEM_CASE(lost_members) {
-    std::atomic<int> up{0};
-    std::atomic<bool> stop{false};
-    for (const int node : {1, 2}) {
-        child(node, kShares, [&up, &stop, node] {
-            ++up;
-            while (!stop) {
-                const auto before = signal(SIGURG, node == 1 ? count : count_ten);
-                CHECK(before != SIG_ERR || node == 2);
-            }
-            return 0;
-        });
-    }
-    CHECK_SOON(up == 2);
-    for (int i = 0; i < 20; ++i) {
-        if (i == 10) {
-            systest::kill_node(2);
-        }
-        CHECK(signal(SIGWINCH, i % 2 == 0 ? count : SIG_DFL) != SIG_ERR);
-    }
-    stop = true;
-    for (int i = 0; i < 2; ++i) {
-        CHECK(norma_waitpid(-1, nullptr, 0) > 0);
-    }
+    clonetest::change_while_a_node_dies(
+        kShares, [](int node) { return signal(SIGURG, node == 1 ? count : count_ten) != SIG_ERR; },
+        [](int round) { return signal(SIGWINCH, round % 2 == 0 ? count : SIG_DFL) != SIG_ERR; });
     return 0;
 }
 

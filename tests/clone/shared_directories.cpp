@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // CLONE_FS: current directory, root and umask of tasks on several nodes.
-#include "tests/clone/child.hpp"
+#include "tests/clone/sharers.hpp"
 
 #include <array>
 #include <atomic>
@@ -9,14 +9,14 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
-#include <vector>
 
 namespace {
 
+using clonetest::await;
 using clonetest::child;
 using clonetest::end_of;
+using clonetest::nodes;
 
 std::atomic<int> turn; // on nobody's stack, which stays where it is used
 
@@ -36,16 +36,6 @@ mode_t umask_now() {
     const char *line = std::strstr(text.data(), "Umask:");
     CHECK(line != nullptr);
     return static_cast<mode_t>(std::strtoul(line + std::strlen("Umask:"), nullptr, 8));
-}
-
-void await(const std::atomic<int> &word, int wanted) {
-    while (word != wanted) {
-        std::this_thread::yield();
-    }
-}
-
-std::vector<int> nodes() {
-    return {0, systest::last_node()};
 }
 
 SYSTEM_CASE(directories_are_shared) {
@@ -140,33 +130,9 @@ SYSTEM_CASE(refused_directories) {
     return 0;
 }
 
-// Each value that somebody has set is what one call, the next one, finds.
 SYSTEM_CASE(masks_change_in_order) {
-    constexpr int kTasks = 3;
-    constexpr int kRounds = 10;
-    std::vector<std::atomic<int>> met(kTasks * kRounds + 1);
-    std::atomic<bool> go{false};
-    std::vector<int> pids;
     umask(0);
-    for (int task = 0; task < kTasks; ++task) {
-        pids.push_back(child(task % norma::node_count(), kShares, [&, task] {
-            while (!go) {
-                std::this_thread::yield();
-            }
-            for (int i = 0; i < kRounds; ++i) {
-                ++met.at(umask(static_cast<mode_t>(task * kRounds + i + 1)));
-            }
-            return 0;
-        }));
-    }
-    go = true;
-    for (const int pid : pids) {
-        CHECK_EQ(0, end_of(pid));
-    }
-    ++met.at(umask(0));
-    for (const auto &times : met) {
-        CHECK_EQ(1, times.load());
-    }
+    clonetest::change_in_order(kShares, [](int value) { return static_cast<int>(umask(static_cast<mode_t>(value))); });
     return 0;
 }
 
@@ -236,29 +202,9 @@ SYSTEM_CASE(directories_of_generations) {
 
 // Nodes of members die while the others change the directory.
 SYSTEM_CASE(lost_directories) {
-    std::atomic<int> up{0};
-    std::atomic<bool> stop{false};
-    for (const int node : {1, 2}) {
-        child(node, kShares, [&up, &stop, node] {
-            ++up;
-            while (!stop) {
-                const int status = chdir("/usr");
-                CHECK(status == 0 || node == 2);
-            }
-            return 0;
-        });
-    }
-    CHECK_SOON(up == 2);
-    for (int i = 0; i < 20; ++i) {
-        if (i == 10) {
-            systest::kill_node(2);
-        }
-        CHECK_EQ(0, chdir(i % 2 == 0 ? "/" : "/usr"));
-    }
-    stop = true;
-    for (int i = 0; i < 2; ++i) {
-        CHECK(norma_waitpid(-1, nullptr, 0) > 0);
-    }
+    clonetest::change_while_a_node_dies(
+        kShares, [](int) { return chdir("/usr") == 0; },
+        [](int round) { return chdir(round % 2 == 0 ? "/" : "/usr") == 0; });
     return 0;
 }
 
