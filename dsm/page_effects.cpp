@@ -143,8 +143,12 @@ void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte
     }
     // UFFDIO_COPY has woken these; one that wants to write a page that came for reading faults again.
     waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
-        return waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage &&
-               through->find(waiting.fault.address) == range;
+        const bool woken = waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage &&
+                           through->find(waiting.fault.address) == range;
+        if (woken) {
+            goes_on(waiting);
+        }
+        return woken;
     });
     if (done < bytes.size()) { // nobody here maps all of it (any more), but this node is a holder all the same
         object.frames.write(page + done / kPage, bytes.subspan(done));
@@ -169,7 +173,12 @@ void Pager::resolve(LocalObject &object, const Effect &effect) {
         } else {
             satisfy(object, waiting, effect.access == Access::write);
         }
+        goes_on(waiting);
     }
+}
+
+void Pager::goes_on(const Waiting &waiting) {
+    waiting.space->times.leave(waiting.fault.thread, ThreadTimes::kInFault, hooks_.now());
 }
 
 void Pager::satisfy(LocalObject &object, const Waiting &waiting, bool writable) {

@@ -65,6 +65,7 @@ void Pager::fault(Space &space, const PageFault &fault) {
     const auto page = range->first + (fault.address - range->start) / kPage;
     const auto ahead = this->ahead(object, *range, page);
     const auto window = ahead.first == page ? std::min(ahead.count, prefetch_) : 1;
+    space.times.enter(fault.thread, ThreadTimes::kInFault, hooks_.now());
     ++waiting_;
     object.waiting.push_back({.space = &space, .page = page, .fault = fault, .window = window});
     ask(object, {page, window}, fault.write);

@@ -8,6 +8,7 @@
 #include "dsm/core/core.hpp"
 #include "dsm/frames.hpp"
 #include "dsm/stream.hpp"
+#include "dsm/thread_times.hpp"
 #include "dsm/userfault.hpp"
 #include "rpc/transport.hpp"
 
@@ -30,7 +31,7 @@ struct Wiring;
 enum class Advice : std::uint8_t { none, random, sequential };
 
 struct Space {
-    explicit Space(int userfault_fd) : userfault(userfault_fd) {}
+    Space(int userfault_fd, ThreadTimes &account) : userfault(userfault_fd), times(account) {}
     struct Range {
         std::uint64_t start = 0, pages = 0;
         LocalObject *object = nullptr;
@@ -38,6 +39,7 @@ struct Space {
         Advice advice = Advice::none;
     };
     Userfault userfault;
+    ThreadTimes &times;                    // of the task, which tells it of all but the faults
     std::map<std::uint64_t, Range> ranges; // by start
     const Range *find(std::uint64_t address) const;
     void split(std::uint64_t address); // the range with the address inside, so that one begins there
@@ -70,6 +72,7 @@ class Pager {
         std::function<void(Space &, std::uint64_t address)> poison;
         // Nobody writes in the stretch any more, on any node: whoever has frozen it may go on. May call the pager.
         std::function<void(const ObjectId &, std::uint64_t stretch)> frozen;
+        std::function<ThreadTimes::Time()> now;
     };
     Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks);
     ~Pager();
@@ -169,6 +172,7 @@ class Pager {
     void place(LocalObject &object, PageIndex page, std::span<const std::byte> bytes, bool writable);
     void resolve(LocalObject &object, const Effect &effect);
     void satisfy(LocalObject &object, const Waiting &waiting, bool writable);
+    void goes_on(const Waiting &waiting);
     void unprotect(LocalObject &object, Space &space, PageIndex base, std::uint64_t mask);
     void zero_fill(LocalObject &object, const Waiting &waiting, bool writable);
     void send(LocalObject &object, NodeId to, const Msg &msg, rpc::StagingPtr payload);

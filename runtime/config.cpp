@@ -141,6 +141,13 @@ constexpr std::array kVariables = {
              .meaning = "for a job on several hosts: the word that nodes of other hosts have to know to join it",
              .store = [](Config &c, const Value &v) { c.job_key = v.text; },
              .scope = Scope::own},
+    Variable{.name = "NORMA_ACCOUNT",
+             .kind = Kind::text,
+             .fallback = "",
+             .meaning =
+                 "a file to which each node adds a line at its end: how its threads spent their time; empty: none",
+             .store = [](Config &c, const Value &v) { c.account = v.text; },
+             .scope = Scope::host},
     Variable{.name = "NORMA_LOG",
              .kind = Kind::choice,
              .fallback = "warn",

@@ -42,6 +42,7 @@ struct Config {
     BindMode bind{};
     unsigned host_nodes = 0; // 0: all nodes of the job
     std::string job_key;
+    std::string account; // empty: none is kept on disk
     LogLevel log{};
     UffdMode uffd{};
     int task_fd = -1; // -1: not a task of a job

@@ -22,7 +22,8 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .stage = [this] { return transport->stage(); },
              .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); },
              .frozen = [this](const dsm::ObjectId &id,
-                              std::uint64_t stretch) { frozen({.object = id, .number = stretch}); }}),
+                              std::uint64_t stretch) { frozen({.object = id, .number = stretch}); },
+             .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
       families(self), groups(self), open_files(*this) {}
@@ -94,7 +95,8 @@ void Node::start_first(Program program) {
                 kill_task(*found->second, [] {});
                 return;
             }
-            found->second->add_thread(found->second->pid, self);
+            auto &ready = *found->second;
+            thread_runs(ready, ready.add_thread(ready.pid, self), ready.pid);
             command(*found->second, Command::run_main, {stack, bytes}, [](const Ack &) {});
         });
     });

@@ -10,6 +10,7 @@
 #include "runtime/config.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/packets.hpp"
+#include "runtime/server/account.hpp"
 #include "runtime/server/files_service.hpp"
 #include "runtime/server/loop.hpp"
 #include "runtime/server/port_service.hpp"
@@ -96,6 +97,7 @@ class Node {
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
+    Spent spent;                                         // by tasks that are over
     Families families;                                   // whose home is here
     std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
     Groups groups;                                       // whose home is here
@@ -232,6 +234,7 @@ class Node {
     void make_stack(Task &task, std::uint64_t bytes,
                     std::function<void(std::int32_t status, std::uint64_t start, std::uint64_t bytes)> done);
     void start_thread(Task &task, std::uint64_t number, Done done);
+    void thread_runs(Task &task, std::uint64_t number, pid_t tid);
     void thread_started(Task &task, std::uint64_t number, const Done &done);
     void thread_ended(Task &task, std::uint64_t number);
     // Queues `done`, for a thread, until whoever empties the list calls it; answers KERN_OPERATION_TIMED_OUT after the
@@ -250,7 +253,8 @@ class Node {
     bool coherence(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void poison(dsm::Space &space, std::uint64_t address);
     void shut_down();
-    void task_over(std::unique_ptr<Task> task, int status);
+    void add_to_account(const Task &task, const Processes::End &end);
+    void task_over(std::unique_ptr<Task> task, const Processes::End &end);
     void handle_task_message(Task &task, std::span<const std::byte> packet, int fd);
     // False, with the task ended, if its descriptor cannot be polled.
     bool watch_for(Task &task, int fd, Loop::Handler handler);

@@ -144,7 +144,10 @@ void Node::shut_down() {
         processes.kill(task->pid);
     }
     for (auto &[id, task] : tasks) {
-        processes.wait_for(task->pid);
+        add_to_account(*task, processes.wait_for(task->pid));
+    }
+    if (!config.account.empty()) {
+        write_account(config.account, self, spent, pager.counters());
     }
     pager.save_what_is_here();
     loop.stop();

@@ -228,8 +228,8 @@ void op_clone_start(Node &node, const Request &request, Done done) {
                 done(reply);
                 return;
             }
+            node.thread_runs(live, number, static_cast<pid_t>(ack.value));
             auto &thread = live.threads.at(number);
-            thread.tid = static_cast<pid_t>(ack.value);
             thread.sync_identity = sync_identity(node.self, thread.tid);
             node.thread_started(live, number, done);
         },

@@ -156,8 +156,8 @@ void Node::start_thread(Task &task, std::uint64_t number, Done done) {
                                    fail(thread_status(ack));
                                    return;
                                }
+                               thread_runs(*again->second, number, static_cast<pid_t>(ack.value));
                                auto &started = again->second->threads.at(number);
-                               started.tid = static_cast<pid_t>(ack.value);
                                started.sync_identity = sync_identity(self, started.tid);
                                thread_started(*again->second, number, done);
                            });
@@ -186,9 +186,15 @@ void Node::make_stack(Task &task, std::uint64_t bytes,
     });
 }
 
+void Node::thread_runs(Task &task, std::uint64_t number, pid_t tid) {
+    task.threads.at(number).tid = tid;
+    task.times.begin(static_cast<std::uint32_t>(tid), now());
+}
+
 void Node::thread_ended(Task &task, std::uint64_t number) {
     auto &thread = task.threads.at(number);
     thread.ended = true;
+    task.times.end(static_cast<std::uint32_t>(thread.tid), now());
     for (dsm::NodeId home = 0; thread.sync_identity != 0 && home < count; ++home) {
         if (task.sync_homes[home]) {
             Request request;
@@ -307,7 +313,7 @@ void op_take_over(Node &node, const Request &request, Done done) {
                  [&node, id = task->id, number, done](const Ack &ack) {
                      const auto found = node.tasks.find(id);
                      if (ack.error == 0 && found != node.tasks.end()) {
-                         found->second->threads.at(number).tid = static_cast<pid_t>(ack.value);
+                         node.thread_runs(*found->second, number, static_cast<pid_t>(ack.value));
                      } else if (found != node.tasks.end()) {
                          log_error("a thread that has moved here cannot go on: {}", std::strerror(ack.error));
                          node.kill_task(*found->second, [] {}); // the parent it could go back to is gone

@@ -178,7 +178,7 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
     }
     const bool original = task.program.build_id.empty();
     task.program.build_id = build_id;
-    task.space = std::make_unique<dsm::Space>(fd);
+    task.space = std::make_unique<dsm::Space>(fd, task.times);
     auto *space = task.space.get();
     const bool watched = watch_for(task, fd, [this, space](std::uint32_t) {
         while (const auto fault = space->userfault.read()) {
@@ -269,7 +269,7 @@ void Node::reap() {
                 }
                 auto task = std::move(entry->second);
                 tasks.erase(entry);
-                task_over(std::move(task), end->status);
+                task_over(std::move(task), *end);
                 break;
             }
         }
@@ -283,8 +283,14 @@ void Node::tell_of_end(dsm::NodeId home, TaskId task, bool well) {
     router.tell(home, std::move(request));
 }
 
+void Node::add_to_account(const Task &task, const Processes::End &end) {
+    spent.add(task.times.totals(now()), end.cpu);
+}
+
 // The process is gone: everything the task had goes back, and whoever waits for it is told.
-void Node::task_over(std::unique_ptr<Task> task, int status) {
+void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
+    const int status = end.status;
+    add_to_account(*task, end);
     if (task->space != nullptr) {
         loop.unwatch(task->space->userfault.fd());
         pager.unmap_all(*task->space);

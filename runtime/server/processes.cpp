@@ -10,6 +10,7 @@
 #include <linux/close_range.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -50,6 +51,13 @@ namespace {
     _exit(127);
 }
 
+std::chrono::microseconds cpu_time(const rusage &used) {
+    const auto time = [](const timeval &value) {
+        return std::chrono::seconds(value.tv_sec) + std::chrono::microseconds(value.tv_usec);
+    };
+    return time(used.ru_utime) + time(used.ru_stime);
+}
+
 } // namespace
 
 pid_t Processes::start(const Program &program, bool first, int control) {
@@ -83,12 +91,16 @@ void Processes::signal(pid_t pid, int signal) {
 
 std::optional<Processes::End> Processes::next_end() {
     int status = 0;
-    const pid_t pid = waitpid(-1, &status, WNOHANG);
-    return pid > 0 ? std::optional(End{.pid = pid, .status = status}) : std::nullopt;
+    rusage used{};
+    const pid_t pid = wait4(-1, &status, WNOHANG, &used);
+    return pid > 0 ? std::optional(End{.pid = pid, .status = status, .cpu = cpu_time(used)}) : std::nullopt;
 }
 
-void Processes::wait_for(pid_t pid) {
-    waitpid(pid, nullptr, 0);
+Processes::End Processes::wait_for(pid_t pid) {
+    int status = 0;
+    rusage used{};
+    wait4(pid, &status, 0, &used);
+    return {.pid = pid, .status = status, .cpu = cpu_time(used)};
 }
 
 } // namespace norma::rt

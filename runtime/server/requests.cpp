@@ -362,18 +362,21 @@ void Node::call_for(const Caller &caller, Request request, Done done) {
 }
 
 void Node::from_task(Task &task, int channel, std::span<const std::byte> packet) {
-    const auto reply_to = [this, id = task.id, channel](const Reply &reply) {
-        const auto found = tasks.find(id);
-        if (found != tasks.end() && found->second->channels.contains(channel)) {
-            answer(*found->second, channel, reply);
-        }
-    };
     const auto call = split_packet<RequestHead>(packet);
     if (!call) {
-        reply_to(status_reply(KERN_INVALID_ARGUMENT));
+        answer(task, channel, status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
     const auto &[head, blob] = *call;
+    const auto tid = static_cast<pid_t>(head.thread);
+    const auto reply_to = [this, id = task.id, channel, tid](const Reply &reply) {
+        const auto found = tasks.find(id);
+        if (found != tasks.end() && found->second->channels.contains(channel)) {
+            found->second->times.leave(static_cast<std::uint32_t>(tid), dsm::ThreadTimes::kInCall, now());
+            answer(*found->second, channel, reply);
+        }
+    };
+    task.times.enter(static_cast<std::uint32_t>(tid), dsm::ThreadTimes::kInCall, now());
     Request request;
     request.op = static_cast<Op>(head.op);
     std::copy(std::begin(head.args), std::end(head.args), request.args.begin());
@@ -403,7 +406,6 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
         }
         put_argument(request, named);
     }
-    const auto tid = static_cast<pid_t>(head.thread);
     auto number = task.number_of(tid);
     if (number == 0) {
         number = task.add_thread(tid, self);

@@ -81,7 +81,8 @@ struct Task {
     bool terminated = false; // by task_terminate: its end is no failure
     int control = -1;
     std::set<int> channels;
-    std::map<int, int> offered;        // what has come along with the last packet of a channel: a descriptor
+    std::map<int, int> offered; // what has come along with the last packet of a channel: a descriptor
+    dsm::ThreadTimes times;
     std::unique_ptr<dsm::Space> space; // from hello on
     AddressMap map;
     std::map<std::uint64_t, WiredPiece> wired; // by start; disjoint

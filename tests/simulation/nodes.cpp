@@ -137,7 +137,7 @@ void World::end_process(pid_t pid, int status) {
     fault_fds_.erase(pid);
     process.reset();
     if (host.node != nullptr) {
-        host.ended.push_back({.pid = pid, .status = status});
+        host.ended.push_back({.pid = pid, .status = status, .cpu = {}});
         fds.signal(host.children);
     }
 }
