@@ -8,14 +8,13 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <norma/norma.hpp>
+#include <fmt/ranges.h>
 
 #include "apps/barnes/simulation.hpp"
 #include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
 #include "apps/common/split.hpp"
 #include "apps/common/threads.hpp"
-#include "apps/common/workers.hpp"
 
 namespace {
 
@@ -81,8 +80,8 @@ int verify(const std::vector<Body> &initial, barnes::Settings settings, const st
 }
 
 int run(Options options) {
-    apps::require_job("barnes");
-    options.settings.threads = options.threads.value_or(apps::default_workers(norma::node_count()));
+    const int nodes_there = apps::nodes_for_threads("barnes");
+    options.settings.threads = options.threads.value_or(apps::default_workers(nodes_there));
     fmt::print("bodies: {}, {} steps of {}\n", options.bodies, options.settings.steps, options.settings.time_step);
     const auto initial = barnes::make_cluster(options.bodies, options.seed);
     barnes::Simulation simulation(initial, options.settings);
@@ -92,7 +91,7 @@ int run(Options options) {
                           [&simulation](unsigned thread, const apps::Meet &meet) { simulation.work(thread, meet); });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     const auto result = simulation.result();
-    fmt::print("threads: {} on nodes {}\n", nodes.size(), apps::node_list(nodes));
+    fmt::print("threads: {} on nodes {}\n", nodes.size(), fmt::join(nodes, " "));
     fmt::print("time: {:.3f} s\n", seconds);
     fmt::print("rate: {:.1f} thousand bodies per second\n",
                static_cast<double>(options.bodies) * options.settings.steps / seconds / 1e3);

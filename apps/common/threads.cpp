@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "apps/common/threads.hpp"
 
+#ifdef APPS_PLAIN_THREADS
+#include <pthread.h>
+#else
 #include <norma/norma.hpp>
 #include <norma/pthread.h>
+
+#include "apps/common/workers.hpp"
+#endif
 
 #include <cstdlib>
 #include <system_error>
@@ -16,6 +22,25 @@
 namespace apps {
 
 namespace {
+
+#ifdef APPS_PLAIN_THREADS
+int node_count() {
+    return 1;
+}
+int this_node() {
+    return 0;
+}
+int create_on(int /*node*/, pthread_t *thread, void *(*start)(void *), void *argument) {
+    return pthread_create(thread, nullptr, start, argument);
+}
+void require_job(const char * /*program*/) {}
+#else
+using norma::node_count;
+using norma::this_node;
+int create_on(int node, pthread_t *thread, void *(*start)(void *), void *argument) {
+    return norma_pthread_create_on(node, thread, nullptr, start, argument);
+}
+#endif
 
 // In a page of its own, which nobody writes to while the threads work.
 struct alignas(kPage) Team {
@@ -54,19 +79,23 @@ void *enter(void *raw) {
 
 } // namespace
 
+int nodes_for_threads(const char *program) {
+    require_job(program);
+    return node_count();
+}
+
 std::vector<int> run_threads(unsigned count, const std::function<void(unsigned, const Meet &)> &body) {
     Team team{.body = &body};
     if (pthread_barrier_init(&team.barrier, nullptr, count) != 0) {
         throw std::runtime_error("no barrier for so many threads");
     }
     std::vector<Member> others(count - 1);
-    std::vector<int> nodes{norma::this_node()};
+    std::vector<int> nodes{this_node()};
     for (unsigned index = 1; index < count; ++index) {
         auto &member = others[index - 1];
         member = {.team = &team, .index = index};
-        nodes.push_back((nodes.front() + node_for(index, norma::node_count())) % norma::node_count());
-        if (const int error = norma_pthread_create_on(nodes.back(), &member.thread, nullptr, enter, &member);
-            error != 0) {
+        nodes.push_back((nodes.front() + node_for(index, node_count())) % node_count());
+        if (const int error = create_on(nodes.back(), &member.thread, enter, &member); error != 0) {
             throw std::system_error(error, std::generic_category(), fmt::format("thread {}", index));
         }
     }

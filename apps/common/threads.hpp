@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Threads on all nodes that compute together, for applications that are whole programs.
+// Threads on all nodes that compute together, for applications that are whole programs. With APPS_PLAIN_THREADS they
+// are the C library's, in one process, for comparison: nothing else of such an application changes.
 #pragma once
 
 #include <functional>
@@ -16,6 +17,9 @@ using Meet = std::function<void()>;
 struct NodeDied : std::runtime_error {
     NodeDied() : std::runtime_error("a node has died, and what its threads were doing with it") {}
 };
+
+/// On how many nodes threads can run. Throws UsageError if the program was not started by `norma run`.
+int nodes_for_threads(const char *program);
 
 /// Calls body(index, meet) in `count` threads, round robin over the nodes; the caller is the first. An exception that
 /// leaves a thread's body ends the program with its message. Throws NodeDied. Returns the nodes.

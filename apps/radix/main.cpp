@@ -9,12 +9,12 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <norma/norma.hpp>
+#include <fmt/ranges.h>
 
 #include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
+#include "apps/common/split.hpp"
 #include "apps/common/threads.hpp"
-#include "apps/common/workers.hpp"
 #include "apps/radix/sort.hpp"
 
 namespace {
@@ -78,12 +78,12 @@ class Application {
     explicit Application(Options options) : options_(std::move(options)) {}
 
     int run() {
-        apps::require_job("radix");
+        const int nodes_there = apps::nodes_for_threads("radix");
         if (!options_.input.empty()) {
             given_ = read_keys(options_.input);
             options_.keys = given_.size();
         }
-        const unsigned threads = options_.threads.value_or(apps::default_workers(norma::node_count()));
+        const unsigned threads = options_.threads.value_or(apps::default_workers(nodes_there));
         fmt::print("keys: {}, {} bits at a time\n", options_.keys, options_.bits);
         radix::Sort sort(options_.keys, threads, options_.bits);
         const auto started = std::chrono::steady_clock::now();
@@ -96,7 +96,7 @@ class Application {
         for (const radix::Key key : sort.sorted()) {
             hash.add(std::uint64_t{key});
         }
-        fmt::print("threads: {} on nodes {}\n", threads, apps::node_list(nodes));
+        fmt::print("threads: {} on nodes {}\n", threads, fmt::join(nodes, " "));
         fmt::print("time: {:.3f} s\n", seconds);
         fmt::print("rate: {:.1f} million keys per second\n", static_cast<double>(options_.keys) / seconds / 1e6);
         if (!options_.output.empty()) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The macros that lu.C does not use. What is printed does not depend on chance.
+ * The macros that apps/lu does not use. What is printed does not depend on chance.
  * Usage: macros THREADS
  */
 #include <stdio.h>
