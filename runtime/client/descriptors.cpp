@@ -2,6 +2,7 @@
 #include "runtime/client/descriptors.hpp"
 
 #include "runtime/client/job.hpp"
+#include "runtime/client/numbers_in.hpp"
 #include "runtime/sockets.hpp"
 
 #include <algorithm>
@@ -9,10 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
 
@@ -23,27 +21,12 @@ namespace {
 constexpr std::size_t kMost = 65536; // descriptors of the library's that are known as such
 std::array<std::atomic<bool>, kMost> own;
 
-// Read by hand: what the C library allocates for a directory may be coherent memory.
 template <class Visit> bool for_each_descriptor(Visit visit) {
-    struct Folder {
-        int fd = ::open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        ~Folder() { close_if_open(fd); }
-    } const folder;
-    std::vector<char> entries(4096);
-    for (;;) {
-        const auto bytes = syscall(SYS_getdents64, folder.fd, entries.data(), entries.size());
-        if (bytes <= 0) {
-            return bytes == 0;
+    return for_each_number_in("/proc/self/fd", [&visit](int fd, int folder) {
+        if (fd != folder && !is_private(fd)) {
+            visit(fd);
         }
-        for (long at = 0; at < bytes;) {
-            const auto *entry = reinterpret_cast<const dirent64 *>(entries.data() + at);
-            at += entry->d_reclen;
-            const int fd = entry->d_name[0] == '.' ? -1 : std::atoi(entry->d_name);
-            if (fd >= 0 && fd != folder.fd && !is_private(fd)) {
-                visit(fd);
-            }
-        }
-    }
+    });
 }
 
 int move_above(int &fd, int least) {

@@ -16,6 +16,7 @@ extern "C" {
 [[gnu::weak]] void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node,
                                        std::uint64_t (*lost_from)(const void *address));
 [[gnu::weak]] void norma_program_lose(unsigned part);
+[[gnu::weak]] void norma_program_allocate_privately(bool from_now_on);
 }
 
 namespace norma::rt {
@@ -214,6 +215,12 @@ void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts)
 void lose_heap_of(unsigned node) {
     if (is_whole_program()) {
         norma_program_lose(node);
+    }
+}
+
+void allocate_privately(bool from_now_on) {
+    if (is_whole_program()) {
+        norma_program_allocate_privately(from_now_on);
     }
 }
 

@@ -30,6 +30,9 @@ void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts)
 // The node of a part has died: nothing of it is touched any more.
 void lose_heap_of(unsigned node);
 
+// Whether all that the calling thread allocates is memory of this process alone, whatever code asks for it.
+void allocate_privately(bool from_now_on);
+
 // Those of the main program, as the C library would.
 void run_constructors(int argc, char **argv, char **env);
 

@@ -182,6 +182,7 @@ CommandHead next_command(std::span<const std::byte> &blob, int &fd) {
 
 void *serve(void *) {
     job.service = gettid();
+    allocate_privately(true);
     for (;;) {
         int fd = -1;
         std::span<const std::byte> blob;
@@ -210,6 +211,7 @@ void start_service_thread() {
 
 MainStack serve_until_main() {
     job.service = gettid();
+    allocate_privately(true);
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
@@ -222,6 +224,7 @@ MainStack serve_until_main() {
             pthread_sigmask(SIG_SETMASK, &before, nullptr);
             start_service_thread();
             acknowledge(head.number, 0);
+            allocate_privately(false);
             return {.address = head.args[0], .bytes = head.args[1]};
         }
         obey(head, blob, fd);

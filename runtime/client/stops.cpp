@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/numbers_in.hpp"
 #include "runtime/client/shared_actions.hpp"
 #include "runtime/client/threads.hpp"
 
@@ -12,9 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstdlib>
 #include <ctime>
-#include <dirent.h>
 #include <linux/futex.h>
 #include <memory>
 #include <sys/syscall.h>
@@ -220,17 +219,11 @@ void stop_point() {
 
 std::vector<std::uint64_t> thread_ids() {
     std::vector<std::uint64_t> ids;
-    auto *folder = opendir("/proc/self/task");
-    if (folder == nullptr) {
-        return ids;
-    }
-    while (const auto *entry = readdir(folder)) {
-        const auto tid = static_cast<pid_t>(std::atoi(entry->d_name));
-        if (tid > 0 && !job.is_library_thread(tid)) {
+    for_each_number_in("/proc/self/task", [&ids](pid_t tid, int) {
+        if (!job.is_library_thread(tid)) {
             ids.push_back(static_cast<std::uint64_t>(tid));
         }
-    }
-    closedir(folder);
+    });
     return ids;
 }
 

@@ -38,6 +38,8 @@ std::optional<LostPages> lost_pages;
 // in another process, where its variables are others.
 [[gnu::tls_model("initial-exec")]] thread_local heap::Slot *slot;
 
+[[gnu::tls_model("initial-exec")]] thread_local bool only_private;
+
 [[noreturn]] void broken(const char *what, const void *address) {
     char text[128];
     const int size = std::snprintf(text, sizeof text, "norma: heap: %s: %p\n", what, address);
@@ -81,7 +83,7 @@ void *from_heap(std::size_t size, std::size_t alignment) {
 }
 
 bool from_shared(const void *caller) {
-    return shared.has_value() && !is_private_code(caller);
+    return shared.has_value() && !only_private && !is_private_code(caller);
 }
 
 } // namespace
@@ -92,6 +94,10 @@ void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_f
     pthread_key_create(&slot_key, leave);
     lost_pages.emplace(std::span(layout.base + node * layout.part_bytes, layout.part_bytes), lost_from);
     shared.emplace(layout, heap::Hooks{.alive = is_alive, .lost = is_lost, .broken = broken, .gone = is_gone});
+}
+
+void allocate_privately(bool from_now_on) {
+    only_private = from_now_on;
 }
 
 void lose_part(unsigned part) {

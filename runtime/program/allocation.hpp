@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // malloc and its relatives for whole programs (docs/programs.md): memory comes from the program's heap once there is
-// one, except for the libraries that norma itself is made of, whose memory is their process's own.
+// one, except for the libraries that norma itself is made of and for the dynamic linker, whose memory is their
+// process's own.
 #pragma once
 
 #include "runtime/heap/heap.hpp"
@@ -14,6 +15,9 @@ namespace norma::rt {
 void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_from);
 // The node of a part has died: nothing of it is touched any more. From any thread.
 void lose_part(unsigned part);
+
+// What the calling thread allocates is its process's own, whatever code asks, or is shared again.
+void allocate_privately(bool from_now_on);
 
 // `caller`: the code that asks, which says whether the block is to be shared. As the C library's functions of these
 // purposes; release() takes blocks of either kind.

@@ -23,4 +23,8 @@ NORMA_EXPORT void norma_program_begin(void *heap, std::size_t part_bytes, unsign
 NORMA_EXPORT void norma_program_lose(unsigned part) {
     norma::rt::lose_part(part);
 }
+
+NORMA_EXPORT void norma_program_allocate_privately(bool from_now_on) {
+    norma::rt::allocate_privately(from_now_on);
+}
 }

@@ -24,7 +24,7 @@ Code program; // asks most often
 std::array<Code, 64> found;
 std::atomic<std::size_t> count{0}; // of `found`; entries below it do not change any more
 
-constexpr std::array<std::string_view, 8> kPrivate{"libnorma", "libucp",     "libucs",  "libuct",
+constexpr std::array<std::string_view, 9> kPrivate{"ld-linux", "libnorma",   "libucp",  "libucs", "libuct",
                                                    "libucm",   "libibverbs", "librdma", "libnl-"};
 
 Code code_of(const dl_phdr_info &object) {
