@@ -92,6 +92,13 @@ kern_return_t NameSpace::add_as(std::uint32_t name, const Carried &carried, bool
     return KERN_SUCCESS;
 }
 
+void NameSpace::adopt(std::uint32_t name, const Right &right, std::uint32_t sends) {
+    if (is_free(name) && right.kind != Right::Kind::none && right.kind != Right::Kind::port && name_of(right) == 0) {
+        entries_[name] = {.right = right, .sends = sends};
+        by_right_[right] = name;
+    }
+}
+
 kern_return_t NameSpace::allocate_dead(std::uint32_t &name) {
     if (name != 0 && !is_free(name)) {
         return MACH_PORT_VALID(name) ? KERN_NAME_EXISTS : KERN_INVALID_VALUE;

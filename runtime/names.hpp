@@ -60,6 +60,8 @@ class NameSpace {
     Added add(const Carried &carried);
     // The same under a name that is the caller's choice.
     kern_return_t add_as(std::uint32_t name, const Carried &carried, bool &took_reference);
+    // Of a name space that goes on here: to what is no port, so without a reference.
+    void adopt(std::uint32_t name, const Right &right, std::uint32_t sends);
     // A name of its own without a port; name 0: any.
     kern_return_t allocate_dead(std::uint32_t &name);
     bool is_free(std::uint32_t name) const; // and may be chosen

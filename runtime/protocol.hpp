@@ -145,8 +145,9 @@ enum class Op : std::uint32_t {
     // memory objects that are files
     vm_msync = 120, // `port` names a task; 0 address, 1 bytes, 2 VM_SYNC_...
     // no port
-    object_open_file, // 0 VM_PROT_READ, or with VM_PROT_WRITE; blob: path -> port; vals[1] bytes of the file
-    object_close,     // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
+    object_open_file,   // 0 VM_PROT_READ, or with VM_PROT_WRITE; blob: path -> port; vals[1] bytes of the file
+    object_close,       // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
+    task_migrate = 123, // `port` names a task; 0 node. Its own threads are told kWithdrawn when it stops for that
     // between node servers only; refused from a task
     spawn = 128,      // 0 identity (0: a new one), 1 pid (0: the identity), 2 parent's identity, 3 exit signal; blob:
                       // task image -> right of the task, vals[0] identity
@@ -156,11 +157,11 @@ enum class Op : std::uint32_t {
     destroy,          // blob: any stretch of the object
     sync_task_died,   // 0 task, 1 it ended of its own will with exit code 0
     sync_thread_died, // 0 thread
-    sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none)
+    sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none), 3 all do
     freeze,           // 0 number, of the caller's choice; blob: stretches. Answered when nobody writes in any of them
     snapshot,         // 0 number of a freeze, which ends; blob: who pays -> blob: the numbers of the snapshots
     thaw,             // 0 number of a freeze, also of one that has not been answered
-    abort_waits,      // 0 thread, whatever it waits for here
+    abort_waits,      // 0 thread, whatever it waits for here; 1 what it is told: KERN_ABORTED, or kWithdrawn
     vm_pieces,        // target task; 0 address, 1 bytes, 2 access -> blob: map entries
     heap_part,        // 0 bytes -> blob: stretch 0 of a new object, to which the caller is attached
     // target: a port (runtime/ports.hpp); "receive right" in a blob is a Carried of the target
@@ -218,6 +219,9 @@ enum class Op : std::uint32_t {
     files_enter, // 0 table, 1 a copy of it -> errno
     // no target: where a file is open
     file_reach, // 0 to 3 as in `file_access`, 4 table
+    // target: a task that is to take its parent's place with all its threads (runtime/server/ops_migrate.cpp)
+    make_room = 216, // 0 threads, 1 registers that they use besides the usual ones; blob: what its process begins with
+    carry_on,        // blob: MovedTask
 };
 
 // What can be done with a file that is open on another node.
@@ -235,6 +239,9 @@ enum class FileAction : std::uint64_t {
     set_flags, // 2 flags
 };
 inline constexpr std::size_t kFileBytesAtOnce = 32 * 1024;
+
+// The status of a wait that is to be begun again: the thread's task is about to move. No call returns it to a program.
+inline constexpr std::int32_t kWithdrawn = -1;
 
 // What is to be done with exception ports.
 enum ExceptionChange : std::uint64_t { kSetsExceptions = 1, kTellsExceptions = 2, kExceptionsOfThread = 4 };
@@ -295,6 +302,13 @@ enum class Command : std::uint32_t {
     files_begin,      // the task's open files come as a descriptor; it shares them from now on
     file_change,      // 0 to 2 FileChange, of which a file that is open here comes as a descriptor -> a number that is
                       // free, if the one wanted is not
+    // Of a task that moves with all its threads (client/migration.hpp). 0 whether this is the first try: stops them.
+    // -> EAGAIN: a blob of StillRunning; other errors: it is text. Else the registers that make_room asks for; blob:
+    // u64 how many, StoppedThreads, what the new process begins with
+    gather,
+    go_on,        // 0 KERN_...: they go on here, and who asked for the move from inside is told so
+    make_threads, // 0 how many, 1 registers; blob: what the process begins with
+    carry_on,     // blob: for each where its state lies -> blob: u64 kernel thread ids
 };
 inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 
@@ -330,6 +344,14 @@ struct Usage {
     std::uint64_t state; // of a thread: the letter of proc(5)
 };
 static_assert(sizeof(Usage) == 40);
+
+struct StoppedThread {
+    std::uint64_t tid, state; // state: where it lies in coherent memory
+};
+struct StillRunning {
+    std::uint64_t tid, pc; // pc: where in a library it was; 0: not known
+    char where[112];       // the same for people
+};
 
 struct Sample {
     std::uint64_t tid, pc;

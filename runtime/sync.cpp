@@ -400,12 +400,12 @@ bool SyncHome::cancel(const Waiter &who, Outcomes &out) {
     return true;
 }
 
-bool SyncHome::abort(std::uint64_t thread, Outcomes &out) {
+bool SyncHome::abort(std::uint64_t thread, Outcomes &out, std::int32_t status) {
     const auto found = parked_.find(thread);
     if (found == parked_.end() || found->second.stage != Stage::blocked) {
         return false;
     }
-    settle(thread, {KERN_ABORTED, false}, 0, out);
+    settle(thread, {status, false}, 0, out);
     return true;
 }
 
@@ -471,8 +471,8 @@ void SyncHome::task_moved(const TaskMove &move) {
             object.users.insert_or_assign(move.to, move.to_node);
         }
         auto &holder = object.holder;
-        if (holder && holder->task == move.from && holder->thread == move.from_thread) {
-            holder = Waiter{move.to_node, move.to, move.to_thread, 0};
+        if (holder && holder->task == move.from && (move.all_threads || holder->thread == move.from_thread)) {
+            holder = Waiter{move.to_node, move.to, move.all_threads ? holder->thread : move.to_thread, 0};
         }
     }
 }

@@ -109,6 +109,7 @@ struct TaskMove {
     std::uint16_t to_node = 0;
     std::uint64_t from_thread = 0; // 0: no thread goes on
     std::uint64_t to_thread = 0;
+    bool all_threads = false; // go on, as who they are
 };
 
 struct SyncLimits {
@@ -139,7 +140,7 @@ class SyncHome {
     bool cancel(const Waiter &who, Outcomes &out);
 
     // Gives up whatever call of the thread is still waiting, with KERN_ABORTED; else does nothing, returns false.
-    bool abort(std::uint64_t thread, Outcomes &out);
+    bool abort(std::uint64_t thread, Outcomes &out, std::int32_t status = KERN_ABORTED);
 
     // News of deaths; no request of the dead may come after it. Their waits are forgotten without an outcome, a mutex
     // they hold goes to the next in line with KERN_TERMINATED, a signal they had not taken goes to the next waiter.

@@ -38,6 +38,15 @@ NORMA_EXPORT int norma_in_job(void) NORMA_MACH_NOEXCEPT;
  * KERN_ABORTED (thread_abort). */
 NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *status) NORMA_MACH_NOEXCEPT;
 
+/** Moves a task that runs to another node with all its threads: they go on there where they were, with their registers,
+ * stacks, signal masks and thread-local variables, and with what they hold and wait for. The task must be a whole
+ * program, and its threads norma's (docs/migration.md says what moves). From inside the task or outside. Whatever name
+ * its callers have for the task or a thread of it goes on to be one. If it fails, the task runs on where it was, and
+ * its node server says why on standard error. KERN_INVALID_TASK (it is moving already, too), KERN_INVALID_ARGUMENT (no
+ * such node), KERN_NOT_SUPPORTED (it has what cannot move), KERN_OPERATION_TIMED_OUT (a thread of it stays in a
+ * library, or in a system call), KERN_RESOURCE_SHORTAGE, KERN_NODE_DOWN. Thread-safe. */
+NORMA_EXPORT kern_return_t norma_task_migrate(task_t task, int node) NORMA_MACH_NOEXCEPT;
+
 /** thread_create_running with an entry function and an argument. stack_size 0: NORMA_STACK_SIZE. When entry returns
  * the thread ends; a task made by clone or teleport goes on without threads until it is terminated. */
 NORMA_EXPORT kern_return_t norma_thread_start(task_t task, void (*entry)(void *), void *argument, vm_size_t stack_size,
@@ -137,7 +146,8 @@ NORMA_EXPORT kern_return_t norma_mutex_unlock(norma_sync_t mutex) NORMA_MACH_NOE
 /** A condition variable. Its home is the caller's node; a mutex used with it may live on any node. */
 NORMA_EXPORT kern_return_t norma_cond_create(norma_sync_t *cond) NORMA_MACH_NOEXCEPT;
 /** Queues the caller, then releases the mutex, waits, and locks it again. timeout_ms < 0: for ever. Wakes are never
- * spurious. KERN_OPERATION_TIMED_OUT and KERN_ABORTED with the mutex held. KERN_TERMINATED as norma_mutex_lock. */
+ * spurious, but for a task that moves with its threads (norma_task_migrate): they return as if woken.
+ * KERN_OPERATION_TIMED_OUT and KERN_ABORTED with the mutex held. KERN_TERMINATED as norma_mutex_lock. */
 NORMA_EXPORT kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) NORMA_MACH_NOEXCEPT;
 /** Wakes the thread that has waited longest, if one waits. */
 NORMA_EXPORT kern_return_t norma_cond_signal(norma_sync_t cond) NORMA_MACH_NOEXCEPT;

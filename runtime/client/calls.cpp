@@ -3,12 +3,14 @@
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/migration.hpp"
 #include "runtime/client/threads.hpp"
 
 #include <cstdlib>
 #include <cstring>
 
 using norma::rt::call;
+using norma::rt::call_waiting;
 using norma::rt::job;
 using norma::rt::Op;
 using norma::rt::port_call;
@@ -110,7 +112,7 @@ kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_ty
 }
 
 kern_return_t norma_task_wait(task_t task, int timeout_ms, int *status) noexcept {
-    const auto answer = call(Op::task_wait, task, {timeout_argument(timeout_ms)});
+    const auto answer = call_waiting(Op::task_wait, task, {timeout_argument(timeout_ms)}, 0);
     if (answer.status == KERN_SUCCESS && status != nullptr) {
         *status = static_cast<int>(answer.vals[0]);
     }
@@ -141,7 +143,7 @@ kern_return_t thread_terminate(thread_act_t thread) noexcept {
 }
 
 kern_return_t norma_thread_wait(thread_act_t thread, int timeout_ms) noexcept {
-    return call(Op::thread_wait, thread, {timeout_argument(timeout_ms)}).status;
+    return call_waiting(Op::thread_wait, thread, {timeout_argument(timeout_ms)}, 0).status;
 }
 
 void norma_exit(int code) {

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMost = 65536; // descriptors of the library's that are known as such
 std::array<std::atomic<bool>, kMost> own;
+std::vector<int> from_the_start;
 
 template <class Visit> bool for_each_descriptor(Visit visit) {
     return for_each_number_in("/proc/self/fd", [&visit](int fd, int folder) {
@@ -103,6 +104,19 @@ int list_files(std::vector<PackedFile> &files) noexcept {
         files.push_back({.number = fd, .close_on_exec = (flags & FD_CLOEXEC) != 0, .fd = fd});
     });
     return listed ? 0 : errno;
+}
+
+void remember_files() {
+    for_each_descriptor([](int fd) { from_the_start.push_back(fd); });
+}
+
+int opened_file() {
+    int opened = -1;
+    for_each_descriptor([&opened](int fd) {
+        const bool standard = fd <= STDERR_FILENO;
+        opened = standard || std::ranges::find(from_the_start, fd) != from_the_start.end() ? opened : fd;
+    });
+    return opened;
 }
 
 int pack_files() noexcept {

@@ -15,6 +15,11 @@ bool is_private(int fd) noexcept;
 
 // Appends all open files that are not the library's. 0 or an errno value.
 int list_files(std::vector<PackedFile> &files) noexcept;
+
+// What is open from the start. opened_file(): one that the program has opened besides, or -1.
+void remember_files();
+int opened_file();
+
 // A socket in which there are all open files that are not the library's, or -1 with errno set.
 int pack_files() noexcept;
 // Makes what pack_files() has packed the open files of this process, under the same numbers, and closes all others but

@@ -4,6 +4,7 @@
 #include "runtime/client/channel.hpp"
 #include "runtime/client/errors.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/migration.hpp"
 #include "runtime/families.hpp"
 
 #include <sys/wait.h>
@@ -46,9 +47,14 @@ int norma_waitpid(int pid, int *status, int options) NORMA_MACH_NOEXCEPT {
         return fail_with(EINVAL);
     }
     const auto kinds = (clone_bits & __WALL) != 0 ? Kinds::all : clone_bits != 0 ? Kinds::clones : Kinds::usual;
-    const auto answer = call(Op::process_wait, MACH_PORT_NULL,
-                             {static_cast<std::uint64_t>(std::int64_t{pid}), static_cast<std::uint64_t>(kinds),
-                              (options & WNOHANG) != 0 ? 1U : 0U});
+    const std::array<std::uint64_t, kOpArgs> args{static_cast<std::uint64_t>(std::int64_t{pid}),
+                                                  static_cast<std::uint64_t>(kinds),
+                                                  (options & WNOHANG) != 0 ? 1U : 0U};
+    auto answer = call(Op::process_wait, MACH_PORT_NULL, args);
+    while (answer.status == kWithdrawn) {
+        migration_point();
+        answer = call(Op::process_wait, MACH_PORT_NULL, args);
+    }
     if (answer.status != KERN_SUCCESS) {
         return fail_with(answer.status == KERN_INVALID_VALUE ? ECHILD : errno_of(answer.status));
     }

@@ -2,6 +2,7 @@
 #include "runtime/client/job.hpp"
 
 #include "norma/norma.h"
+#include "runtime/client/descriptors.hpp"
 #include "runtime/client/program.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/sockets.hpp"
@@ -84,6 +85,7 @@ bool join_job() {
         }
         give_up("the node server cannot be reached", error);
     }
+    remember_files();
     job.active = true;
     return true;
 }

@@ -5,6 +5,7 @@
 #include "runtime/client/clone.hpp"
 #include "runtime/client/exceptions.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/migration.hpp"
 #include "runtime/client/one_sided.hpp"
 #include "runtime/client/program.hpp"
 #include "runtime/client/registers.hpp"
@@ -42,6 +43,17 @@ void acknowledge_thread(std::uint64_t number, int error, const NewThread &made) 
     acknowledge(number, error, static_cast<std::uint64_t>(made.tid));
     if (error == 0) {
         made.go(); // only now: its first call finds the node server informed
+    }
+}
+
+void acknowledge_threads(std::uint64_t number, const std::vector<NewThread> &made) {
+    std::vector<std::uint64_t> ids;
+    for (const auto &thread : made) {
+        ids.push_back(static_cast<std::uint64_t>(thread.tid));
+    }
+    acknowledge(number, made.empty() ? EINVAL : 0, ids.size(), std::as_bytes(std::span(ids)));
+    for (const auto &thread : made) {
+        thread.go();
     }
 }
 
@@ -160,6 +172,17 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         const int error = change ? change_file(*change, fd, free) : EINVAL;
         return acknowledge(head.number, error, free);
     }
+    case Command::gather: {
+        const auto gathered = gather_threads(args[0] != 0);
+        return acknowledge(head.number, gathered.error, gathered.registers, gathered.blob);
+    }
+    case Command::go_on:
+        let_threads_go(static_cast<std::int32_t>(args[0]));
+        return acknowledge(head.number, 0);
+    case Command::make_threads:
+        return acknowledge(head.number, make_threads(args[0], args[1], blob));
+    case Command::carry_on:
+        return acknowledge_threads(head.number, carry_on(blob));
     case Command::run_main:
         break;
     }

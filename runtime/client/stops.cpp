@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/migration.hpp"
 #include "runtime/client/numbers_in.hpp"
 #include "runtime/client/shared_actions.hpp"
 #include "runtime/client/threads.hpp"
@@ -135,6 +136,7 @@ thread_local ucontext_t *fault_context;
 
 void on_stop_signal(int, siginfo_t *, void *context) {
     const int saved = errno;
+    stop_for_migration(static_cast<ucontext_t *>(context));
     wait_until_allowed(fault_context != nullptr ? fault_context : static_cast<ucontext_t *>(context));
     errno = saved;
 }
@@ -196,6 +198,39 @@ void use_signal_stack() {
         stack.ss_sp = memory.get();
         stack.ss_size = kSignalStack;
         sigaltstack(&stack, nullptr);
+    }
+}
+
+void send_stop_signal(pid_t tid) {
+    tgkill(getpid(), tid, stop_signal());
+}
+
+void give_notice() {
+    noticed.fetch_add(1);
+    futex(noticed, FUTEX_WAKE, INT_MAX);
+}
+
+namespace {
+
+constexpr timespec kStep{.tv_sec = 0, .tv_nsec = 10'000'000};
+
+} // namespace
+
+void wait_for_notice(const std::function<bool()> &noticed_already) {
+    const auto before = noticed.load();
+    if (!noticed_already()) {
+        futex(noticed, FUTEX_WAIT, before, &kStep);
+    }
+}
+
+void let_changes_show() {
+    wake_all();
+}
+
+void wait_for_change(const std::function<bool()> &changed_already) {
+    const auto before = changes.load();
+    if (!changed_already()) {
+        futex(changes, FUTEX_WAIT, before);
     }
 }
 

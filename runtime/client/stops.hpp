@@ -26,6 +26,14 @@ void stop_point();
 // Null: no more.
 void set_fault_context(ucontext_t *context);
 
+// For stops of another kind (client/migration.hpp). A thread notices that it is to stop; a change lets it go on. Both
+// waits return early now and then, and whenever the condition may have come true.
+void send_stop_signal(pid_t tid);
+void give_notice();
+void wait_for_notice(const std::function<bool()> &noticed_already);
+void let_changes_show();
+void wait_for_change(const std::function<bool()> &changed_already);
+
 // The service thread's side. Each returns 0 or an errno value: ESRCH (no such thread), EAGAIN (too many stopped).
 int stop_all(); // all threads but the service thread; returns when all have stopped
 int go_all();

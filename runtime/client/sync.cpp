@@ -3,6 +3,7 @@
 #include "runtime/sync.hpp"
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
+#include "runtime/client/migration.hpp"
 
 #include <atomic>
 
@@ -10,6 +11,9 @@ namespace {
 
 using norma::rt::Answer;
 using norma::rt::call;
+using norma::rt::call_waiting;
+using norma::rt::kWithdrawn;
+using norma::rt::migration_point;
 using norma::rt::Op;
 using norma::rt::SyncKind;
 using norma::rt::SyncOp;
@@ -26,8 +30,23 @@ kern_return_t create(SyncKind kind, unsigned value, norma_sync_t *id) {
 }
 
 Answer request(norma_sync_t id, SyncOp op, int timeout_ms = -1) {
+    return call_waiting(Op::sync_request, MACH_PORT_NULL,
+                        {id, static_cast<std::uint64_t>(op), static_cast<std::uint64_t>(std::int64_t{timeout_ms})}, 2);
+}
+
+// Between entering a queue and leaving it the caller's task does not move.
+kern_return_t request_in_queue(norma_sync_t id, SyncOp op) {
     return call(Op::sync_request, MACH_PORT_NULL,
-                {id, static_cast<std::uint64_t>(op), static_cast<std::uint64_t>(std::int64_t{timeout_ms})});
+                {id, static_cast<std::uint64_t>(op), static_cast<std::uint64_t>(std::int64_t{-1})})
+        .status;
+}
+
+// Waits in a queue that the caller has entered. kWithdrawn: it is in it no more, since the task is about to move.
+kern_return_t await(norma_sync_t queue, int timeout_ms) {
+    return call(Op::sync_request, MACH_PORT_NULL,
+                {queue, static_cast<std::uint64_t>(SyncOp::cond_await),
+                 static_cast<std::uint64_t>(std::int64_t{timeout_ms})})
+        .status;
 }
 
 } // namespace
@@ -68,14 +87,18 @@ kern_return_t norma_cond_create(norma_sync_t *cond) noexcept {
 }
 
 kern_return_t norma_cond_wait(norma_sync_t cond, norma_sync_t mutex, int timeout_ms) noexcept {
-    if (const auto queued = request(cond, SyncOp::cond_enqueue); queued.status != KERN_SUCCESS) {
-        return queued.status;
+    if (const auto queued = request_in_queue(cond, SyncOp::cond_enqueue); queued != KERN_SUCCESS) {
+        return queued;
     }
-    if (const auto unlocked = request(mutex, SyncOp::mutex_unlock).status; unlocked != KERN_SUCCESS) {
+    if (const auto unlocked = request_in_queue(mutex, SyncOp::mutex_unlock); unlocked != KERN_SUCCESS) {
         request(cond, SyncOp::cond_cancel);
         return unlocked;
     }
-    const auto woken = request(cond, SyncOp::cond_await, timeout_ms).status;
+    auto woken = await(cond, timeout_ms);
+    if (woken == kWithdrawn) { // who signals from now on finds nobody: the caller has to look whether that was so
+        migration_point();
+        woken = KERN_SUCCESS;
+    }
     auto locked = request(mutex, SyncOp::mutex_lock).status;
     while (locked == KERN_ABORTED) { // whatever the outcome, the caller expects to hold it
         locked = request(mutex, SyncOp::mutex_lock).status;
@@ -90,7 +113,12 @@ kern_return_t norma_wait(const std::uint32_t *word, std::uint32_t expected, int 
     }
     const norma_sync_t queue = queued.vals[0];
     if (std::atomic_ref(*const_cast<std::uint32_t *>(word)).load() == expected) {
-        return request(queue, SyncOp::cond_await, timeout_ms).status;
+        const auto woken = await(queue, timeout_ms);
+        if (woken != kWithdrawn) {
+            return woken;
+        }
+        migration_point();
+        return norma_wait(word, expected, timeout_ms); // who wakes has changed the word before
     }
     const auto left = request(queue, SyncOp::cond_cancel).status;
     return left == KERN_SUCCESS ? KERN_INVALID_VALUE : left;

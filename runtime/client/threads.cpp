@@ -3,6 +3,7 @@
 
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/moved_thread.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/client/teleport.hpp"
 
@@ -22,6 +23,8 @@ namespace norma::rt {
 namespace {
 
 constexpr std::size_t kPrivateStack = 256 * 1024;
+constexpr std::uint64_t kGuard = 4096; // the lowest page of a stack
+constexpr std::uint64_t kSome = 64;    // of the stack of a clone only its top is known
 
 // What a pthread of ours needs to get back from the coherent stack. Thread-local, so it always belongs to the process
 // the thread runs in; every access is in a function that is not inlined, because after a teleport its address changes.
@@ -30,6 +33,7 @@ struct Home {
     bool set = false;
     bool left = false; // the thread is to end
     std::uint64_t canary = 0;
+    std::uint64_t stack_limit = 0;
 };
 thread_local Home home;
 
@@ -37,6 +41,8 @@ struct Start {
     std::uint64_t entry = 0, argument = 0, stack = 0, bytes = 0;
     std::uint64_t context = 0, canary = 0; // of a thread that goes on
     bool clone = false;                    // the process ends with it
+    bool moves = false;                    // it goes on from `saved`
+    std::uint64_t saved = 0;
     pid_t tid = 0;
     sem_t known, go;
 };
@@ -82,6 +88,7 @@ void bottom_of_main_stack() {
     home.canary = stack_canary();
     home.left = false;
     home.set = true;
+    home.stack_limit = bytes > kSome ? stack + kGuard : 0;
     getcontext(&home.context);
     if (home.left) {
         return;
@@ -107,6 +114,17 @@ void bottom_of_main_stack() {
     continue_here(context);
 }
 
+[[gnu::noinline, gnu::optimize("no-stack-protector")]] void continue_moved(std::uint64_t saved) {
+    home.canary = stack_canary();
+    home.left = false;
+    home.set = true;
+    home.stack_limit = stack_limit_of(saved);
+    getcontext(&home.context);
+    if (!home.left) {
+        restore_thread(saved);
+    }
+}
+
 void *run(void *raw) {
     const std::unique_ptr<Start> start(static_cast<Start *>(raw));
     no_stops();
@@ -118,7 +136,9 @@ void *run(void *raw) {
     sem_post(&start->known);
     while (sem_wait(&start->go) != 0) {
     }
-    if (start->context != 0) {
+    if (start->moves) {
+        continue_moved(start->saved);
+    } else if (start->context != 0) {
         continue_from(start->context, start->canary);
     } else {
         switch_to(start->stack, start->bytes, start->clone ? bottom_of_clone_stack : bottom_of_stack);
@@ -181,7 +201,6 @@ int start_thread(std::uint64_t entry, std::uint64_t argument, std::uint64_t stac
 
 int start_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_of_stack, const sigset_t &blocked,
                 NewThread &made) {
-    constexpr std::uint64_t kSome = 64; // only where the stack ends counts
     auto start = std::make_unique<Start>();
     start->entry = entry;
     start->argument = argument;
@@ -198,6 +217,21 @@ int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made) 
     return launch(std::move(start), no_signals(), made);
 }
 
+int wait_for_state(WaitingThread &made) {
+    auto start = std::make_unique<Start>();
+    start->moves = true;
+    auto *const raw = start.get();
+    NewThread thread;
+    sigset_t all; // until it has its state, with its own mask
+    sigfillset(&all);
+    const int error = launch(std::move(start), all, thread);
+    made = {.tid = thread.tid, .go = [raw, go = thread.go](std::uint64_t saved) {
+                raw->saved = saved;
+                go();
+            }};
+    return error;
+}
+
 void run_on_stack(std::uint64_t stack, std::uint64_t bytes, void (*body)()) {
     body_of_main = body;
     no_stops();
@@ -209,6 +243,14 @@ void run_on_stack(std::uint64_t stack, std::uint64_t bytes, void (*body)()) {
 [[gnu::noinline]] bool on_coherent_stack() {
     const char here = 0;
     return home.set && job.in_window(&here);
+}
+
+[[gnu::noinline]] bool is_of_norma() {
+    return home.set;
+}
+
+[[gnu::noinline]] std::uint64_t stack_limit() {
+    return home.stack_limit;
 }
 
 [[gnu::noinline]] void end_this_thread() {

@@ -25,11 +25,21 @@ int start_clone(std::uint64_t entry, std::uint64_t argument, std::uint64_t top_o
 // The same for a thread that teleported itself here: it goes on from the context it saved.
 int resume_thread(std::uint64_t context, std::uint64_t canary, NewThread &made);
 
+// A thread of a task that moves to this process with all of its own; it waits for its state (client/moved_thread.hpp).
+struct WaitingThread {
+    pid_t tid = 0;
+    std::function<void(std::uint64_t saved)> go;
+};
+int wait_for_state(WaitingThread &made);
+
 // Runs `body` on the coherent stack of the calling thread (the process's first), and returns when it does.
 void run_on_stack(std::uint64_t stack, std::uint64_t bytes, void (*body)());
 
 // Whether the caller runs on a coherent stack, and so may teleport itself.
 bool on_coherent_stack();
+// Whether norma has made the calling thread; and how far down its coherent stack may grow, 0 if that is not known.
+bool is_of_norma();
+std::uint64_t stack_limit();
 // Leaves the coherent stack for good and ends the thread. From any depth, also from a signal handler.
 [[noreturn]] void end_this_thread();
 

@@ -265,12 +265,14 @@ void Node::wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64
     }
 }
 
-void Node::abort_waits(std::uint64_t thread) {
+void Node::abort_waits(std::uint64_t thread, std::int32_t status) {
     for (auto wait = waits_.find(thread); wait != waits_.end(); wait = waits_.find(thread)) {
         const auto finish = wait->second; // which takes it out
-        finish(status_reply(KERN_ABORTED));
+        finish(status_reply(status));
     }
-    open_files.abort(thread);
+    if (status == KERN_ABORTED) { // who is told to begin again has nothing to do with them
+        open_files.abort(thread);
+    }
 }
 
 Task *Node::running(const Right &right) {

@@ -240,7 +240,7 @@ class Node {
     // Queues `done`, for a thread, until whoever empties the list calls it; answers KERN_OPERATION_TIMED_OUT after the
     // time, KERN_ABORTED after abort_waits() for the thread.
     void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64_t thread, Done done);
-    void abort_waits(std::uint64_t thread);
+    void abort_waits(std::uint64_t thread, std::int32_t status);
 
   private:
     void serve_launcher();

@@ -26,6 +26,18 @@ TaskImage image_of(Node &, const Task &parent, bool inherit);
 void make_child(Node &, TaskId parent, TaskImage, const Kin &, dsm::NodeId where, Done);
 void abandon(Node &, const Right &child); // of which nobody has been told, and which nobody will let go on
 std::int32_t check_node(const Node &, std::uint64_t argument);
+// The last steps of a move, when the parent's process is gone and the child is complete.
+struct Move {
+    TaskId parent = 0;
+    bool first = false; // the job ends with it
+    Kin kin;
+    Right child;
+    std::uint64_t thread = 0; // that goes on with the locks it has; 0: none
+    bool all_threads = false; // all do
+    Request onward;           // lets the child go on
+    Done done;
+};
+void finish_move(Node &, const Move &);
 void op_task_create(Node &, const Request &, Done);
 void op_task_create_on(Node &, const Request &, Done);
 void op_task_clone(Node &, const Request &, Done);
@@ -46,6 +58,8 @@ void op_thread_resume(Node &, const Request &, Done);
 void op_thread_terminate(Node &, const Request &, Done);
 void op_thread_wait(Node &, const Request &, Done);
 void op_take_over(Node &, const Request &, Done);
+// The child takes its parent's place. Null, with the reply given: it cannot any more.
+Task *take_place(Node &, const Request &, const Done &);
 
 // The thread a request is about, or null with the reply already given; and what became of a command to it.
 Thread *target_thread(Node &, const Request &, Task *&, const Done &);
@@ -55,6 +69,11 @@ std::int32_t thread_status(const Ack &);
 int take_offer(Node &, const Caller &); // the descriptor that has come with a call of a task here, or -1
 void op_clone(Node &, const Request &, Done);
 void op_clone_start(Node &, const Request &, Done);
+
+// ops_migrate.cpp
+void op_task_migrate(Node &, const Request &, Done);
+void op_make_room(Node &, const Request &, Done);
+void op_carry_on(Node &, const Request &, Done);
 
 // ops_family.cpp
 void put_kin(Request &, const Kin &);

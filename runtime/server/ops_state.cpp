@@ -115,7 +115,7 @@ void op_thread_abort(Node &node, const Request &request, Done done) {
             for (dsm::NodeId home = 0; home < node.count; ++home) {
                 Request abort;
                 abort.op = Op::abort_waits;
-                abort.args[0] = identity;
+                abort.args = {identity, static_cast<std::uint64_t>(KERN_ABORTED)};
                 node.router.call(home, std::move(abort), [open, done](const Reply &) {
                     if (--*open == 0) {
                         done(status_reply(KERN_SUCCESS));
@@ -127,9 +127,13 @@ void op_thread_abort(Node &node, const Request &request, Done done) {
 }
 
 void op_abort_waits(Node &node, const Request &request, Done done) {
-    node.sync.abort(request.args[0]);
-    node.abort_waits(request.args[0]);
-    node.ports.abort(request.args[0]);
+    const bool withdrawn = static_cast<std::int32_t>(request.args[1]) == kWithdrawn;
+    const auto status = withdrawn ? kWithdrawn : KERN_ABORTED;
+    node.sync.abort(request.args[0], status);
+    node.abort_waits(request.args[0], status);
+    if (!withdrawn) { // a message that was under way could be lost
+        node.ports.abort(request.args[0]);
+    }
     done(status_reply(KERN_SUCCESS));
 }
 

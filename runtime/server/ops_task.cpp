@@ -142,25 +142,13 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
     });
 }
 
-// A teleport whose child is complete.
-struct Move {
-    TaskId parent = 0;
-    bool first = false; // the job ends with it
-    Kin kin;
-    Right child;
-    Request request;
-    Done done;
-};
-
 // The child goes on. Whichever way that fails, one node tells the launcher what became of a first task: the child's,
 // or, if that is lost, this one, as the launcher believes the task to be here until the child's node says that it has
 // it.
 void let_go_on(Node &node, const Move &move) {
     const auto where = node_of(move.child.task);
-    Request request;
-    request.op = Op::take_over;
+    auto request = move.onward;
     request.target = move.child;
-    request.args = {move.request.args[2], move.request.args[3], move.request.caller.thread};
     const auto look_for_loss = [&node, where, first = move.first, kin = move.kin](const Reply &reply) {
         if (reply.status == KERN_NODE_DOWN) {
             node.tell_family(Op::process_ended, kin, SIGKILL);
@@ -178,15 +166,15 @@ void let_go_on(Node &node, const Move &move) {
         look_for_loss);
 }
 
-// The last steps of a teleport, when the parent's process is gone: what the synchronisation services know of the parent
-// becomes the child's, and the thread that teleported itself goes on.
-void finish_teleport(Node &node, const Move &move) {
-    const auto thread = move.request.args[2] == 0 ? 0 : move.request.caller.thread;
+} // namespace
+
+// What the synchronisation services know of the parent becomes the child's, then that goes on.
+void finish_move(Node &node, const Move &move) {
     auto open = std::make_shared<unsigned>(node.count);
     for (dsm::NodeId home = 0; home < node.count; ++home) {
         Request moved;
         moved.op = Op::sync_task_moved;
-        moved.args = {move.parent, move.child.task, thread};
+        moved.args = {move.parent, move.child.task, move.thread, move.all_threads ? 1U : 0U};
         node.router.call(home, std::move(moved), [&node, open, move](const Reply &) {
             if (--*open == 0) {
                 let_go_on(node, move);
@@ -194,8 +182,6 @@ void finish_teleport(Node &node, const Move &move) {
         });
     }
 }
-
-} // namespace
 
 void op_task_clone(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
@@ -332,13 +318,17 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
                        return;
                    }
                    left->successor = child;
-                   const Move move{.parent = left->id,
-                                   .first = left->first,
-                                   .kin = left->kin,
-                                   .child = child,
-                                   .request = request,
-                                   .done = done};
-                   node.kill_task(*left, [&node, move] { finish_teleport(node, move); });
+                   Move move{.parent = left->id,
+                             .first = left->first,
+                             .kin = left->kin,
+                             .child = child,
+                             .thread = request.args[2] == 0 ? 0 : request.caller.thread,
+                             .all_threads = false,
+                             .onward = {},
+                             .done = done};
+                   move.onward.op = Op::take_over;
+                   move.onward.args = {request.args[2], request.args[3], request.caller.thread};
+                   node.kill_task(*left, [&node, move] { finish_move(node, move); });
                });
 }
 

@@ -289,18 +289,26 @@ void op_thread_wait(Node &node, const Request &request, Done done) {
     node.wait_in(thread->waiters, static_cast<std::int64_t>(request.args[0]), request.caller.thread, std::move(done));
 }
 
-// A child takes its parent's place; the thread that teleported itself, if one did, goes on in it.
-void op_take_over(Node &node, const Request &request, Done done) {
+Task *take_place(Node &node, const Request &request, const Done &done) {
     auto *task = node.running(request.target);
     if (task == nullptr || task->awaited_by != request.caller.node) {
         take_over_dead(node, request);
         done(status_reply(KERN_INVALID_TASK));
-        return;
+        return nullptr;
     }
     task->awaited_by.reset();
     node.tell_family(Op::process_moved, task->kin, 0, encode(std::array{task->own_right()}));
     if (task->first) {
         node.report_hosting();
+    }
+    return task;
+}
+
+// The thread that teleported itself, if one did, goes on in the child.
+void op_take_over(Node &node, const Request &request, Done done) {
+    auto *task = take_place(node, request, done);
+    if (task == nullptr) {
+        return;
     }
     if (request.args[0] == 0) {
         done(status_reply(KERN_SUCCESS));

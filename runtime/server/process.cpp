@@ -287,6 +287,19 @@ void Node::add_to_account(const Task &task, const Processes::End &end) {
     spent.add(task.times.totals(now()), end.cpu);
 }
 
+namespace {
+
+// Now answered from `ended`, or by the successor's node.
+void wait_again(Node &node, Op op, const Right &target, const Done &waiter) {
+    Request again;
+    again.op = op;
+    again.target = target;
+    again.args[0] = static_cast<std::uint64_t>(-1);
+    node.execute(again, waiter);
+}
+
+} // namespace
+
 // The process is gone: everything the task had goes back, and whoever waits for it is told.
 void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     const int status = end.status;
@@ -322,6 +335,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     ended[task->id] = {.key = task->key,
                        .status = task->terminated ? 0 : status,
                        .successor = task->successor,
+                       .threads_moved = task->threads_moved,
                        .awaited_by = task->awaited_by,
                        .first = task->first,
                        .kin = task->kin};
@@ -347,18 +361,18 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     }
     for (auto &[number, thread] : task->threads) {
         for (const auto &waiter : thread.waiters) {
-            waiter(status_reply(KERN_SUCCESS));
+            if (task->threads_moved) {
+                wait_again(*this, Op::thread_wait, task->thread_right(number), waiter);
+            } else {
+                waiter(status_reply(KERN_SUCCESS));
+            }
         }
     }
     for (const auto &reaped : task->on_reaped) {
         reaped();
     }
     for (const auto &waiter : task->waiters) {
-        Request again;
-        again.op = Op::task_wait;
-        again.target = task->own_right();
-        again.args[0] = static_cast<std::uint64_t>(-1);
-        execute(again, waiter); // now answered from `ended`, or by the successor's node
+        wait_again(*this, Op::task_wait, task->own_right(), waiter);
     }
     if (task->first && !moved && !task->awaited_by) {
         when_saved([this, status = task->terminated ? 0 : status] { report_exit(status, ""); });

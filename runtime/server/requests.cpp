@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 namespace norma::rt {
 
@@ -53,7 +54,8 @@ void serve_sync_task_moved(Node &node, const Request &request, Done done) {
                           .to = request.args[1],
                           .to_node = node_of(request.args[1]),
                           .from_thread = request.args[2],
-                          .to_thread = request.args[2]});
+                          .to_thread = request.args[2],
+                          .all_threads = request.args[3] != 0});
     node.sync.task_died(request.args[0], true); // what has not moved with it
     done(status_reply(KERN_SUCCESS));
 }
@@ -104,6 +106,9 @@ constexpr std::array kOperations{
     Operation{Op::task_create_on, Kind::task, op_task_create_on, false},
     Operation{Op::task_clone, Kind::task, op_task_clone, false},
     Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
+    Operation{Op::task_migrate, Kind::task, op_task_migrate, true},
+    Operation{Op::make_room, Kind::task, op_make_room, false},
+    Operation{Op::carry_on, Kind::task, op_carry_on, false},
     Operation{Op::task_terminate, Kind::task, op_task_terminate, false},
     Operation{Op::task_suspend, Kind::task, op_task_suspend, false},
     Operation{Op::task_resume, Kind::task, op_task_resume, false},
@@ -329,6 +334,31 @@ bool has_key(Node &node, const Right &right) {
                                     : ended == node.ended.end() || ended->second.key == right.key;
 }
 
+// Whether a task whose threads are being stopped, to move, is to be left alone until it has moved or goes on here. What
+// its own threads have asked for is done, or they would not stop.
+bool must_wait(const Node &node, const Request &request) {
+    constexpr std::array kAlways{Op::task_terminate, Op::task_wait, Op::thread_wait};
+    const auto task = node.tasks.find(request.target.task);
+    const bool about_it = request.target.kind == Kind::task || request.target.kind == Kind::thread;
+    return about_it && task != node.tasks.end() && task->second->gathering &&
+           request.caller.task != request.target.task &&
+           std::find(kAlways.begin(), kAlways.end(), request.op) == kAlways.end();
+}
+constexpr std::chrono::milliseconds kLater{2};
+
+// What a right to a task that has moved from here with all its threads, or to one of them, is to now; or kind none.
+Right where_it_moved(const Node &node, const Right &right) {
+    const auto ended = node.ended.find(right.task);
+    const bool follows = right.kind == Kind::task || right.kind == Kind::thread;
+    if (!follows || ended == node.ended.end() || !ended->second.threads_moved) {
+        return {};
+    }
+    const auto &successor = ended->second.successor;
+    return right.kind == Kind::task
+               ? successor
+               : Right{.kind = Kind::thread, .task = successor.task, .thread = right.thread, .key = right.key};
+}
+
 } // namespace
 
 const Operation *find_operation(Op op) {
@@ -346,6 +376,16 @@ void Node::execute(const Request &request, Done done) {
     if (!has_key(*this, request.target)) {
         ++bad_rights;
         done(status_reply(bad_port(request.target.kind)));
+        return;
+    }
+    if (must_wait(*this, request)) {
+        loop.at(Clock::now() + kLater, [this, request, done = std::move(done)] { execute(request, done); });
+        return;
+    }
+    if (const auto next = where_it_moved(*this, request.target); next.kind != Kind::none) {
+        auto follow = request;
+        follow.target = next;
+        router.call(node_of(next.task), std::move(follow), std::move(done), !operation->waits);
         return;
     }
     operation->handler(*this, request, std::move(done));

@@ -109,9 +109,9 @@ void SyncService::thread_died(std::uint64_t thread) {
     deliver(std::move(outcomes));
 }
 
-void SyncService::abort(std::uint64_t thread) {
+void SyncService::abort(std::uint64_t thread, std::int32_t status) {
     Outcomes outcomes;
-    home_.abort(thread, outcomes);
+    home_.abort(thread, outcomes, status);
     deliver(std::move(outcomes));
 }
 

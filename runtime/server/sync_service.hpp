@@ -22,7 +22,7 @@ class SyncService {
     void thread_died(std::uint64_t thread);
     void task_moved(const TaskMove &move) { home_.task_moved(move); }
     void node_died(dsm::NodeId node);
-    void abort(std::uint64_t thread);
+    void abort(std::uint64_t thread, std::int32_t status);
     std::size_t waiting() const { return home_.waiting(); }
 
   private:

@@ -77,7 +77,8 @@ struct Task {
     TableId open_files = 0;                // that it shares; 0: they are its own
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
-    bool moving = false;     // a teleport is under way
+    bool moving = false;     // a teleport is under way, or a move with all threads
+    bool gathering = false;  // its threads are being stopped for that, or have been
     bool terminated = false; // by task_terminate: its end is no failure
     int control = -1;
     std::set<int> channels;
@@ -100,7 +101,8 @@ struct Task {
     std::vector<Done> waiters;
     std::function<void(std::int32_t status)> on_ready; // once: after hello, or after death before it
     std::vector<std::function<void()>> on_reaped;
-    Right successor{}; // of a teleport that has succeeded
+    Right successor{};          // of a move that has succeeded
+    bool threads_moved = false; // to it; rights to them and to the task go on to be good
 
     // Commands go out one at a time, in order; a new one when the last is acknowledged.
     struct Pending {
@@ -136,6 +138,7 @@ struct EndedTask {
     Key key{};
     int status = 0;
     Right successor{};
+    bool threads_moved = false;            // as in Task
     std::optional<dsm::NodeId> awaited_by; // as in Task
     bool first = false;
     Kin kin{};

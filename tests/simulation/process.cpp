@@ -138,6 +138,10 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::table_step:
     case Command::files_begin: // nor shares files
     case Command::file_change:
+    case Command::gather: // nor moves with all its threads
+    case Command::go_on:
+    case Command::make_threads:
+    case Command::carry_on:
         break;
     case Command::map:
         map(command, fd);

@@ -330,6 +330,14 @@ std::vector<std::string> Job::processes() const {
     return lines;
 }
 
+pid_t Job::node_server(int node) const {
+    const auto words = " --node " + std::to_string(node) + " ";
+    const auto pids = members();
+    const auto found =
+        std::ranges::find_if(pids, [&](pid_t pid) { return command_line(pid).find(words) != std::string::npos; });
+    return found == pids.end() ? -1 : *found;
+}
+
 // Orphans of the job that have ended are this process's children now, and are no remains.
 std::vector<std::string> Job::remains() const {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {

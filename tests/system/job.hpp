@@ -41,6 +41,8 @@ class Job {
     JobEnd finish();
     /// Processes of the job, with their command lines.
     std::vector<std::string> processes() const;
+    /// -1: it has none any more.
+    pid_t node_server(int node) const;
 
   private:
     bool read_some(std::chrono::steady_clock::time_point until);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/client/moved_thread.hpp"
+
+#include "runtime/client/threads.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cpuid.h>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <cxxabi.h>
+#include <link.h>
+#include <sys/syscall.h>
+
+namespace norma::rt {
+
+namespace {
+
+// The part of ucontext_t that the kernel makes.
+constexpr std::size_t kFrameBytes = offsetof(ucontext_t, uc_sigmask) + sizeof(std::uint64_t);
+constexpr std::size_t kMostRegisters = 32 * 1024;
+constexpr std::uint64_t kAligned = 64;
+constexpr std::uint64_t kRedZone = 128;
+constexpr std::uint64_t kGlobals = 16; // __cxa_eh_globals: the exceptions that are caught, and how many are not yet
+
+struct Saved {
+    std::uint64_t register_bytes = 0, variable_bytes = 0;
+    std::uint64_t canary = 0, stack_limit = 0;
+    std::int32_t error = 0;
+    std::array<std::byte, kGlobals> exceptions{};
+    std::array<std::byte, kFrameBytes> frame{};
+};
+
+// Of a frame with the processor's extended registers the kernel says how long it is.
+std::size_t bytes_of(const _libc_fpstate *registers) {
+    constexpr std::size_t kPlain = 512, kSoftware = 464;
+    constexpr std::uint32_t kMagic = 0x46505853;
+    std::array<std::uint32_t, 2> software{}; // magic, size
+    std::memcpy(software.data(), reinterpret_cast<const std::byte *>(registers) + kSoftware, sizeof software);
+    return software[0] == kMagic ? software[1] : kPlain;
+}
+
+// The thread-local variables of the main program, those of the calling thread.
+struct Variables {
+    std::byte *start = nullptr;
+    std::size_t bytes = 0;
+};
+Variables own_variables() {
+    Variables variables;
+    dl_iterate_phdr(
+        [](dl_phdr_info *object, std::size_t, void *found) {
+            for (int i = 0; i < object->dlpi_phnum; ++i) {
+                if (object->dlpi_phdr[i].p_type == PT_TLS) {
+                    *static_cast<Variables *>(found) = {.start = static_cast<std::byte *>(object->dlpi_tls_data),
+                                                        .bytes = object->dlpi_phdr[i].p_memsz};
+                }
+            }
+            return 1; // the main program is the first
+        },
+        &variables);
+    return variables;
+}
+
+std::uint64_t down(std::uint64_t address, std::uint64_t bytes) {
+    return (address - bytes) / kAligned * kAligned;
+}
+
+} // namespace
+
+std::uint64_t save_thread(const ucontext_t &context) {
+    const int error = errno;
+    const auto variables = own_variables();
+    const auto register_bytes = bytes_of(context.uc_mcontext.fpregs);
+    const auto registers_at =
+        down(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]) - kRedZone, register_bytes);
+    const auto variables_at = down(registers_at, variables.bytes);
+    const auto saved_at = down(variables_at, sizeof(Saved));
+    if (register_bytes > kMostRegisters || saved_at < stack_limit()) {
+        return 0;
+    }
+    std::memcpy(reinterpret_cast<void *>(registers_at), context.uc_mcontext.fpregs, register_bytes);
+    std::memcpy(reinterpret_cast<void *>(variables_at), variables.start, variables.bytes);
+    auto *const saved = new (reinterpret_cast<void *>(saved_at)) Saved{.register_bytes = register_bytes,
+                                                                       .variable_bytes = variables.bytes,
+                                                                       .canary = stack_canary(),
+                                                                       .stack_limit = stack_limit(),
+                                                                       .error = error};
+    std::memcpy(saved->exceptions.data(), abi::__cxa_get_globals(), kGlobals);
+    std::memcpy(saved->frame.data(), &context, kFrameBytes);
+    return saved_at;
+}
+
+std::uint64_t stack_limit_of(std::uint64_t saved) {
+    return reinterpret_cast<const Saved *>(saved)->stack_limit;
+}
+
+// The kernel reads what it is to restore, so it must be in private memory: it may not be able to fetch any other.
+[[gnu::optimize("no-stack-protector")]] void restore_thread(std::uint64_t at) {
+    alignas(kAligned) std::array<std::byte, kMostRegisters> registers;
+    alignas(kAligned) std::array<std::byte, kFrameBytes> frame;
+    const auto &saved = *reinterpret_cast<const Saved *>(at);
+    const auto variables = own_variables();
+    const auto variables_at = at + (sizeof(Saved) + kAligned - 1) / kAligned * kAligned;
+    const auto registers_at = variables_at + (saved.variable_bytes + kAligned - 1) / kAligned * kAligned;
+    std::memcpy(variables.start, reinterpret_cast<const void *>(variables_at), variables.bytes);
+    std::memcpy(registers.data(), reinterpret_cast<const void *>(registers_at), saved.register_bytes);
+    std::memcpy(frame.data(), saved.frame.data(), kFrameBytes);
+    std::memcpy(abi::__cxa_get_globals(), saved.exceptions.data(), kGlobals);
+    stack_t signal_stack{};
+    sigaltstack(nullptr, &signal_stack);
+    auto *const registers_now = registers.data();
+    std::memcpy(frame.data() + offsetof(ucontext_t, uc_mcontext.fpregs), &registers_now, sizeof registers_now);
+    std::memcpy(frame.data() + offsetof(ucontext_t, uc_stack), &signal_stack, sizeof signal_stack);
+    errno = saved.error;
+    asm volatile("mov %0, %%fs:0x28\n\t"
+                 "mov %1, %%rsp\n\t"
+                 "mov %2, %%eax\n\t"
+                 "syscall\n\t"
+                 "hlt" ::"r"(saved.canary),
+                 "r"(frame.data()), "i"(SYS_rt_sigreturn)
+                 : "memory", "rax");
+    __builtin_unreachable();
+}
+
+std::uint64_t processor_registers() {
+    std::uint32_t unused = 0, features = 0, low = 0, high = 0;
+    __get_cpuid(1, &unused, &unused, &features, &unused);
+    if ((features & bit_OSXSAVE) == 0) {
+        return 0;
+    }
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return std::uint64_t{high} << 32 | low;
+}
+
+} // namespace norma::rt

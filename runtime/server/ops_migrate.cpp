@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A task that moves with all its threads (docs/migration.md). They are stopped first, then a child is made as for a
+// teleport, with a thread waiting in it for each. Nothing can fail any more when the parent's process is ended; until
+// then the threads can go on where they are.
+#include "runtime/log.hpp"
+#include "runtime/server/ops.hpp"
+
+#include "norma/mach.h"
+#include "norma/mach_exception.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <string>
+
+namespace norma::rt {
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto kPatience = 8s; // with threads that are in a library
+constexpr auto kPause = 1ms;   // between two looks at them
+
+struct MovedThread {
+    std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
+    Key key{};
+};
+constexpr std::size_t kThreadBytes = 56;
+
+struct MovedName {
+    std::uint32_t name = 0, sends = 0;
+    Right right{};
+};
+constexpr std::size_t kNameBytes = 8 + kRightBytes;
+
+struct MovedTask {
+    std::uint64_t next_thread = 1, child_node = kAnyNode;
+    std::vector<MovedThread> threads;
+    std::vector<MovedName> names;
+    static constexpr std::uint64_t kAnyNode = ~std::uint64_t{0};
+};
+
+std::vector<std::byte> encode(const MovedTask &task) {
+    rpc::Writer writer;
+    writer.put(task.next_thread).put(task.child_node);
+    writer.put(static_cast<std::uint32_t>(task.threads.size()));
+    for (const auto &thread : task.threads) {
+        writer.put(thread.number).put(thread.state).put(thread.identity);
+        writer.put(thread.stack).put(thread.stack_bytes).put(thread.key.high).put(thread.key.low);
+    }
+    writer.put(static_cast<std::uint32_t>(task.names.size()));
+    for (const auto &name : task.names) {
+        writer.put(name.name).put(name.sends);
+        put_right(writer, name.right);
+    }
+    return writer.bytes();
+}
+
+std::optional<MovedTask> decode_moved(std::span<const std::byte> bytes) {
+    rpc::Reader reader(bytes);
+    MovedTask task;
+    task.next_thread = reader.get<std::uint64_t>();
+    task.child_node = reader.get<std::uint64_t>();
+    task.threads.resize(reader.get_count(kThreadBytes));
+    for (auto &thread : task.threads) {
+        for (auto *value : {&thread.number, &thread.state, &thread.identity, &thread.stack, &thread.stack_bytes,
+                            &thread.key.high, &thread.key.low}) {
+            *value = reader.get<std::uint64_t>();
+        }
+        if (thread.number == 0 || thread.number >= task.next_thread) {
+            return std::nullopt;
+        }
+    }
+    task.names.resize(reader.get_count(kNameBytes));
+    for (auto &name : task.names) {
+        name.name = reader.get<std::uint32_t>();
+        name.sends = reader.get<std::uint32_t>();
+        if (!get_right(reader, name.right)) {
+            return std::nullopt;
+        }
+    }
+    return reader.done() ? std::optional(std::move(task)) : std::nullopt;
+}
+
+// One move under way.
+struct Migration {
+    TaskId parent = 0;
+    dsm::NodeId where = 0;
+    Request request;
+    Done done; // null: a thread of the task has asked, and has stopped like the others
+    Clock::time_point deadline;
+    Right child{};
+    MovedTask moved;
+    std::uint64_t registers = 0;
+    std::vector<std::byte> process;
+};
+using SharedMigration = std::shared_ptr<Migration>;
+
+Reply reply_with(std::int32_t status, std::string_view why) {
+    auto reply = status_reply(status);
+    const auto text = std::as_bytes(std::span(why));
+    reply.blob.assign(text.begin(), text.end());
+    return reply;
+}
+
+void answer(const SharedMigration &move, Reply reply) {
+    if (auto done = std::exchange(move->done, nullptr)) {
+        done(std::move(reply));
+    }
+}
+
+bool is_moving_port(const Right &right) {
+    return right.kind != Right::Kind::port && right.kind != Right::Kind::dead;
+}
+
+bool has_exception_port(const Task &task, std::uint64_t thread) {
+    for (std::uint32_t type = 1; type < EXC_TYPES_COUNT; ++type) {
+        if (task.names.slot(exception_slot(thread, type)).right.kind != Right::Kind::none) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What this node's records say that keeps a task from moving; empty: nothing.
+std::string obstacle(const Task &task) {
+    if (task.program.data.size == 0) {
+        return "it is not a whole program (docs/programs.md): its variables and its heap would stay behind";
+    }
+    if (task.suspend_count > 0) {
+        return "it is suspended";
+    }
+    if (!task.wired.empty() || !task.exporter.empty()) {
+        return "it has wired memory";
+    }
+    if (!task.files.empty()) {
+        return "it has opened files as memory objects";
+    }
+    if (task.open_files != 0 || std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
+        return "it shares open files, directories or signal actions (CLONE_FILES, CLONE_FS, CLONE_SIGHAND)";
+    }
+    for (const auto &[name, entry] : task.names.entries()) {
+        if (!entry.fixed && !is_moving_port(entry.right)) {
+            return "it has rights to ports";
+        }
+    }
+    for (const auto &[number, thread] : task.threads) {
+        if (!thread.ended && thread.suspend_count > 0) {
+            return "a thread of it is suspended, or has not been started";
+        }
+        if (!thread.ended && has_exception_port(task, number)) {
+            return "a thread of it has exception ports of its own";
+        }
+    }
+    return "";
+}
+
+void log_why(const Task &task, std::uint64_t where, std::string_view why) {
+    log_error("a task of {} does not move to node {}: {}", task.program.path, where, why);
+}
+
+// The threads go on where they are.
+void fail(Node &node, const SharedMigration &move, std::int32_t status, const std::string &why) {
+    if (move->child.kind != Right::Kind::none) {
+        abandon(node, move->child);
+    }
+    if (const auto found = node.tasks.find(move->parent); found != node.tasks.end()) {
+        auto &task = *found->second;
+        log_why(task, move->where, why);
+        task.moving = task.gathering = false;
+        node.command(task, Command::go_on, {static_cast<std::uint64_t>(status)}, [](const Ack &) {});
+    }
+    answer(move, reply_with(status, why));
+}
+
+void finish(Node &node, const SharedMigration &move, Task &parent) {
+    parent.successor = move->child;
+    parent.threads_moved = true;
+    Move last{.parent = parent.id,
+              .first = parent.first,
+              .kin = parent.kin,
+              .child = move->child,
+              .thread = 0,
+              .all_threads = true,
+              .onward = {},
+              .done = [move](Reply reply) { answer(move, std::move(reply)); }};
+    last.onward.op = Op::carry_on;
+    last.onward.blob = encode(move->moved);
+    node.kill_task(parent, [&node, last] { finish_move(node, last); });
+}
+
+void make_room(Node &node, const SharedMigration &move) {
+    Request room;
+    room.op = Op::make_room;
+    room.target = move->child;
+    room.args = {move->moved.threads.size(), move->registers};
+    room.blob = move->process;
+    node.router.call(move->where, std::move(room), [&node, move](const Reply &reply) {
+        const auto found = node.tasks.find(move->parent);
+        auto *parent = found == node.tasks.end() ? nullptr : node.running(found->second->own_right());
+        if (reply.status != KERN_SUCCESS || parent == nullptr) {
+            fail(node, move, reply.status == KERN_SUCCESS ? KERN_INVALID_TASK : reply.status,
+                 reply.status == KERN_NOT_SUPPORTED ? "the processor there has other registers"
+                                                    : "its threads cannot be made there");
+            return;
+        }
+        finish(node, move, *parent);
+    });
+}
+
+void make_target(Node &node, const SharedMigration &move, Task &parent) {
+    auto image = image_of(node, parent, true);
+    image.first = parent.first;
+    image.teleported = true;
+    make_child(node, parent.id, std::move(image), parent.kin, move->where, [&node, move](const Reply &reply) {
+        if (reply.status != KERN_SUCCESS) {
+            fail(node, move, reply.status, "no process can be made there");
+            return;
+        }
+        move->child = reply.rights.front();
+        make_room(node, move);
+    });
+}
+
+void gather(Node &node, const SharedMigration &move, bool first);
+
+bool is_starting(const std::map<std::uint64_t, Thread>::value_type &entry) {
+    return !entry.second.ended && entry.second.tid == 0;
+}
+
+// All threads have stopped: nothing of the task changes by itself any more.
+void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &ack) {
+    if (std::ranges::any_of(parent.threads, is_starting)) { // from outside: it will be there soon
+        node.loop.at(Clock::now() + kPause, [&node, move] { gather(node, move, false); });
+        return;
+    }
+    std::uint64_t count = 0;
+    const std::span blob(ack.blob);
+    std::memcpy(&count, blob.data(), std::min(blob.size(), sizeof count));
+    const auto rest = blob.subspan(std::min(blob.size(), sizeof count));
+    const auto why = obstacle(parent); // which may have come since it was asked
+    if (count == 0 || count > rest.size() / sizeof(StoppedThread) || !why.empty()) {
+        fail(node, move, why.empty() ? KERN_FAILURE : KERN_NOT_SUPPORTED, why.empty() ? "it has no threads" : why);
+        return;
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+        StoppedThread told{};
+        std::memcpy(&told, rest.data() + i * sizeof told, sizeof told);
+        const auto tid = static_cast<pid_t>(told.tid);
+        const auto known = parent.number_of(tid);
+        const auto number = known != 0 ? known : parent.add_thread(tid, node.self);
+        const auto &thread = parent.threads.at(number);
+        move->moved.threads.push_back({.number = number,
+                                       .state = told.state,
+                                       .identity = thread.sync_identity,
+                                       .stack = thread.stack,
+                                       .stack_bytes = thread.stack_bytes,
+                                       .key = thread.key});
+    }
+    for (const auto &[name, entry] : parent.names.entries()) {
+        if (!entry.fixed) {
+            move->moved.names.push_back({.name = name, .sends = entry.sends, .right = entry.right});
+        }
+    }
+    move->moved.next_thread = parent.next_thread;
+    move->moved.child_node = parent.child_node ? std::uint64_t{*parent.child_node} : MovedTask::kAnyNode;
+    move->registers = ack.value;
+    const auto process = rest.subspan(count * sizeof(StoppedThread));
+    move->process.assign(process.begin(), process.end());
+    make_target(node, move, parent);
+}
+
+// Those that wait for something are told to wait again, once the task has moved or stays.
+void withdraw_waits(Node &node, const SharedMigration &move, const Task &parent,
+                    std::span<const StillRunning> running) {
+    for (const auto &thread : running) {
+        const auto number = parent.number_of(static_cast<pid_t>(thread.tid));
+        if (number == 0) {
+            continue;
+        }
+        const auto identity = parent.threads.at(number).sync_identity;
+        if (identity == move->request.caller.thread) {
+            answer(move, status_reply(kWithdrawn));
+            continue;
+        }
+        for (dsm::NodeId home = 0; home < node.count; ++home) {
+            Request abort;
+            abort.op = Op::abort_waits;
+            abort.args = {identity, static_cast<std::uint64_t>(kWithdrawn)};
+            node.router.tell(home, std::move(abort));
+        }
+    }
+}
+
+void look_again(Node &node, const SharedMigration &move, const Task &parent, const Ack &ack) {
+    std::vector<StillRunning> running(ack.blob.size() / sizeof(StillRunning));
+    std::memcpy(running.data(), ack.blob.data(), running.size() * sizeof(StillRunning));
+    if (Clock::now() >= move->deadline) {
+        std::string why = "its threads do not stop";
+        if (!running.empty()) {
+            auto &where = running.front().where;
+            where[sizeof where - 1] = 0;
+            why = fmt::format("a thread of it cannot be stopped: {}", static_cast<const char *>(where));
+        }
+        fail(node, move, KERN_OPERATION_TIMED_OUT, why);
+        return;
+    }
+    withdraw_waits(node, move, parent, running);
+    node.loop.at(Clock::now() + kPause, [&node, move] { gather(node, move, false); });
+}
+
+void gather(Node &node, const SharedMigration &move, bool first) {
+    const auto found = node.tasks.find(move->parent);
+    if (found == node.tasks.end()) {
+        answer(move, status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    node.command(*found->second, Command::gather, {first ? 1U : 0U}, [&node, move](const Ack &ack) {
+        const auto again = node.tasks.find(move->parent);
+        if (again == node.tasks.end() || node.running(again->second->own_right()) == nullptr) {
+            answer(move, status_reply(KERN_INVALID_TASK));
+        } else if (ack.error == 0) {
+            stopped(node, move, *again->second, ack);
+        } else if (ack.error == EAGAIN) {
+            look_again(node, move, *again->second, ack);
+        } else {
+            fail(node, move, KERN_NOT_SUPPORTED,
+                 std::string(reinterpret_cast<const char *>(ack.blob.data()), ack.blob.size()));
+        }
+    });
+}
+
+} // namespace
+
+void op_task_migrate(Node &node, const Request &request, Done done) {
+    auto *parent = node.running(request.target);
+    const auto status = parent == nullptr || parent->moving ? KERN_INVALID_TASK : check_node(node, request.args[0]);
+    if (status != KERN_SUCCESS || request.args[0] == node.self) {
+        done(status_reply(status));
+        return;
+    }
+    if (const auto why = obstacle(*parent); !why.empty()) {
+        log_why(*parent, request.args[0], why);
+        done(reply_with(KERN_NOT_SUPPORTED, why));
+        return;
+    }
+    parent->moving = parent->gathering = true;
+    gather(node,
+           std::make_shared<Migration>(Migration{.parent = parent->id,
+                                                 .where = static_cast<dsm::NodeId>(request.args[0]),
+                                                 .request = request,
+                                                 .done = std::move(done),
+                                                 .deadline = Clock::now() + kPatience,
+                                                 .child = {},
+                                                 .moved = {},
+                                                 .registers = 0,
+                                                 .process = {}}),
+           true);
+}
+
+void op_make_room(Node &node, const Request &request, Done done) {
+    auto *task = node.running(request.target);
+    if (task == nullptr || task->awaited_by != request.caller.node) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    if (request.args[0] > kMaxCommandBlob / sizeof(std::uint64_t) || request.blob.size() > kMaxCommandBlob) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    node.command(
+        *task, Command::make_threads, {request.args[0], request.args[1]},
+        [done](const Ack &ack) {
+            done(status_reply(ack.error == 0       ? KERN_SUCCESS
+                              : ack.error == EXDEV ? KERN_NOT_SUPPORTED
+                                                   : KERN_RESOURCE_SHORTAGE));
+        },
+        -1, request.blob);
+}
+
+void op_carry_on(Node &node, const Request &request, Done done) {
+    auto *task = take_place(node, request, done);
+    if (task == nullptr) {
+        return;
+    }
+    const auto moved = decode_moved(request.blob);
+    if (!moved) {
+        node.kill_task(*task, [] {});
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    task->next_thread = moved->next_thread;
+    if (moved->child_node < node.count) {
+        task->child_node = static_cast<dsm::NodeId>(moved->child_node);
+    }
+    std::vector<std::byte> states;
+    for (const auto &thread : moved->threads) {
+        auto &mine = task->threads[thread.number];
+        mine.key = thread.key;
+        mine.sync_identity = thread.identity;
+        mine.stack = thread.stack;
+        mine.stack_bytes = thread.stack_bytes;
+        const auto state = std::as_bytes(std::span(&thread.state, 1));
+        states.insert(states.end(), state.begin(), state.end());
+    }
+    for (const auto &name : moved->names) {
+        task->names.adopt(name.name, name.right, name.sends);
+    }
+    node.command(
+        *task, Command::carry_on, {},
+        [&node, id = task->id, threads = moved->threads, done](const Ack &ack) {
+            const auto found = node.tasks.find(id);
+            const bool sound = ack.error == 0 && ack.blob.size() == threads.size() * sizeof(std::uint64_t);
+            for (std::size_t i = 0; sound && found != node.tasks.end() && i < threads.size(); ++i) {
+                std::uint64_t tid = 0;
+                std::memcpy(&tid, ack.blob.data() + i * sizeof tid, sizeof tid);
+                found->second->threads.at(threads[i].number).tid = static_cast<pid_t>(tid);
+            }
+            if (!sound && found != node.tasks.end()) {
+                log_error("threads that have moved here cannot go on: {}", std::strerror(ack.error));
+                node.kill_task(*found->second, [] {}); // the parent they could go back to is gone
+            }
+            done(status_reply(sound ? KERN_SUCCESS : KERN_FAILURE));
+        },
+        -1, std::move(states));
+}
+
+} // namespace norma::rt

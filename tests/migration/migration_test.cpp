@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tasks that are moved with all their threads, as whole jobs: each case of migration_app, which checks itself.
+#include "tests/system/program_run.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+
+namespace systest {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Migration : public ::testing::TestWithParam<ProgramRun> {};
+
+TEST_P(Migration, Case) {
+    EXPECT_EQ(check_run(MIGRATION_APP, GetParam()).err, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , Migration,
+    ::testing::Values(ProgramRun{"recursion", {"recursion_moves"}},
+                      ProgramRun{"floating_point", {"floating_point_moves"}},
+                      ProgramRun{"eight_threads", {"eight_threads_move"}},
+                      ProgramRun{"eight_threads_tcp_3", {"eight_threads_move"}, 3, "tcp"},
+                      ProgramRun{"barrier", {"who_waits_at_a_barrier_moves"}},
+                      ProgramRun{"waits", {"who_waits_for_others_moves"}},
+                      ProgramRun{"waits_tcp_4", {"who_waits_for_others_moves"}, 4, "tcp"},
+                      ProgramRun{"locks_and_masks", {"what_a_thread_has_moves"}},
+                      ProgramRun{"exceptions", {"exceptions_move"}}, ProgramRun{"timers", {"timers_and_handlers_move"}},
+                      ProgramRun{"itself", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n"},
+                      ProgramRun{"itself_as_user", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n", true}),
+    [](const auto &run) { return run.param.label; });
+
+class NodesDie : public ::testing::TestWithParam<int> {};
+
+TEST_P(NodesDie, OnTheWay) { // the case says how it must end
+    Job job({.nodes = 3}, {MIGRATION_APP, "a_node_dies_on_the_way"});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    const auto server = job.node_server(1 + GetParam() % 2);
+    ASSERT_GT(server, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(23 * GetParam()));
+    ASSERT_EQ(::kill(server, SIGKILL), 0);
+    const auto end = job.finish();
+    EXPECT_FALSE(end.timed_out);
+    EXPECT_EQ(end.status, 0) << end.err;
+    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(, NodesDie, ::testing::Range(0, 6));
+
+TEST(Migrations, AreRefusedWithAReason) {
+    const auto end = check_run(MIGRATION_APP, {"refused", {"what_cannot_move_stays"}});
+    EXPECT_THAT(end.err, HasSubstr("it has an open file besides the standard streams: descriptor"));
+    EXPECT_THAT(end.err, HasSubstr("a thread that norma has not made"));
+}
+
+} // namespace
+} // namespace systest
