@@ -29,7 +29,7 @@ int connected(const JobName &name) {
 
 ControlClient::ControlClient(const JobName &name) : name_(name), stream_(connected(name), kMaxLaunchBytes) {}
 
-launch::Record ControlClient::next_record() {
+launch::Record ControlClient::next_record(std::chrono::milliseconds patience) {
     std::vector<std::byte> bytes;
     for (;;) {
         switch (stream_.receive(bytes)) {
@@ -41,7 +41,7 @@ launch::Record ControlClient::next_record() {
         case RecordStream::Received::nothing: {
             stream_.flush();
             pollfd fd{stream_.fd(), stream_.events(), 0};
-            if (::poll(&fd, 1, static_cast<int>(kPatience.count())) == 0) {
+            if (::poll(&fd, 1, static_cast<int>(patience.count())) == 0) {
                 throw std::runtime_error(fmt::format("the launcher of job {} does not answer", name_.launcher));
             }
             break;
@@ -58,7 +58,7 @@ JobView ControlClient::look(TaskId of) {
     stream_.send(launch::encode(question)); // that the connection is gone shows when it is read
     JobView view{.name = name_, .overview = {}, .nodes = {}};
     for (std::size_t answers = 0; view.overview.nodes == 0 || answers < view.nodes.size();) {
-        auto record = next_record();
+        auto record = next_record(kPatience);
         if (auto *overview = std::get_if<launch::Overview>(&record)) {
             view.overview = std::move(*overview);
             view.nodes.resize(view.overview.nodes);
@@ -75,6 +75,15 @@ JobView ControlClient::look(TaskId of) {
         }
     }
     return view;
+}
+
+launch::Migrated ControlClient::migrate(TaskId task, std::uint16_t node) {
+    stream_.send(launch::encode(launch::Migrate{.number = ++asked_, .task = task, .node = node}));
+    auto record = next_record(-1ms);
+    if (auto *migrated = std::get_if<launch::Migrated>(&record)) {
+        return std::move(*migrated);
+    }
+    throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
 }
 
 JobName choose_job(std::optional<pid_t> launcher) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How a job of this machine stands, as its launcher and its node servers say. Waits for them; not thread-safe.
+// How a job of this machine stands, as its launcher and its node servers say, and what they do on demand. Waits for
+// them; not thread-safe.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,9 +30,11 @@ class ControlClient {
     explicit ControlClient(const JobName &name); // throws std::system_error
     // With the threads of task `of` (0: of none). Throws std::runtime_error: the job has ended, or does not answer.
     JobView look(TaskId of);
+    // Throws likewise, but waits as long as it takes: the task's node server sees to it that it ends.
+    launch::Migrated migrate(TaskId task, std::uint16_t node);
 
   private:
-    launch::Record next_record();
+    launch::Record next_record(std::chrono::milliseconds patience); // < 0: for ever
 
     JobName name_;
     RecordStream stream_;

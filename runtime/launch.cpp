@@ -123,8 +123,14 @@ void put(Writer &writer, const Seen &record) {
     writer.put(LaunchMsg::seen).put(record.number);
     put_report(writer, record.report);
 }
+void put(Writer &writer, const Migrated &record) {
+    writer.put(LaunchMsg::migrated).put(record.number).put(record.task).put_string(record.why);
+}
 void put(Writer &writer, const Look &record) {
     writer.put(LaunchMsg::look).put(record.number).put(record.task);
+}
+void put(Writer &writer, const Migrate &record) {
+    writer.put(LaunchMsg::migrate).put(record.number).put(record.task).put(record.node);
 }
 void put(Writer &writer, const Overview &record) {
     writer.put(LaunchMsg::overview).put(record.number).put(record.nodes).put(record.first_task_at);
@@ -243,9 +249,19 @@ std::optional<Record> get_record(Reader &reader) {
         return Shutdown{};
     case LaunchMsg::seen:
         return get_seen(reader);
+    case LaunchMsg::migrated: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto task = reader.get<TaskId>();
+        return Migrated{.number = number, .task = task, .why = reader.get_string()};
+    }
     case LaunchMsg::look: {
         const auto number = reader.get<std::uint64_t>();
         return Look{.number = number, .task = reader.get<TaskId>()};
+    }
+    case LaunchMsg::migrate: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto task = reader.get<TaskId>();
+        return Migrate{.number = number, .task = task, .node = reader.get<std::uint16_t>()};
     }
     case LaunchMsg::overview:
         return get_overview(reader);

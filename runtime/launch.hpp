@@ -2,7 +2,7 @@
 // What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each; and
 // what the launcher and the joiners (`norma node --join`) of other hosts say, over a TCP connection each, which carries
 // the records of the joiner's node server too (record_stream.hpp); and what the launcher and those who look at the job
-// (`norma ps`) say, over a local connection each.
+// (`norma ps`), or move a task of it (`norma migrate`), say, over a local connection each.
 // Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
@@ -22,7 +22,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 2;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 3;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -32,6 +32,7 @@ enum class LaunchMsg : std::uint8_t {
     hosting,
     suspect,
     seen,
+    migrated,
     join = 32,
     welcome,
     refused,
@@ -44,6 +45,7 @@ enum class LaunchMsg : std::uint8_t {
     node_down,
     shutdown,
     look,
+    migrate,
     overview = 96,
     unseen,
 };
@@ -80,6 +82,12 @@ struct Seen { // the answer to Look; the launcher hands it on with the number th
     std::uint64_t number = 0;
     NodeReport report;
     bool operator==(const Seen &) const = default;
+};
+struct Migrated { // the answer to Migrate; handed on likewise
+    std::uint64_t number = 0;
+    TaskId task = 0; // what it is called now; 0: it has not moved
+    std::string why; // not
+    bool operator==(const Migrated &) const = default;
 };
 
 // ---- between a joiner and the launcher ----
@@ -151,6 +159,12 @@ struct Look { // how does it stand; also to the launcher from who looks at the j
     TaskId task = 0; // whose threads are wanted as well; 0: no task's
     bool operator==(const Look &) const = default;
 };
+struct Migrate { // move a task that is there; also to the launcher from who wants it
+    std::uint64_t number = 0;
+    TaskId task = 0;
+    std::uint16_t node = 0; // where it is to go
+    bool operator==(const Migrate &) const = default;
+};
 
 // ---- launcher -> who looks at the job; for each node, in any order, there follows Seen or Unseen ----
 struct Overview {
@@ -167,8 +181,9 @@ struct Unseen {
     bool operator==(const Unseen &) const = default;
 };
 
-using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
-                            Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Look, Overview, Unseen>;
+using Record =
+    std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused, Ended,
+                 JobKey, Start, Run, NodeDown, Shutdown, Seen, Migrated, Look, Migrate, Overview, Unseen>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

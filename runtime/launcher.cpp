@@ -69,7 +69,7 @@ Control::Job LauncherJob::seen_from_outside() {
                                   .running = phase_ == Phase::running,
                                   .program = options_.program},
                      .alive = {},
-                     .ask = [this](std::size_t node, const launch::Look &look) { send(node, look); }};
+                     .ask = [this](std::size_t node, const launch::Record &question) { send(node, question); }};
     for (const auto &node : nodes_) {
         job.alive.push_back(node.alive());
     }
@@ -215,6 +215,9 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
         }
         if (const auto *seen = std::get_if<launch::Seen>(&*record); seen != nullptr && control_) {
             return control_->seen(index, *seen);
+        }
+        if (const auto *migrated = std::get_if<launch::Migrated>(&*record); migrated != nullptr && control_) {
+            return control_->migrated(index, *migrated);
         }
         if (const auto *suspect = std::get_if<launch::Suspect>(&*record);
             suspect != nullptr && suspect->node < nodes_.size() && suspect->node != index) {

@@ -61,10 +61,14 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
         }
         const auto record = received == RecordStream::Received::record ? launch::decode(bytes) : std::nullopt;
         const auto *look = record ? std::get_if<launch::Look>(&*record) : nullptr;
-        if (look == nullptr || questions_.size() >= kMostQuestions) {
-            client->over = true;
-        } else {
+        const auto *move = record ? std::get_if<launch::Migrate>(&*record) : nullptr;
+        const bool room = questions_.size() + moves_.size() < kMostQuestions;
+        if (look != nullptr && room) {
             begin(client, *look, job());
+        } else if (move != nullptr && room) {
+            begin(client, *move, job());
+        } else {
+            client->over = true;
         }
     }
 }
@@ -93,6 +97,28 @@ void Control::begin(std::list<Client>::iterator client, const launch::Look &look
     }
 }
 
+void Control::begin(std::list<Client>::iterator client, const launch::Migrate &move, const Job &job) {
+    const std::size_t node = node_of(move.task);
+    if (node >= job.alive.size() || !job.alive[node]) {
+        say_to(*client,
+               launch::Migrated{.number = move.number, .task = 0, .why = "there is no node server where it was made"});
+        return;
+    }
+    const auto number = next_question_++;
+    moves_[number] = {.client = client, .number = move.number, .node = node};
+    job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node});
+}
+
+void Control::migrated(std::size_t node, const launch::Migrated &answer) {
+    const auto found = moves_.find(answer.number);
+    if (found != moves_.end() && found->second.node == node) {
+        auto to_client = answer;
+        to_client.number = found->second.number;
+        say_to(*found->second.client, to_client);
+        moves_.erase(found);
+    }
+}
+
 void Control::seen(std::size_t node, const launch::Seen &answer) {
     const auto found = questions_.find(answer.number);
     if (found == questions_.end() || found->second.awaited.erase(node) == 0) {
@@ -117,6 +143,14 @@ void Control::node_ended(std::size_t node) {
         }
         question = awaited.empty() ? questions_.erase(question) : std::next(question);
     }
+    std::erase_if(moves_, [node](const auto &entry) {
+        const auto &move = entry.second;
+        if (move.node == node) {
+            say_to(*move.client,
+                   launch::Migrated{.number = move.number, .task = 0, .why = "its node server has ended"});
+        }
+        return move.node == node;
+    });
 }
 
 void Control::give_up_the_late() {
@@ -134,7 +168,9 @@ void Control::give_up_the_late() {
 void Control::drop_those_gone() {
     for (auto client = clients_.begin(); client != clients_.end();) {
         if (client->over) {
-            std::erase_if(questions_, [client](const auto &entry) { return entry.second.client == client; });
+            const auto asked = [client](const auto &entry) { return entry.second.client == client; };
+            std::erase_if(questions_, asked);
+            std::erase_if(moves_, asked);
             client = clients_.erase(client);
         } else {
             ++client;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Those who look at a running job, and what they wait for. Owned and used by the launcher's loop.
+// Those who look at a running job or move tasks of it, and what they wait for. Owned and used by the launcher's loop.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ class Control {
     struct Job {
         launch::Overview overview;
         std::vector<bool> alive; // by node
-        std::function<void(std::size_t node, const launch::Look &look)> ask;
+        std::function<void(std::size_t node, const launch::Record &question)> ask;
     };
 
     Control(); // throws std::system_error
@@ -39,6 +39,7 @@ class Control {
 
     void serve(const std::function<Job()> &job); // which is called for each question
     void seen(std::size_t node, const launch::Seen &answer);
+    void migrated(std::size_t node, const launch::Migrated &answer);
     void node_ended(std::size_t node);
 
   private:
@@ -53,9 +54,17 @@ class Control {
         Clock::time_point deadline;
     };
 
+    // It has no deadline of its own: the node server has, and says how it went.
+    struct Move {
+        std::list<Client>::iterator client;
+        std::uint64_t number = 0; // the client's
+        std::size_t node = 0;     // that has been asked
+    };
+
     void accept_all();
     void hear(std::list<Client>::iterator client, const std::function<Job()> &job);
     void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
+    void begin(std::list<Client>::iterator client, const launch::Migrate &move, const Job &job);
     void give_up_the_late();
     void drop_those_gone();
     static void say_to(Client &client, const launch::Record &record);
@@ -63,6 +72,7 @@ class Control {
     int listener_ = -1;
     std::list<Client> clients_;
     std::map<std::uint64_t, Question> questions_; // by the number that node servers get
+    std::map<std::uint64_t, Move> moves_;         // likewise
     std::uint64_t next_question_ = 1;
 };
 

@@ -106,7 +106,7 @@ TEST(Golden, LaunchRecords) {
         {Hosting{}, "05"},
         {Suspect{.node = 1, .why = "no"}, "06 0100 02000000 6e6f"},
         {Join{.wire = 0x102, .number = number, .host = "h", .settings = {"A=1"}},
-         "20 4e6f726d614a696e 0200 0201 30000000 " + number_bytes + " 01000000 68 01000000 03000000 413d31"},
+         "20 4e6f726d614a696e 0300 0201 30000000 " + number_bytes + " 01000000 68 01000000 03000000 413d31"},
         {Challenge{.number = number}, "24 " + number_bytes},
         {Proof{.proof = number}, "25 " + number_bytes},
         {Welcome{.proof = number, .node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},
@@ -125,6 +125,9 @@ TEST(Golden, LaunchRecords) {
          "07 0200000000000000 0100 11000000 " + counters +
              " 01000000 0300000001000100 12000000 02 01 01000000 0010000000000000 0020000000000000 0500000000000000 "
              "02000000 2f70 01000000 0400000000000000 13000000 01000000"},
+        {Migrated{.number = 2, .task = 0x0001000100000003, .why = "no"},
+         "08 0200000000000000 0300000001000100 02000000 6e6f"},
+        {Migrate{.number = 2, .task = 0x0001000100000003, .node = 5}, "46 0200000000000000 0300000001000100 0500"},
         {Overview{.number = 2, .nodes = 3, .first_task_at = 1, .running = true, .program = "/p"},
          "60 0200000000000000 0300 0100 01 02000000 2f70"},
         {Unseen{.number = 2, .node = 1, .why = "x"}, "61 0200000000000000 0100 01000000 78"},

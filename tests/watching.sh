@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Looking at running jobs: norma ps, stat and top, what they say to wrong input, and who may ask the launcher at all.
+# Looking at running jobs: norma ps, stat and top, what they say to wrong input, and who may ask the launcher at all. And
+# what norma migrate says when it cannot be; that it can, tests/migration shows.
 # Usage: BUILD_DIR=... tests/watching.sh
 set -u
 bin=$BUILD_DIR/bin
@@ -61,6 +62,10 @@ expect 2 "JOB" "$norma" ps nonsense
 expect 2 "'7' is not a task" "$norma" stat 7
 expect 2 "TASK" "$norma" stat
 expect 2 "--delay" "$norma" top --delay 0
+expect 2 "'7' is not a task" "$norma" migrate 7 1
+expect 2 "NODE" "$norma" migrate 0.1
+expect 2 "NODE" "$norma" migrate 0.1 -1
+expect 1 "there is no job 1 of yours" "$norma" migrate 0.1 1 --job 1
 
 job 2
 expect 0 "heat" "$norma" ps "$launcher"
@@ -72,6 +77,11 @@ expect 0 "kernel thread" "$norma" stat 0.1 --job "$launcher"
 shows "len(it['thread_list']) == it['threads'] and it['thread_list'][0]['tid'] > 0" "$norma" stat 0.1 --job "$launcher" --json
 expect 1 "has no task 1.77" "$norma" stat 1.77 --job "$launcher"
 expect 0 "READ/s" "$norma" top "$launcher" -n 2 -d 0.2
+expect 1 "task 0.1 of job $launcher has not moved: it is not a whole program" "$norma" migrate 0.1 1 --job "$launcher"
+expect 1 "there is no such task" "$norma" migrate 0.77 1 --job "$launcher"
+expect 1 "there is no such node" "$norma" migrate 0.1 2 --job "$launcher"
+expect 1 "there is no node server where it was made" "$norma" migrate 2.1 0 --job "$launcher"
+expect 0 "task 0.1 is on node 0 already" "$norma" migrate 0.1 0 --job "$launcher"
 # The rows at the border travel at every step.
 shows "all(n['pages_in'] > 0 for n in it['nodes']) and len(it['nodes']) == 2" "$norma" top "$launcher" -n 1 -d 0.5 --json
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What ps, stat and top have in common: how a job, its nodes and tasks are written, and how a command ends.
+// What ps, stat, top and migrate have in common: how a job, its nodes and tasks are written, and how a command ends.
 #pragma once
 
 #include <CLI/CLI.hpp>

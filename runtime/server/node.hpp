@@ -246,6 +246,7 @@ class Node {
     void serve_launcher();
     void connect_all(const launch::Start &start);
     void run_first(launch::Run run);
+    void migrate(const launch::Migrate &order);
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void send_request(dsm::NodeId to, const std::vector<std::byte> &record);
     void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);

@@ -2,6 +2,7 @@
 // The node server's part about the job it belongs to: its launcher, its signals, its end.
 #include "runtime/server/node.hpp"
 
+#include "norma/mach.h"
 #include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
@@ -93,11 +94,54 @@ void Node::serve_launcher() {
         }
     } else if (const auto *look = std::get_if<launch::Look>(&*order)) {
         to_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
+    } else if (const auto *move = std::get_if<launch::Migrate>(&*order)) {
+        migrate(*move);
     } else if (std::holds_alternative<launch::Shutdown>(*order)) {
         shut_down();
     } else {
         throw std::runtime_error("the launcher sent a record that only node servers send");
     }
+}
+
+namespace {
+
+std::string why_not(const Reply &reply) {
+    if (!reply.blob.empty()) {
+        return {reinterpret_cast<const char *>(reply.blob.data()), reply.blob.size()};
+    }
+    switch (reply.status) {
+    case KERN_INVALID_TASK:
+        return "it is moving already, or has ended";
+    case KERN_INVALID_ARGUMENT:
+        return "there is no such node";
+    case KERN_NODE_DOWN:
+        return "that node has died";
+    default:
+        return fmt::format("error {}", reply.status);
+    }
+}
+
+} // namespace
+
+void Node::migrate(const launch::Migrate &order) {
+    const auto found = tasks.find(order.task);
+    if (found == tasks.end()) {
+        to_launcher(launch::Migrated{.number = order.number, .task = 0, .why = "there is no such task"});
+        return;
+    }
+    Request request;
+    request.op = Op::task_migrate;
+    request.target = found->second->own_right();
+    request.args = {order.node};
+    execute(request, [this, order](const Reply &reply) {
+        launch::Migrated answer{.number = order.number, .task = 0, .why = ""};
+        if (reply.status == KERN_SUCCESS) { // without a right it was there already
+            answer.task = reply.rights.empty() ? order.task : reply.rights.front().task;
+        } else {
+            answer.why = why_not(reply);
+        }
+        to_launcher(answer);
+    });
 }
 
 void Node::connect_all(const launch::Start &start) {

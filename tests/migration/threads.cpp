@@ -360,6 +360,23 @@ SYSTEM_CASE(first_task_moves_itself) {
     return 0;
 }
 
+// Somebody at the command line moves the job's first task away, and back.
+SYSTEM_CASE(goes_and_comes_back) {
+    const auto home = norma::this_node();
+    std::puts("begun");
+    std::fflush(stdout);
+    while (norma::this_node() == home) {
+        fibonacci(10);
+    }
+    std::puts("away");
+    std::fflush(stdout);
+    while (norma::this_node() != home) {
+        fibonacci(10);
+    }
+    std::puts("back");
+    return 0;
+}
+
 // Node 1 or 2 is killed from outside while a task is moved about: that runs on one node afterwards, or has died with
 // the other, or of a page of its stack that was still there.
 SYSTEM_CASE(a_node_dies_on_the_way) {

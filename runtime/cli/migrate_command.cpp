@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `norma migrate`: moves a task that runs to another node.
+#include "runtime/cli/commands.hpp"
+#include "runtime/cli/job_words.hpp"
+#include "runtime/cli/json.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fmt/format.h>
+
+namespace norma::rt {
+namespace {
+
+int migrate(std::optional<pid_t> job, const std::string &name, std::uint16_t node, bool as_json) {
+    const auto id = parse_task(name);
+    if (!id) {
+        fmt::print(stderr, "norma migrate: '{}' is not a task; `norma ps` shows their names, like 0.1\n", name);
+        return 2;
+    }
+    const auto chosen = choose_job(job);
+    const auto end = ControlClient(chosen).migrate(*id, node);
+    if (end.task == 0) {
+        fmt::print(stderr, "norma migrate: task {} of job {} has not moved: {}\n", name, chosen.launcher, end.why);
+        return 1;
+    }
+    if (as_json) {
+        fmt::print("{}\n", json::object({{"job", json::number(chosen.launcher)},
+                                         {"task", json::text(format_task(end.task))},
+                                         {"was", json::text(format_task(*id))},
+                                         {"node", json::number(node)}}));
+    } else if (end.task == *id) {
+        fmt::print("task {} is on node {} already\n", name, node);
+    } else {
+        fmt::print("task {} is {} on node {} now\n", name, format_task(end.task), node);
+    }
+    return 0;
+}
+
+} // namespace
+
+int migrate_command(int argc, char **argv) {
+    CLI::App app{"Moves a task of a job of this machine to another node, with all its threads, while it runs.",
+                 "norma migrate"};
+    std::string task;
+    std::uint16_t node = 0;
+    std::optional<pid_t> job;
+    bool as_json = false;
+    app.add_option("TASK", task, "its name, as `norma ps` prints it")->required();
+    app.add_option("NODE", node, "the number of the node where it is to go")->required();
+    app.add_option("--job", job, "the process id of its `norma run`, if there are several")->check(CLI::PositiveNumber);
+    app.add_flag("--json", as_json, "print what it is called now as an object");
+    return run_command_line("migrate", app, argc, argv, [&] { return migrate(job, task, node, as_json); });
+}
+
+} // namespace norma::rt
