@@ -26,7 +26,7 @@ Context::Context(std::string_view kind, bool workers_later, const std::string &o
     ucp_config_t *config = nullptr;
     check(ucp_config_read(nullptr, nullptr, &config), "UCX cannot read its settings (a UCX_ variable?)");
     if (workers_later) {
-        keep_transport_settings(*config);
+        keep_transport_settings(*config, kind);
     }
     if (!only.empty()) {
         ucp_config_modify(config, "TLS", only.c_str());

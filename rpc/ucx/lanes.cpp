@@ -42,7 +42,7 @@ void UcxTransport::introduce(NodeId peer_id) {
     }
     try {
         if (!shared_memory_) {
-            shared_memory_.emplace(options_.kind, true, way);
+            shared_memory_.emplace("lane", true, way);
         }
         peer.lane = &add_lane(*shared_memory_);
         announce(peer);

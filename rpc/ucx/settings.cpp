@@ -15,7 +15,7 @@ namespace norma::rpc::ucx {
 namespace {
 
 struct Setting {
-    std::string_view kind; // empty: every kind
+    std::string_view kind; // empty: every kind; "lane": workers that are for one peer (transport.hpp)
     const char *name;
     const char *value;
     const char *own_name = nullptr; // of transports' settings: in their own tables
@@ -28,7 +28,8 @@ constexpr std::array kSettings{
     Setting{"", "TCP_RX_SEG_SIZE", "320K", "RX_SEG_SIZE"},
     Setting{"", "MAX_EAGER_RAILS", "1"},
     Setting{"", "POSIX_ERROR_HANDLING", "y", "MM_ERROR_HANDLING"},
-    Setting{"", "POSIX_RX_BUFS_GROW", "80", "MM_RX_BUFS_GROW"},
+    Setting{"lane", "POSIX_FIFO_SIZE", "16", "MM_FIFO_SIZE"},
+    Setting{"lane", "POSIX_RX_BUFS_GROW", "20", "MM_RX_BUFS_GROW"},
     Setting{"", "KEEPALIVE_INTERVAL", "500ms"},
 };
 
@@ -61,9 +62,9 @@ ScopedSettings::~ScopedSettings() {
     }
 }
 
-void keep_transport_settings(ucp_config_t &config) {
+void keep_transport_settings(ucp_config_t &config, std::string_view kind) {
     for (const auto &setting : kSettings) {
-        if (setting.own_name != nullptr) {
+        if (setting.own_name != nullptr && (setting.kind.empty() || setting.kind == kind)) {
             const auto *in_force = std::getenv(variable(setting.name).c_str()); // the user's, or ScopedSettings'
             ucp_config_modify(&config, setting.own_name, in_force != nullptr ? in_force : setting.value);
         }

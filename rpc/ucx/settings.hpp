@@ -29,7 +29,7 @@ class ScopedSettings {
 
 // So that workers of this configuration may be made at any time, also when the environment is the program's again: the
 // settings that transports read then, under the names that their own tables give them.
-void keep_transport_settings(ucp_config_t &config);
+void keep_transport_settings(ucp_config_t &config, std::string_view kind);
 
 // Makes the UCX library silent and takes its crash handlers out of the process (both are global to the process).
 void quieten_library();
