@@ -26,6 +26,7 @@ constexpr std::array kSettings{
     Setting{"tcp", "NET_DEVICES", "lo"},
     Setting{"shm", "TLS", "posix,self"},
     Setting{"", "TCP_RX_SEG_SIZE", "320K", "RX_SEG_SIZE"},
+    Setting{"", "TCP_MAX_POLL", "1", "MAX_POLL"},
     Setting{"", "MAX_EAGER_RAILS", "1"},
     Setting{"", "POSIX_ERROR_HANDLING", "y", "MM_ERROR_HANDLING"},
     Setting{"lane", "POSIX_FIFO_SIZE", "16", "MM_FIFO_SIZE"},
