@@ -133,7 +133,7 @@ void Node::migrate(const launch::Migrate &order) {
     request.op = Op::task_migrate;
     request.target = found->second->own_right();
     request.args = {order.node};
-    execute(request, [this, order](const Reply &reply) {
+    execute(request, [order](const Reply &reply) {
         launch::Migrated answer{.number = order.number, .task = 0, .why = ""};
         if (reply.status == KERN_SUCCESS) { // without a right it was there already
             answer.task = reply.rights.empty() ? order.task : reply.rights.front().task;
