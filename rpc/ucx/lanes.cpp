@@ -33,8 +33,7 @@ UcxTransport::Lane &UcxTransport::add_lane(const Context &context) {
     return lane;
 }
 
-void UcxTransport::introduce(NodeId peer_id) {
-    auto &peer = peers_[peer_id];
+void UcxTransport::introduce(Peer &peer) {
     peer.introduced = true;
     const auto way = shared_memory_of(peer.to_door);
     if (way.empty()) {
@@ -60,7 +59,7 @@ void UcxTransport::announce(Peer &peer) {
         .destination = id_of(peer),
         .job_key = options_.job_key,
         .source_incarnation = options_.incarnation,
-        .destination_incarnation = peer.incarnation,
+        .destination_incarnation = incarnation_of(peer),
         .record_bytes = static_cast<std::uint32_t>(address.size()),
     };
     outgoing.front.resize(kHeaderBytes);
@@ -99,14 +98,14 @@ void UcxTransport::heed(const Message &announcement) {
         return; // connect() will look
     }
     if (!peer.introduced) {
-        introduce(from);
+        introduce(peer);
     } else {
         use_announced_lane(peer);
     }
 }
 
 void UcxTransport::use_announced_lane(Peer &peer) {
-    if (peer.lane == nullptr || peer.to_lane != nullptr || peer.announcer != peer.incarnation) {
+    if (peer.lane == nullptr || peer.to_lane != nullptr || peer.announcer != incarnation_of(peer)) {
         return;
     }
     std::string why;

@@ -13,10 +13,11 @@ void UcxTransport::send(NodeId peer_id, std::span<const std::byte> record, Stagi
     if (!sessions_.connected(peer_id)) {
         return;
     }
-    if (!peers_[peer_id].introduced) {
-        introduce(peer_id);
+    auto &peer = peers_[peer_id];
+    if (!peer.introduced) {
+        introduce(peer);
     }
-    auto &outgoing = idle_outgoing(peers_[peer_id]);
+    auto &outgoing = idle_outgoing(peer);
     outgoing.payload = std::move(payload);
     sessions_.seal(peer_id, record, outgoing.payload ? outgoing.payload->size : 0, outgoing.front);
     post(outgoing, kMessageId);
@@ -46,7 +47,7 @@ void UcxTransport::post(Outgoing &outgoing, unsigned id) {
 }
 
 const UcxTransport::Lane &UcxTransport::lane_of(const Outgoing &outgoing) const {
-    return outgoing.endpoint == outgoing.peer->to_door ? *lanes_.front() : *outgoing.peer->lane;
+    return outgoing.endpoint == outgoing.peer->to_door ? door() : *outgoing.peer->lane;
 }
 
 ucs_status_ptr_t UcxTransport::hand_over(Outgoing &outgoing, unsigned id) {
@@ -63,7 +64,7 @@ ucs_status_ptr_t UcxTransport::hand_over(Outgoing &outgoing, unsigned id) {
     const std::size_t size = staging != nullptr ? staging->size : 0;
     const auto &lane = lane_of(outgoing);
     if (front.size() <= lane.worker.max_header()) {
-        if (size != 0 && staging->registration != nullptr && &lane == lanes_.front().get()) { // of the door's context
+        if (size != 0 && staging->registration != nullptr && &lane == &door()) { // of the door's context
             param.op_attr_mask |= UCP_OP_ATTR_FIELD_MEMH;
             param.memh = static_cast<ucp_mem_h>(staging->registration);
         }

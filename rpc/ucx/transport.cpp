@@ -51,7 +51,7 @@ UcxTransport::~UcxTransport() {
 }
 
 std::vector<std::byte> UcxTransport::address() const {
-    return seal_address(options_.kind, lanes_.front()->worker.address());
+    return seal_address(options_.kind, door().worker.address());
 }
 
 void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<const std::byte> address) {
@@ -65,11 +65,10 @@ void UcxTransport::connect(NodeId peer_id, std::uint32_t incarnation, std::span<
     auto &peer = peers_[peer_id];
     check(make_endpoint(peer, door().worker, worker_address, UCP_ERR_HANDLING_MODE_PEER, peer.to_door),
           fmt::format("cannot connect to node {} over '{}'", peer_id, options_.kind));
-    peer.incarnation = incarnation;
     sessions_.open(peer_id, incarnation);
     peer.introduced = false;
     if (peer.announcer == incarnation) {
-        introduce(peer_id);
+        introduce(peer);
     }
 }
 

@@ -54,7 +54,6 @@ class UcxTransport final : public Transport {
     };
     struct Peer {
         UcxTransport *transport = nullptr;
-        std::uint32_t incarnation = 0;
         ucp_ep_h to_door = nullptr;
         bool introduced = false;     // a message was to be sent, or has come
         Lane *lane = nullptr;        // over shared memory: for what the peer sends
@@ -92,7 +91,7 @@ class UcxTransport final : public Transport {
     ucs_status_t make_endpoint(Peer &peer, const Worker &from, std::span<const std::byte> address,
                                ucp_err_handling_mode_t mode, ucp_ep_h &endpoint);
     Lane &add_lane(const Context &context);
-    void introduce(NodeId peer);
+    void introduce(Peer &peer);
     void announce(Peer &peer);
     void heed(const Message &announcement);
     void use_announced_lane(Peer &peer);
@@ -111,7 +110,8 @@ class UcxTransport final : public Transport {
     ucp_request_param_t ending_param();
     void count_ending(ucs_status_ptr_t request);
     void progress_until_idle(std::chrono::milliseconds limit);
-    Lane &door() { return *lanes_.front(); }
+    Lane &door() const { return *lanes_.front(); }
+    std::uint32_t incarnation_of(const Peer &peer) const { return sessions_.expected().peers[id_of(peer)]; }
     const Lane &lane_of(const Outgoing &outgoing) const;
     NodeId id_of(const Peer &peer) const { return static_cast<NodeId>(&peer - peers_.data()); }
 
