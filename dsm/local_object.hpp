@@ -101,4 +101,14 @@ template <class Visit> void for_each_run(std::uint64_t mask, Visit visit) {
     }
 }
 
+template <class Which> void Pager::let_go(LocalObject &object, Which which) {
+    waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
+        const bool gone = which(waiting);
+        if (gone) {
+            goes_on(waiting);
+        }
+        return gone;
+    });
+}
+
 } // namespace norma::dsm

@@ -74,13 +74,8 @@ void Pager::unmap(Space &space, std::uint64_t address, std::uint64_t pages) {
     for (auto next = space.ranges.lower_bound(address); next != space.ranges.end() && next->first < end;) {
         auto &object = *next->second.object;
         next = space.ranges.erase(next);
-        waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
-            const bool unmapped =
-                waiting.space == &space && waiting.fault.address >= address && waiting.fault.address < end;
-            if (unmapped) {
-                goes_on(waiting);
-            }
-            return unmapped;
+        let_go(object, [&](const Waiting &waiting) {
+            return waiting.space == &space && waiting.fault.address >= address && waiting.fault.address < end;
         });
         const bool left_any = std::any_of(space.ranges.begin(), space.ranges.end(),
                                           [&](const auto &entry) { return entry.second.object == &object; });

@@ -142,13 +142,9 @@ void Pager::place(LocalObject &object, PageIndex page, std::span<const std::byte
         }
     }
     // UFFDIO_COPY has woken these; one that wants to write a page that came for reading faults again.
-    waiting_ -= std::erase_if(object.waiting, [&](const Waiting &waiting) {
-        const bool woken = waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage &&
-                           through->find(waiting.fault.address) == range;
-        if (woken) {
-            goes_on(waiting);
-        }
-        return woken;
+    let_go(object, [&](const Waiting &waiting) {
+        return waiting.space == through && waiting.page >= page && waiting.page < page + done / kPage &&
+               through->find(waiting.fault.address) == range;
     });
     if (done < bytes.size()) { // nobody here maps all of it (any more), but this node is a holder all the same
         object.frames.write(page + done / kPage, bytes.subspan(done));

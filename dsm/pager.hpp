@@ -173,6 +173,7 @@ class Pager {
     void resolve(LocalObject &object, const Effect &effect);
     void satisfy(LocalObject &object, const Waiting &waiting, bool writable);
     void goes_on(const Waiting &waiting);
+    template <class Which> void let_go(LocalObject &object, Which which); // woken already, or unmapped
     void unprotect(LocalObject &object, Space &space, PageIndex base, std::uint64_t mask);
     void zero_fill(LocalObject &object, const Waiting &waiting, bool writable);
     void send(LocalObject &object, NodeId to, const Msg &msg, rpc::StagingPtr payload);
