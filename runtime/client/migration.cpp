@@ -6,7 +6,6 @@
 #include "runtime/client/inheritance.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/moved_thread.hpp"
-#include "runtime/client/program.hpp"
 #include "runtime/client/safe_place.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/families.hpp"
@@ -280,10 +279,6 @@ void stop_for_migration(ucontext_t *context) {
 
 Gathered gather_threads(bool first) {
     if (first) {
-        if (!is_whole_program()) {
-            return refusal(
-                "it is not a whole program (docs/programs.md): its variables and its heap would stay behind");
-        }
         find_places();
         outcome = kWithdrawn;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/moved_thread.hpp"
 
+#include "runtime/client/program.hpp"
 #include "runtime/client/threads.hpp"
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
-#include <link.h>
 #include <sys/syscall.h>
 
 namespace norma::rt {
@@ -42,27 +42,6 @@ std::size_t bytes_of(const _libc_fpstate *registers) {
     return software[0] == kMagic ? software[1] : kPlain;
 }
 
-// The thread-local variables of the main program, those of the calling thread.
-struct Variables {
-    std::byte *start = nullptr;
-    std::size_t bytes = 0;
-};
-Variables own_variables() {
-    Variables variables;
-    dl_iterate_phdr(
-        [](dl_phdr_info *object, std::size_t, void *found) {
-            for (int i = 0; i < object->dlpi_phnum; ++i) {
-                if (object->dlpi_phdr[i].p_type == PT_TLS) {
-                    *static_cast<Variables *>(found) = {.start = static_cast<std::byte *>(object->dlpi_tls_data),
-                                                        .bytes = object->dlpi_phdr[i].p_memsz};
-                }
-            }
-            return 1; // the main program is the first
-        },
-        &variables);
-    return variables;
-}
-
 std::uint64_t down(std::uint64_t address, std::uint64_t bytes) {
     return (address - bytes) / kAligned * kAligned;
 }
@@ -71,19 +50,20 @@ std::uint64_t down(std::uint64_t address, std::uint64_t bytes) {
 
 std::uint64_t save_thread(const ucontext_t &context) {
     const int error = errno;
-    const auto variables = own_variables();
+    const auto variables = thread_variables();
     const auto register_bytes = bytes_of(context.uc_mcontext.fpregs);
     const auto registers_at =
         down(static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RSP]) - kRedZone, register_bytes);
-    const auto variables_at = down(registers_at, variables.bytes);
+    const auto variables_at = down(registers_at, variables.size);
     const auto saved_at = down(variables_at, sizeof(Saved));
     if (register_bytes > kMostRegisters || saved_at < stack_limit()) {
         return 0;
     }
     std::memcpy(reinterpret_cast<void *>(registers_at), context.uc_mcontext.fpregs, register_bytes);
-    std::memcpy(reinterpret_cast<void *>(variables_at), variables.start, variables.bytes);
+    std::memcpy(reinterpret_cast<void *>(variables_at), reinterpret_cast<const void *>(variables.start),
+                variables.size);
     auto *const saved = new (reinterpret_cast<void *>(saved_at)) Saved{.register_bytes = register_bytes,
-                                                                       .variable_bytes = variables.bytes,
+                                                                       .variable_bytes = variables.size,
                                                                        .canary = stack_canary(),
                                                                        .stack_limit = stack_limit(),
                                                                        .error = error};
@@ -101,10 +81,11 @@ std::uint64_t stack_limit_of(std::uint64_t saved) {
     alignas(kAligned) std::array<std::byte, kMostRegisters> registers;
     alignas(kAligned) std::array<std::byte, kFrameBytes> frame;
     const auto &saved = *reinterpret_cast<const Saved *>(at);
-    const auto variables = own_variables();
+    const auto variables = thread_variables();
     const auto variables_at = at + (sizeof(Saved) + kAligned - 1) / kAligned * kAligned;
     const auto registers_at = variables_at + (saved.variable_bytes + kAligned - 1) / kAligned * kAligned;
-    std::memcpy(variables.start, reinterpret_cast<const void *>(variables_at), variables.bytes);
+    std::memcpy(reinterpret_cast<void *>(variables.start), reinterpret_cast<const void *>(variables_at),
+                variables.size);
     std::memcpy(registers.data(), reinterpret_cast<const void *>(registers_at), saved.register_bytes);
     std::memcpy(frame.data(), saved.frame.data(), kFrameBytes);
     std::memcpy(abi::__cxa_get_globals(), saved.exceptions.data(), kGlobals);

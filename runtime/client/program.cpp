@@ -71,6 +71,12 @@ const ElfW(Phdr) * find_header(const dl_phdr_info &object, ElfW(Word) type, ElfW
     return found;
 }
 
+ProgramRange code_of(const dl_phdr_info &object) {
+    const auto *header = find_header(object, PT_LOAD, PF_X);
+    return header == nullptr ? ProgramRange{}
+                             : ProgramRange{.start = object.dlpi_addr + header->p_vaddr, .size = header->p_memsz};
+}
+
 // Calls `visit` for the main program, which is the first object.
 template <class Visit> void with_program(Visit visit) {
     dl_iterate_phdr(
@@ -188,12 +194,37 @@ ProgramRange coherent_data() {
 
 ProgramRange program_code() {
     ProgramRange code;
+    with_program([&](const dl_phdr_info &program) { code = code_of(program); });
+    return code;
+}
+
+ProgramRange code_around(const void *address) {
+    struct Search {
+        const void *address;
+        ProgramRange found;
+    } search{address, {}};
+    dl_iterate_phdr(
+        [](dl_phdr_info *object, std::size_t, void *what) {
+            auto &wanted = *static_cast<Search *>(what);
+            const auto code = code_of(*object);
+            if (!code.holds(wanted.address)) {
+                return 0;
+            }
+            wanted.found = code;
+            return 1;
+        },
+        &search);
+    return search.found;
+}
+
+ProgramRange thread_variables() {
+    ProgramRange variables;
     with_program([&](const dl_phdr_info &program) {
-        if (const auto *header = find_header(program, PT_LOAD, PF_X)) {
-            code = {.start = program.dlpi_addr + header->p_vaddr, .size = header->p_memsz};
+        if (const auto *header = find_header(program, PT_TLS)) {
+            variables = {.start = reinterpret_cast<std::uint64_t>(program.dlpi_tls_data), .size = header->p_memsz};
         }
     });
-    return code;
+    return variables;
 }
 
 namespace {

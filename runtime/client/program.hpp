@@ -21,8 +21,11 @@ struct ProgramRange {
 // The pages with the variables of a whole program; empty of any other. Ends the process, saying why, if the program has
 // not been linked as it must be.
 ProgramRange coherent_data();
-// The main program's own instructions.
+// The instructions of the main program, and of the object that has an address among its own.
 ProgramRange program_code();
+ProgramRange code_around(const void *address);
+// The calling thread's variables of its own, those that the main program has.
+ProgramRange thread_variables();
 
 // The program's heap is there, in all tasks that share it.
 void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts);

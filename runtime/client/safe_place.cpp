@@ -2,38 +2,24 @@
 #include "runtime/client/safe_place.hpp"
 
 #include "runtime/client/job.hpp"
+#include "runtime/client/program.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
 #include <dlfcn.h>
-#include <link.h>
 #include <unwind.h>
 
 namespace norma::rt {
 
 namespace {
 
-struct Code {
-    std::uint64_t start = 0, size = 0;
-    bool holds(std::uint64_t pc) const { return pc - start < size; }
-};
-Code program, library; // its main program; libnorma
+ProgramRange program, library; // the instructions of the main program and of libnorma
 
 // They hold nothing while they wait, and return when a signal has been handled.
 constexpr std::array kSleepers{"clock_nanosleep", "nanosleep", "usleep", "sleep"};
 std::array<std::uint64_t, kSleepers.size()> sleepers;
-
-Code code_of(const dl_phdr_info &object) {
-    for (int i = 0; i < object.dlpi_phnum; ++i) {
-        const auto &header = object.dlpi_phdr[i];
-        if (header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0) {
-            return {.start = object.dlpi_addr + header.p_vaddr, .size = header.p_memsz};
-        }
-    }
-    return {};
-}
 
 // From the innermost call outwards: what the library may be in, then the program, then what has started the thread.
 struct Walk {
@@ -47,16 +33,17 @@ struct Walk {
         return at_point || std::ranges::find(sleepers, reinterpret_cast<std::uint64_t>(function)) != sleepers.end();
     }
     bool visit(std::uint64_t pc) { // whether to go on
+        const auto *const at = reinterpret_cast<const void *>(pc);
         if (part == handler && pc == interrupted) {
             part = innermost;
         }
         if (part == innermost) {
-            part = program.holds(pc) ? called : innermost;
+            part = program.holds(at) ? called : innermost;
             culprit = part == called || allowed_innermost(pc) ? 0 : pc;
-        } else if (part == called && !program.holds(pc)) {
+        } else if (part == called && !program.holds(at)) {
             part = outermost;
-            culprit = library.holds(pc) ? 0 : pc;
-        } else if (part == outermost && program.holds(pc)) {
+            culprit = library.holds(at) ? 0 : pc;
+        } else if (part == outermost && program.holds(at)) {
             culprit = pc;
         }
         return culprit == 0;
@@ -70,18 +57,8 @@ _Unwind_Reason_Code visit(_Unwind_Context *frame, void *walk) {
 } // namespace
 
 void find_places() {
-    int objects = 0;
-    dl_iterate_phdr(
-        [](dl_phdr_info *object, std::size_t, void *count) {
-            const auto code = code_of(*object);
-            if ((*static_cast<int *>(count))++ == 0) { // the main program is the first
-                program = code;
-            } else if (code.holds(reinterpret_cast<std::uint64_t>(&find_places))) {
-                library = code;
-            }
-            return 0;
-        },
-        &objects);
+    program = program_code();
+    library = code_around(reinterpret_cast<const void *>(&find_places));
     // What the unwinder makes for itself at first must not be made in a handler.
     _Unwind_Backtrace([](_Unwind_Context *, void *) { return _URC_END_OF_STACK; }, nullptr);
     std::ranges::transform(kSleepers, sleepers.begin(),
