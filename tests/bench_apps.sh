@@ -3,22 +3,10 @@
 # bench/apps, small inputs once: every program beside itself with plain pthreads, a line for each node, sums that are
 # right, and a result that differs is noticed. Nothing is said about times.
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 apps=$SOURCE_DIR/bench/apps
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-refused() {
-    local text=$1 said
-    shift
-    said=$("$apps" "$@" 2>&1) && fail "apps $* is not refused"
-    [[ $said == *"$text"* ]] || fail "apps $* does not say '$text' but: $said"
-}
 
 timeout 250 "$apps" --bin "$BUILD_DIR/bin" --quick -r 1 -N 1,2 -t 2 --wait block --json "$work/all.json" >"$work/table" ||
     fail "apps ended with $?"
@@ -55,12 +43,11 @@ for name in norma normad lu; do
 done
 printf '#!/bin/sh\necho "hash: 0123"\necho "time: 1 us"\n' >"$work/lu_plain"
 chmod +x "$work/lu_plain"
-refused "with plain pthreads 0123" --bin "$work" -p lu --quick -r 1 -N 1 --wait block
+refused "with plain pthreads 0123" "$apps" --bin "$work" -p lu --quick -r 1 -N 1 --wait block
 printf '#!/bin/sh\necho "no such luck" >&2\nexit 3\n' >"$work/lu_plain"
-refused "ended with 3: no such luck" --bin "$work" -p lu --quick -r 1 -N 1
-refused "'raddix'" --bin "$BUILD_DIR/bin" -p raddix
-refused "'0'" --bin "$BUILD_DIR/bin" -N 1,0
-refused "norma is not there" --bin /nonexistent
+refused "ended with 3: no such luck" "$apps" --bin "$work" -p lu --quick -r 1 -N 1
+refused "'raddix'" "$apps" --bin "$BUILD_DIR/bin" -p raddix
+refused "'0'" "$apps" --bin "$BUILD_DIR/bin" -N 1,0
+refused "norma is not there" "$apps" --bin /nonexistent
 
-[ "$failures" -eq 0 ] && echo passed
-exit $((failures > 0))
+finish

@@ -3,22 +3,10 @@
 # bench/compare, one round of few repetitions: the table has a line for everything, with numbers where there is
 # something to compare with, and what was left out is said. Nothing is said about times.
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 compare=$SOURCE_DIR/bench/compare
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-refused() {
-    local text=$1 said
-    shift
-    said=$("$compare" --bin "$BUILD_DIR/bin" "$@" 2>&1) && fail "compare $* is not refused"
-    [[ $said == *"$text"* ]] || fail "compare $* does not say '$text' but: $said"
-}
 
 timeout 200 "$compare" --bin "$BUILD_DIR/bin" -x tcp,shm -s 4K,512K -r 1 -n 3 --json "$work/all.json" >"$work/table" ||
     fail "compare ended with $?"
@@ -75,12 +63,11 @@ grep -q '^# NOT MEASURED: ucx_perftest: ucx_perftest ended with 3 and said: no s
     fail "the failed tool is not named: $(cat "$work/broken")"
 grep -Eq "^put_bw +shm +4096 +$number +$number +$number +- +- " "$work/broken" || fail "the rest did not go on"
 
-refused "'pigeon'" -x pigeon
-refused "'get_lta'" -t get_lta
-refused "'3'" -s 3
-refused "'128M'" -s 8,128M
-refused "'0'" -r 0
-refused "--bin /nonexistent" --bin /nonexistent
+refused "'pigeon'" "$compare" --bin "$BUILD_DIR/bin" -x pigeon
+refused "'get_lta'" "$compare" --bin "$BUILD_DIR/bin" -t get_lta
+refused "'3'" "$compare" --bin "$BUILD_DIR/bin" -s 3
+refused "'128M'" "$compare" --bin "$BUILD_DIR/bin" -s 8,128M
+refused "'0'" "$compare" --bin "$BUILD_DIR/bin" -r 0
+refused "--bin /nonexistent" "$compare" --bin /nonexistent
 
-[ "$failures" -eq 0 ] && echo passed
-exit $((failures > 0))
+finish

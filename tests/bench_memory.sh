@@ -3,20 +3,8 @@
 # What a node server needs for a page does not depend on the number of nodes, and a further node costs it little:
 # docs/memory.md, weighed in jobs of 2, 4 and 12 nodes.
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 memory=$SOURCE_DIR/bench/memory
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-refused() {
-    local text=$1 said
-    shift
-    said=$("$memory" --bin "$BUILD_DIR/bin" "$@" 2>&1) && fail "memory $* is not refused"
-    [[ $said == *"$text"* ]] || fail "memory $* does not say '$text' but: $said"
-}
 
 # A staging buffer that happens to be used for the first time meanwhile is 16 bytes a page; memory that was let go before,
 # as on a busy machine the connecting leaves some, and is used again is as much less.
@@ -40,9 +28,8 @@ for transport in tcp shm; do
         <<<"$table" || fail "$transport: a further node costs too much: $table"
 done
 
-refused "'1'" -N 1,2
-refused "-N 4,2" -N 4,2
-refused "'10'" -p 10
-refused "ended with" -x pigeon
-[ "$failures" -eq 0 ] && echo passed
-exit $((failures > 0))
+refused "'1'" "$memory" --bin "$BUILD_DIR/bin" -N 1,2
+refused "-N 4,2" "$memory" --bin "$BUILD_DIR/bin" -N 4,2
+refused "'10'" "$memory" --bin "$BUILD_DIR/bin" -p 10
+refused "ended with" "$memory" --bin "$BUILD_DIR/bin" -x pigeon
+finish

@@ -2,25 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # `norma perf` as a user runs it: every test comes out with numbers, wrong options are named, nothing is left behind.
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 norma=$BUILD_DIR/bin/norma
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# expect STATUS TEXT COMMAND...: the exit status, and a text in what it says
-expect() {
-    local status=$1 text=$2 said result
-    shift 2
-    said=$(timeout 120 "$@" 2>&1)
-    result=$?
-    [ "$result" -eq "$status" ] || fail "$* ended with $result instead of $status: $said"
-    [[ $said == *"$text"* ]] || fail "$* does not say '$text' but: $said"
-}
 
 every_test="am_lat am_bw bibw am_rate fault_local fault_read fault_write fault_upgrade fault_fanout_1 page_pingpong
     false_sharing stream_read stream_write barrier lock clone clone_run teleport teleport_run snapshot
@@ -87,5 +72,4 @@ for program in normad norma-perf norma-kernel-floor norma-rma-floor norma-rpc-pi
     left=$(pgrep -f "^$BUILD_DIR/bin/$program" | tr '\n' ' ')
     [ -z "$left" ] || fail "$program is left behind: $left"
 done
-[ "$failures" -eq 0 ] && echo passed
-exit $((failures > 0))
+finish

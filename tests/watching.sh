@@ -4,26 +4,12 @@
 # what norma migrate says when it cannot be; that it can, tests/migration shows.
 # Usage: BUILD_DIR=... tests/watching.sh
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 bin=$BUILD_DIR/bin
 norma=$bin/norma
 work=$(mktemp -d)
 jobs=()
-failures=0
 trap 'kill "${jobs[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    failures=$((failures + 1))
-}
-
-# expect STATUS TEXT COMMAND...: the command ends with STATUS and prints TEXT somewhere.
-expect() {
-    local status=$1 text=$2 got=0 output
-    shift 2
-    output=$("$@" 2>&1) || got=$?
-    [[ $got == "$status" && $output == *"$text"* ]] ||
-        fail "$*: status $got instead of $status, or no '$text' in: $output"
-}
 
 # job NODES: starts one that would run for minutes, waits until it has a task on each node, and puts its launcher into
 # `launcher`.
@@ -160,5 +146,4 @@ kill -TERM "$first"
 timeout 10 tail --pid=$top -f /dev/null || fail "top goes on after the job's end"
 grep -q "norma top: job $first has ended" "$work/top" || fail "top does not say that the job has ended: $(tail -3 "$work/top")"
 
-[[ $failures == 0 ]] && echo passed
-exit $((failures > 0))
+finish
