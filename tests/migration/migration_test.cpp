@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tasks that are moved with all their threads, as whole jobs: each case of migration_app, which checks itself.
 #include "tests/system/program_run.hpp"
+#include "tests/system/shell.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <string>
 #include <thread>
 
@@ -55,14 +54,9 @@ TEST_P(NodesDie, OnTheWay) { // the case says how it must end
 
 INSTANTIATE_TEST_SUITE_P(, NodesDie, ::testing::Range(0, 6));
 
-std::string output_of(const std::string &command) {
-    std::string text;
-    std::array<char, 256> some{};
-    auto *const pipe = ::popen((command + " 2>&1").c_str(), "r");
-    while (pipe != nullptr && std::fgets(some.data(), some.size(), pipe) != nullptr) {
-        text += some.data();
-    }
-    return pipe == nullptr || ::pclose(pipe) != 0 ? "failed: " + text : text;
+std::string answer_to(const std::string &command) {
+    const auto end = run_in_shell(command + " 2>&1");
+    return end.status != 0 ? "failed: " + end.out : end.out;
 }
 
 TEST(Migrations, AreMadeAtTheCommandLine) {
@@ -70,12 +64,12 @@ TEST(Migrations, AreMadeAtTheCommandLine) {
     ASSERT_TRUE(job.wait_for_output("begun\n"));
     const auto launcher = std::to_string(job.launcher());
     const std::string norma(NORMA_PROGRAM);
-    EXPECT_EQ(output_of(norma + " migrate 0.1 1 --json --job " + launcher),
+    EXPECT_EQ(answer_to(norma + " migrate 0.1 1 --json --job " + launcher),
               R"({"job": )" + launcher + R"(, "task": "1.1", "was": "0.1", "node": 1})" + "\n");
     ASSERT_TRUE(job.wait_for_output("away\n")); // else it might never know that it has been there
-    EXPECT_EQ(output_of(norma + " migrate 0.1 1 --job " + launcher),
+    EXPECT_EQ(answer_to(norma + " migrate 0.1 1 --job " + launcher),
               "failed: norma migrate: task 0.1 of job " + launcher + " has not moved: there is no such task\n");
-    EXPECT_EQ(output_of(norma + " migrate 1.1 0 --job " + launcher), "task 1.1 is 0.2 on node 0 now\n");
+    EXPECT_EQ(answer_to(norma + " migrate 1.1 0 --job " + launcher), "task 1.1 is 0.2 on node 0 now\n");
     const auto end = job.finish();
     EXPECT_EQ(end.status, 0) << end.err;
     EXPECT_EQ(end.out, "begun\naway\nback\n");

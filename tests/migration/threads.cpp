@@ -242,12 +242,7 @@ SYSTEM_CASE(who_waits_for_others_moves) {
     for (std::size_t i = 0; i < threads.size(); ++i) {
         CHECK_KERN(KERN_SUCCESS, norma_thread_start(child.port(), kWaits[i], nullptr, 0, &threads[i]));
     }
-    int node = 0;
-    for (int round = 0; round < 4; ++round) {
-        rest(5ms);
-        node = node_after(node);
-        move_to(node, child.port());
-    }
+    move_about(child.port(), 4);
     CHECK_EQ(0, ready.load());
     CHECK_KERN(KERN_SUCCESS, norma_mutex_lock(lock));
     std::atomic_ref(gate).store(1);

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Programs with PARMACS macros print the same with plain threads as on any number of nodes.
 #include "tests/system/job.hpp"
+#include "tests/system/shell.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <array>
-#include <cstdio>
 
 namespace systest {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::string output_of(const std::string &command) {
-    std::string out;
-    std::array<char, 4096> part{};
-    std::FILE *pipe = ::popen((command + " 2>&1").c_str(), "r");
-    while (const auto size = std::fread(part.data(), 1, part.size(), pipe)) {
-        out.append(part.data(), size);
-    }
-    EXPECT_EQ(::pclose(pipe), 0) << command;
-    return out;
-}
 
 void expect_everywhere(const std::string &expected, std::vector<std::string> words) {
     for (const int nodes : {1, 2, 4}) {
@@ -37,14 +24,14 @@ void expect_everywhere(const std::string &expected, std::vector<std::string> wor
 }
 
 TEST(ProgramParmacs, FactorsAMatrix) {
-    const auto plain = output_of(LU_PLAIN " -n 192 -p 1");
+    const auto plain = output_of(LU_PLAIN " -n 192 -p 1 2>&1");
     EXPECT_THAT(plain, HasSubstr("correct: yes\n"));
-    EXPECT_EQ(output_of(LU_PLAIN " -n 192 -p 3"), plain);
+    EXPECT_EQ(output_of(LU_PLAIN " -n 192 -p 3 2>&1"), plain);
     expect_everywhere(plain, {LU, "-n", "192", "-p", "4"});
 }
 
 TEST(ProgramParmacs, HasTheOtherMacros) {
-    const auto plain = output_of(MACROS_PLAIN " 4");
+    const auto plain = output_of(MACROS_PLAIN " 4 2>&1");
     EXPECT_EQ(plain, "sum: 3540, there: 0, clock: 1\n");
     expect_everywhere(plain, {MACROS, "4"});
 }

@@ -2,12 +2,10 @@
 // POSIX threads of many nodes as whole jobs: the cases of threads.cpp and of parallel.cpp, and pthreads.c as three
 // programs.
 #include "tests/system/program_run.hpp"
+#include "tests/system/shell.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <array>
-#include <cstdio>
 
 namespace systest {
 namespace {
@@ -46,17 +44,6 @@ INSTANTIATE_TEST_SUITE_P(
                       ProgramRun{"throw_alone", {"loops_throw"}, 1}, ProgramRun{"loops_in_loops", {"loops_in_loops"}},
                       ProgramRun{"loops_lose_a_node", {"loops_lose_a_node"}, 3}),
     [](const auto &run) { return run.param.label; });
-
-std::string output_of(const std::string &command) {
-    std::string out;
-    std::array<char, 4096> part{};
-    std::FILE *pipe = ::popen(command.c_str(), "r");
-    while (const auto size = std::fread(part.data(), 1, part.size(), pipe)) {
-        out.append(part.data(), size);
-    }
-    EXPECT_EQ(::pclose(pipe), 0) << command;
-    return out;
-}
 
 TEST(ProgramPthreads, PrintTheSameEverywhere) {
     const std::string arguments = " 4 10";
