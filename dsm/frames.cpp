@@ -3,10 +3,12 @@
 
 #include "rpc/transport.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -60,6 +62,31 @@ void Frames::write(std::uint64_t page, std::span<const std::byte> from) {
     if (put != static_cast<ssize_t>(from.size())) {
         fail("pwrite of frames");
     }
+}
+
+Frames::Run Frames::next(std::uint64_t page, std::uint64_t count) const {
+    const auto end = static_cast<off_t>((page + count) * kPage);
+    const auto data = lseek(fd_, static_cast<off_t>(page * kPage), SEEK_DATA);
+    if (data < 0 && errno != ENXIO) {
+        fail("lseek(SEEK_DATA) of frames");
+    }
+    if (data < 0 || data >= end) {
+        return {.first = page + count, .count = 0};
+    }
+    const auto hole = lseek(fd_, data, SEEK_HOLE);
+    if (hole < 0) {
+        fail("lseek(SEEK_HOLE) of frames");
+    }
+    return {.first = static_cast<std::uint64_t>(data) / kPage,
+            .count = static_cast<std::uint64_t>(std::min(hole, end) - data) / kPage};
+}
+
+std::uint64_t Frames::bytes() const {
+    struct stat status {};
+    if (fstat(fd_, &status) != 0) {
+        fail("fstat of frames");
+    }
+    return static_cast<std::uint64_t>(status.st_blocks) * 512; // stat(2)
 }
 
 bool Frames::allocate(std::uint64_t page, std::uint64_t count) {

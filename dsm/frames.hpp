@@ -22,6 +22,13 @@ class Frames {
     // Reads whole pages; a hole reads as zeros and stays a hole.
     void read(std::uint64_t page, std::span<std::byte> into) const;
     void write(std::uint64_t page, std::span<const std::byte> from);
+    // The first pages of [page, page + count) that have frames, as far as they follow each other; none: {page + count,
+    // 0}.
+    struct Run {
+        std::uint64_t first, count;
+    };
+    Run next(std::uint64_t page, std::uint64_t count) const;
+    std::uint64_t bytes() const; // of all frames
     // Has frames for the pages, of zeros where there were none. False: the machine has no memory for them.
     bool allocate(std::uint64_t page, std::uint64_t count);
     // Frees the frames and takes them out of every mapping at once.

@@ -41,6 +41,13 @@ struct Saving {
     std::function<void(SavingResult)> done{};
 };
 
+// Pages that are fetched ahead of the task that will use them, in order.
+struct Bringing {
+    std::vector<Batch> batches;
+    std::size_t asked = 0, settled = 0; // batches
+    std::function<void()> done{};
+};
+
 struct LocalObject {
     // `life` tells apart the times this node has known the object, so that a late answer to a request of an earlier one
     // matches none of this one.
@@ -61,6 +68,7 @@ struct LocalObject {
     std::vector<Waiting> waiting;
     StreamDetector streams;
     Guards guards;
+    std::vector<Bringing> bringings;
     std::vector<Wiring> wirings;   // at the home only, as what follows
     std::unique_ptr<Backing> file; // null: it begins as zeros
     std::vector<Saving> savings;

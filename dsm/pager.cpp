@@ -46,7 +46,11 @@ void Pager::destroy(const ObjectId &id) {
     if (last_ == found->second.get()) {
         last_ = nullptr;
     }
+    const auto broken_off = std::move(found->second->bringings);
     objects_.erase(found);
+    for (const auto &bringing : broken_off) {
+        bringing.done();
+    }
 }
 
 std::uint64_t Pager::pages(const ObjectId &id) const {
@@ -55,6 +59,10 @@ std::uint64_t Pager::pages(const ObjectId &id) const {
 int Pager::frames_fd(const ObjectId &id) const {
     return find(id)->frames.fd();
 }
+std::uint64_t Pager::resident(const ObjectId &id) const {
+    return find(id)->frames.bytes();
+}
+
 void Pager::fault(Space &space, const PageFault &fault) {
     const auto *range = space.find(fault.address);
     if (range == nullptr) {

@@ -20,6 +20,7 @@
 
 namespace norma::dsm {
 
+struct Bringing;
 struct LocalObject;
 struct Saving;
 struct Waiting;
@@ -62,6 +63,17 @@ enum class WiringResult : std::uint8_t { wired, lost, no_memory };
 // written.
 enum class SavingResult : std::uint8_t { saved, lost, unwritten };
 
+// Pages of one stretch: bit i of `mask` is page base + i.
+struct Batch {
+    PageIndex base = 0;
+    std::uint64_t mask = 0;
+    bool write = false; // they are held, or wanted, for writing
+};
+struct Held {
+    std::vector<Batch> batches;
+    PageIndex next; // what comes before it is listed as far as it is here
+};
+
 class Pager {
   public:
     struct Hooks {
@@ -86,6 +98,7 @@ class Pager {
     bool knows(const ObjectId &id) const { return objects_.contains(id); }
     std::uint64_t pages(const ObjectId &id) const; // of each stretch
     int frames_fd(const ObjectId &id) const;
+    std::uint64_t resident(const ObjectId &id) const; // bytes of its frames here
 
     // The task has mapped [address, address + pages) onto the object's frames from page `first` on, all of one stretch.
     // Called before any thread of the task can touch the range.
@@ -100,6 +113,12 @@ class Pager {
     void fetch(Space &space, std::uint64_t address, std::uint64_t pages);
     // let what is held leave this node. A hint: a page may also stay.
     void evict(Space &space, std::uint64_t address, std::uint64_t pages);
+
+    // What has frames here of [first, first + pages), a part of one stretch, in at most so many batches.
+    Held held(const ObjectId &id, PageIndex first, std::uint64_t pages, std::size_t most) const;
+    // Brings pages here, for which no thread waits. `done`, maybe at once: all have come, or will not, or the object is
+    // no more. They may have gone again since.
+    void bring(const ObjectId &id, std::vector<Batch> batches, std::function<void()> done);
 
     // Pages of an object whose home is here, for writing and to stay, until as many calls of unwire() with the same
     // arguments or the object's end. From now on other nodes' requests for them are refused: their threads find the
@@ -153,6 +172,8 @@ class Pager {
     void save_arrived(LocalObject &object, PageIndex first, std::uint64_t count);
     void settle_savings(LocalObject &object);
     bool settle(LocalObject &object, Saving &saving);
+    void settle_bringings(LocalObject &object);
+    bool settle(LocalObject &object, Bringing &bringing);
     void settle_all(LocalObject &object);
     void go_on(LocalObject &object, const Msg &msg);
     StreamDetector::Ahead ahead(LocalObject &object, const Space::Range &range, PageIndex page) const;

@@ -160,6 +160,7 @@ bool Pager::settle(LocalObject &object, Saving &saving) {
 void Pager::settle_all(LocalObject &object) {
     settle_wirings(object);
     settle_savings(object);
+    settle_bringings(object);
 }
 
 } // namespace norma::dsm

@@ -53,6 +53,23 @@ void Frames::write(std::uint64_t page, std::span<const std::byte> from) {
     }
 }
 
+Frames::Run Frames::next(std::uint64_t page, std::uint64_t count) const {
+    const auto &frames = world().fds.file(fd_)->frames();
+    const auto first = frames.lower_bound(page);
+    if (first == frames.end() || first->first >= page + count) {
+        return {.first = page + count, .count = 0};
+    }
+    std::uint64_t end = first->first;
+    while (end < page + count && frames.contains(end)) {
+        ++end;
+    }
+    return {.first = first->first, .count = end - first->first};
+}
+
+std::uint64_t Frames::bytes() const {
+    return world().fds.file(fd_)->frames().size() * kPage;
+}
+
 bool Frames::allocate(std::uint64_t page, std::uint64_t count) {
     for (const auto end = page + count; page < end; ++page) {
         world().fds.file(fd_)->make(page);
