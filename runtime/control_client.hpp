@@ -31,7 +31,7 @@ class ControlClient {
     // With the threads of task `of` (0: of none). Throws std::runtime_error: the job has ended, or does not answer.
     JobView look(TaskId of);
     // Throws likewise, but waits as long as it takes: the task's node server sees to it that it ends.
-    launch::Migrated migrate(TaskId task, std::uint16_t node);
+    launch::Migrated migrate(TaskId task, std::uint16_t node, bool lazy);
 
   private:
     launch::Record next_record(std::chrono::milliseconds patience); // < 0: for ever

@@ -131,6 +131,7 @@ void put(Writer &writer, const Look &record) {
 }
 void put(Writer &writer, const Migrate &record) {
     writer.put(LaunchMsg::migrate).put(record.number).put(record.task).put(record.node);
+    writer.put(std::uint8_t{record.lazy});
 }
 void put(Writer &writer, const Overview &record) {
     writer.put(LaunchMsg::overview).put(record.number).put(record.nodes).put(record.first_task_at);
@@ -261,7 +262,8 @@ std::optional<Record> get_record(Reader &reader) {
     case LaunchMsg::migrate: {
         const auto number = reader.get<std::uint64_t>();
         const auto task = reader.get<TaskId>();
-        return Migrate{.number = number, .task = task, .node = reader.get<std::uint16_t>()};
+        const auto node = reader.get<std::uint16_t>();
+        return Migrate{.number = number, .task = task, .node = node, .lazy = reader.get<bool>()};
     }
     case LaunchMsg::overview:
         return get_overview(reader);

@@ -22,7 +22,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 3;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 4;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -163,6 +163,7 @@ struct Migrate { // move a task that is there; also to the launcher from who wan
     std::uint64_t number = 0;
     TaskId task = 0;
     std::uint16_t node = 0; // where it is to go
+    bool lazy = false;      // its memory does not follow it but comes when it is touched
     bool operator==(const Migrate &) const = default;
 };
 

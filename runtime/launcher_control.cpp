@@ -106,7 +106,7 @@ void Control::begin(std::list<Client>::iterator client, const launch::Migrate &m
     }
     const auto number = next_question_++;
     moves_[number] = {.client = client, .number = move.number, .node = node};
-    job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node});
+    job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node, .lazy = move.lazy});
 }
 
 void Control::migrated(std::size_t node, const launch::Migrated &answer) {

@@ -147,7 +147,8 @@ enum class Op : std::uint32_t {
     // no port
     object_open_file,   // 0 VM_PROT_READ, or with VM_PROT_WRITE; blob: path -> port; vals[1] bytes of the file
     object_close,       // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
-    task_migrate = 123, // `port` names a task; 0 node. Its own threads are told kWithdrawn when it stops for that
+    task_migrate = 123, // `port` names a task; 0 node, 1 NORMA_MIGRATE_... Its own threads are told kWithdrawn when it
+                        // stops for that
     // between node servers only; refused from a task
     spawn = 128,      // 0 identity (0: a new one), 1 pid (0: the identity), 2 parent's identity, 3 exit signal; blob:
                       // task image -> right of the task, vals[0] identity
@@ -222,6 +223,9 @@ enum class Op : std::uint32_t {
     // target: a task that is to take its parent's place with all its threads (runtime/server/ops_migrate.cpp)
     make_room = 216, // 0 threads, 1 registers that they use besides the usual ones; blob: what its process begins with
     carry_on,        // blob: MovedTask
+    // no target: to a node where a task has been that has moved
+    pages_held = 218, // 0 first page, 1 pages; blob: stretch -> vals[0] the page up to which it says what it holds,
+                      // vals[1] bytes that it holds of the object; blob: batches. Nothing if a task here uses it
 };
 
 // What can be done with a file that is open on another node.

@@ -10,11 +10,11 @@ namespace norma::rt {
 
 namespace {
 
-constexpr std::size_t kLeastThreadBytes = 16, kLeastTaskBytes = 54;
+constexpr std::size_t kLeastThreadBytes = 16, kLeastTaskBytes = 62;
 
 void put_task(rpc::Writer &writer, const TaskReport &task) {
     writer.put(task.id).put(task.pid).put(task.state).put(std::uint8_t{task.first}).put(task.threads);
-    writer.put(task.mapped).put(task.wired).put(task.cpu_us).put_string(task.program);
+    writer.put(task.mapped).put(task.wired).put(task.behind).put(task.cpu_us).put_string(task.program);
     writer.put(static_cast<std::uint32_t>(task.thread_list.size()));
     for (const auto &thread : task.thread_list) {
         writer.put(thread.number).put(thread.tid).put(thread.suspend_count);
@@ -30,6 +30,7 @@ bool get_task(rpc::Reader &reader, TaskReport &task) {
     task.threads = reader.get<std::uint32_t>();
     task.mapped = reader.get<std::uint64_t>();
     task.wired = reader.get<std::uint64_t>();
+    task.behind = reader.get<std::uint64_t>();
     task.cpu_us = reader.get<std::uint64_t>();
     task.program = reader.get_string();
     task.thread_list.resize(reader.get_count(kLeastThreadBytes));

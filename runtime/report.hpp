@@ -29,6 +29,7 @@ struct TaskReport {
     std::uint32_t threads = 0;             // that have not ended
     std::uint64_t mapped = 0;              // bytes of coherent memory in its address map
     std::uint64_t wired = 0;               // bytes
+    std::uint64_t behind = 0;              // bytes, about, that follow it to where it has moved
     std::uint64_t cpu_us = 0;              // of its process, user and system
     std::string program;                   // its path
     std::vector<ThreadReport> thread_list; // only of the task that was asked about

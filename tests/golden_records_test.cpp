@@ -87,6 +87,7 @@ TEST(Golden, LaunchRecords) {
                                        .threads = 1,
                                        .mapped = 0x1000,
                                        .wired = 0x2000,
+                                       .behind = 0x3000,
                                        .cpu_us = 5,
                                        .program = "/p",
                                        .thread_list = {{.number = 4, .tid = 0x13, .suspend_count = 1}}}}};
@@ -106,7 +107,7 @@ TEST(Golden, LaunchRecords) {
         {Hosting{}, "05"},
         {Suspect{.node = 1, .why = "no"}, "06 0100 02000000 6e6f"},
         {Join{.wire = 0x102, .number = number, .host = "h", .settings = {"A=1"}},
-         "20 4e6f726d614a696e 0300 0201 30000000 " + number_bytes + " 01000000 68 01000000 03000000 413d31"},
+         "20 4e6f726d614a696e 0400 0201 30000000 " + number_bytes + " 01000000 68 01000000 03000000 413d31"},
         {Challenge{.number = number}, "24 " + number_bytes},
         {Proof{.proof = number}, "25 " + number_bytes},
         {Welcome{.proof = number, .node = 1, .nodes = 2, .settings = {"A=1"}, .program = "/p", .cwd = "/"},
@@ -123,11 +124,13 @@ TEST(Golden, LaunchRecords) {
         {Look{.number = 2, .task = 0x0001000100000003}, "45 0200000000000000 0300000001000100"},
         {Seen{.number = 2, .report = report},
          "07 0200000000000000 0100 11000000 " + counters +
-             " 01000000 0300000001000100 12000000 02 01 01000000 0010000000000000 0020000000000000 0500000000000000 "
+             " 01000000 0300000001000100 12000000 02 01 01000000 0010000000000000 0020000000000000 0030000000000000 "
+             "0500000000000000 "
              "02000000 2f70 01000000 0400000000000000 13000000 01000000"},
         {Migrated{.number = 2, .task = 0x0001000100000003, .why = "no"},
          "08 0200000000000000 0300000001000100 02000000 6e6f"},
-        {Migrate{.number = 2, .task = 0x0001000100000003, .node = 5}, "46 0200000000000000 0300000001000100 0500"},
+        {Migrate{.number = 2, .task = 0x0001000100000003, .node = 5, .lazy = true},
+         "46 0200000000000000 0300000001000100 0500 01"},
         {Overview{.number = 2, .nodes = 3, .first_task_at = 1, .running = true, .program = "/p"},
          "60 0200000000000000 0300 0100 01 02000000 2f70"},
         {Unseen{.number = 2, .node = 1, .why = "x"}, "61 0200000000000000 0100 01000000 78"},

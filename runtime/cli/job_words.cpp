@@ -36,7 +36,7 @@ std::string task_json(const JobView &view, const NodeReport &node, const TaskRep
                           {"state", json::text(state_word(task.state))}, {"first", json::boolean(task.first)},
                           {"threads", json::number(task.threads)},       {"cpu_us", json::number(task.cpu_us)},
                           {"mapped_bytes", json::number(task.mapped)},   {"wired_bytes", json::number(task.wired)},
-                          {"program", json::text(task.program)}};
+                          {"behind_bytes", json::number(task.behind)},   {"program", json::text(task.program)}};
     if (!task.thread_list.empty()) {
         std::vector<std::string> threads;
         for (const auto &thread : task.thread_list) {

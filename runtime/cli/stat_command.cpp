@@ -21,6 +21,7 @@ void print(const JobView &view, const NodeReport &node, const TaskReport &task) 
     fmt::print(kRow, "CPU time:", time_words(task.cpu_us));
     fmt::print(kRow, "mapped:", size_words(task.mapped));
     fmt::print(kRow, "wired:", size_words(task.wired));
+    fmt::print(kRow, "behind:", size_words(task.behind));
     fmt::print(kRow, "threads:", task.threads);
     for (const auto &thread : task.thread_list) {
         fmt::print("  {:<8} {}{}\n", thread.number,

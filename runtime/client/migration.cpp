@@ -359,9 +359,10 @@ namespace {
 
 } // namespace norma::rt
 
-extern "C" kern_return_t norma_task_migrate(task_t task, int node) noexcept {
+extern "C" kern_return_t norma_task_migrate(task_t task, int node, int flags) noexcept {
     using namespace norma::rt;
-    const auto status = call(Op::task_migrate, task, {static_cast<std::uint64_t>(node)}).status;
+    const auto status =
+        call(Op::task_migrate, task, {static_cast<std::uint64_t>(node), static_cast<std::uint64_t>(flags)}).status;
     if (status != kWithdrawn) {
         return status;
     }

@@ -26,7 +26,7 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
-      families(self), groups(self), open_files(*this) {}
+      families(self), groups(self), open_files(*this), following(*this) {}
 
 Node::~Node() = default;
 

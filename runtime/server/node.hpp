@@ -12,6 +12,7 @@
 #include "runtime/packets.hpp"
 #include "runtime/server/account.hpp"
 #include "runtime/server/files_service.hpp"
+#include "runtime/server/following.hpp"
 #include "runtime/server/loop.hpp"
 #include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
@@ -102,6 +103,7 @@ class Node {
     std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
     Groups groups;                                       // whose home is here
     FilesService open_files;
+    Following following;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped

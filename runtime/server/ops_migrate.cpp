@@ -7,6 +7,7 @@
 
 #include "norma/mach.h"
 #include "norma/mach_exception.h"
+#include "norma/norma.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -36,6 +37,8 @@ constexpr std::size_t kNameBytes = 8 + kRightBytes;
 
 struct MovedTask {
     std::uint64_t next_thread = 1, child_node = kAnyNode;
+    bool lazy = false;
+    std::vector<dsm::NodeId> been;
     std::vector<MovedThread> threads;
     std::vector<MovedName> names;
     static constexpr std::uint64_t kAnyNode = ~std::uint64_t{0};
@@ -43,7 +46,11 @@ struct MovedTask {
 
 std::vector<std::byte> encode(const MovedTask &task) {
     rpc::Writer writer;
-    writer.put(task.next_thread).put(task.child_node);
+    writer.put(task.next_thread).put(task.child_node).put(std::uint8_t{task.lazy});
+    writer.put(static_cast<std::uint32_t>(task.been.size()));
+    for (const auto node : task.been) {
+        writer.put(node);
+    }
     writer.put(static_cast<std::uint32_t>(task.threads.size()));
     for (const auto &thread : task.threads) {
         writer.put(thread.number).put(thread.state).put(thread.identity);
@@ -57,11 +64,19 @@ std::vector<std::byte> encode(const MovedTask &task) {
     return writer.bytes();
 }
 
-std::optional<MovedTask> decode_moved(std::span<const std::byte> bytes) {
+std::optional<MovedTask> decode_moved(std::span<const std::byte> bytes, unsigned nodes) {
     rpc::Reader reader(bytes);
     MovedTask task;
     task.next_thread = reader.get<std::uint64_t>();
     task.child_node = reader.get<std::uint64_t>();
+    task.lazy = reader.get<bool>();
+    task.been.resize(reader.get_count(sizeof(dsm::NodeId)));
+    for (auto &node : task.been) {
+        node = reader.get<dsm::NodeId>();
+        if (node >= nodes) {
+            return std::nullopt;
+        }
+    }
     task.threads.resize(reader.get_count(kThreadBytes));
     for (auto &thread : task.threads) {
         for (auto *value : {&thread.number, &thread.state, &thread.identity, &thread.stack, &thread.stack_bytes,
@@ -263,6 +278,12 @@ void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &a
             move->moved.names.push_back({.name = name, .sends = entry.sends, .right = entry.right});
         }
     }
+    for (dsm::NodeId been = 0; been < node.count; ++been) {
+        if (been == node.self || parent.been[been]) {
+            move->moved.been.push_back(been);
+        }
+    }
+    move->moved.lazy = (move->request.args[1] & NORMA_MIGRATE_LAZY) != 0;
     move->moved.next_thread = parent.next_thread;
     move->moved.child_node = parent.child_node ? std::uint64_t{*parent.child_node} : MovedTask::kAnyNode;
     move->registers = ack.value;
@@ -335,7 +356,10 @@ void gather(Node &node, const SharedMigration &move, bool first) {
 
 void op_task_migrate(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
-    const auto status = parent == nullptr || parent->moving ? KERN_INVALID_TASK : check_node(node, request.args[0]);
+    auto status = parent == nullptr || parent->moving ? KERN_INVALID_TASK : check_node(node, request.args[0]);
+    if (status == KERN_SUCCESS && (request.args[1] & ~std::uint64_t{NORMA_MIGRATE_LAZY}) != 0) {
+        status = KERN_INVALID_ARGUMENT;
+    }
     if (status != KERN_SUCCESS || request.args[0] == node.self) {
         done(status_reply(status));
         return;
@@ -384,13 +408,16 @@ void op_carry_on(Node &node, const Request &request, Done done) {
     if (task == nullptr) {
         return;
     }
-    const auto moved = decode_moved(request.blob);
+    const auto moved = decode_moved(request.blob, node.count);
     if (!moved) {
         node.kill_task(*task, [] {});
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
     task->next_thread = moved->next_thread;
+    for (const auto been : moved->been) {
+        task->been.set(been);
+    }
     if (moved->child_node < node.count) {
         task->child_node = static_cast<dsm::NodeId>(moved->child_node);
     }
@@ -409,7 +436,7 @@ void op_carry_on(Node &node, const Request &request, Done done) {
     }
     node.command(
         *task, Command::carry_on, {},
-        [&node, id = task->id, threads = moved->threads, done](const Ack &ack) {
+        [&node, id = task->id, threads = moved->threads, lazy = moved->lazy, done](const Ack &ack) {
             const auto found = node.tasks.find(id);
             const bool sound = ack.error == 0 && ack.blob.size() == threads.size() * sizeof(std::uint64_t);
             for (std::size_t i = 0; sound && found != node.tasks.end() && i < threads.size(); ++i) {
@@ -420,6 +447,9 @@ void op_carry_on(Node &node, const Request &request, Done done) {
             if (!sound && found != node.tasks.end()) {
                 log_error("threads that have moved here cannot go on: {}", std::strerror(ack.error));
                 node.kill_task(*found->second, [] {}); // the parent they could go back to is gone
+            }
+            if (sound && !lazy && found != node.tasks.end()) {
+                node.following.begin(*found->second);
             }
             done(status_reply(sound ? KERN_SUCCESS : KERN_FAILURE));
         },

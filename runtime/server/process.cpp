@@ -319,6 +319,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     }
     close_if_open(task->parcel);
     open_files.task_over(*task);
+    following.task_over(task->id);
     ports.task_over(task->names, task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {

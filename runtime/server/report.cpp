@@ -7,7 +7,6 @@
 #include <fstream>
 #include <sstream>
 #include <string>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace norma::rt {
@@ -36,14 +35,11 @@ std::uint64_t cpu_us(pid_t pid) {
 }
 
 std::uint64_t resident(const Node &node) {
-    std::uint64_t blocks = 0;
+    std::uint64_t bytes = 0;
     for (const auto &[id, use] : node.objects) {
-        struct stat status {};
-        if (node.pager.knows(id) && ::fstat(node.pager.frames_fd(id), &status) == 0) {
-            blocks += static_cast<std::uint64_t>(status.st_blocks);
-        }
+        bytes += node.pager.knows(id) ? node.pager.resident(id) : 0;
     }
-    return blocks * 512; // stat(2)
+    return bytes;
 }
 
 TaskReport::State state_of(const Task &task) {
@@ -58,7 +54,7 @@ TaskReport::State state_of(const Task &task) {
     return TaskReport::State::ending;
 }
 
-TaskReport report_of(const Task &task, bool with_threads) {
+TaskReport report_of(const Node &node, const Task &task, bool with_threads) {
     TaskReport report{.id = task.id,
                       .pid = task.pid,
                       .state = state_of(task),
@@ -66,6 +62,7 @@ TaskReport report_of(const Task &task, bool with_threads) {
                       .threads = 0,
                       .mapped = 0,
                       .wired = 0,
+                      .behind = node.following.bytes(task.id),
                       .cpu_us = cpu_us(task.pid),
                       .program = task.program.path,
                       .thread_list = {}};
@@ -110,7 +107,7 @@ NodeReport report_of(const Node &node, TaskId of) {
                       .bytes_received = wire.bytes_received,
                       .tasks = {}};
     for (const auto &[id, task] : node.tasks) {
-        report.tasks.push_back(report_of(*task, id == of));
+        report.tasks.push_back(report_of(node, *task, id == of));
     }
     return report;
 }

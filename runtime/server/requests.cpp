@@ -70,6 +70,10 @@ void serve_destroy(Node &node, const Request &request, Done done) {
     node.serve_destroy(request, done);
 }
 
+void serve_pages_held(Node &node, const Request &request, Done done) {
+    node.following.serve(request, done);
+}
+
 void serve_heap_part(Node &node, const Request &request, Done done) {
     node.serve_heap_part(request, done);
 }
@@ -236,6 +240,7 @@ constexpr std::array kOperations{
     Operation{Op::task_exceptions, Kind::task, op_exceptions, false},
     Operation{Op::thread_exceptions, Kind::thread, op_exceptions, false},
     Operation{Op::name_put, Kind::names, serve_port<&PortService::serve_name_put>, false},
+    Operation{Op::pages_held, Kind::none, serve_pages_held, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };
 

@@ -24,17 +24,20 @@ TEST_P(Migration, Case) {
 
 INSTANTIATE_TEST_SUITE_P(
     , Migration,
-    ::testing::Values(ProgramRun{"recursion", {"recursion_moves"}},
-                      ProgramRun{"floating_point", {"floating_point_moves"}},
-                      ProgramRun{"eight_threads", {"eight_threads_move"}},
-                      ProgramRun{"eight_threads_tcp_3", {"eight_threads_move"}, 3, "tcp"},
-                      ProgramRun{"barrier", {"who_waits_at_a_barrier_moves"}},
-                      ProgramRun{"waits", {"who_waits_for_others_moves"}},
-                      ProgramRun{"waits_tcp_4", {"who_waits_for_others_moves"}, 4, "tcp"},
-                      ProgramRun{"locks_and_masks", {"what_a_thread_has_moves"}},
-                      ProgramRun{"exceptions", {"exceptions_move"}}, ProgramRun{"timers", {"timers_and_handlers_move"}},
-                      ProgramRun{"itself", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n"},
-                      ProgramRun{"itself_as_user", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n", true}),
+    ::testing::Values(
+        ProgramRun{"recursion", {"recursion_moves"}}, ProgramRun{"floating_point", {"floating_point_moves"}},
+        ProgramRun{"eight_threads", {"eight_threads_move"}},
+        ProgramRun{"eight_threads_tcp_3", {"eight_threads_move"}, 3, "tcp"},
+        ProgramRun{"barrier", {"who_waits_at_a_barrier_moves"}}, ProgramRun{"waits", {"who_waits_for_others_moves"}},
+        ProgramRun{"waits_tcp_4", {"who_waits_for_others_moves"}, 4, "tcp"},
+        ProgramRun{"locks_and_masks", {"what_a_thread_has_moves"}}, ProgramRun{"exceptions", {"exceptions_move"}},
+        ProgramRun{"timers", {"timers_and_handlers_move"}}, ProgramRun{"memory_follows", {"memory_follows"}, 3},
+        ProgramRun{"memory_follows_tcp", {"memory_follows"}, 3, "tcp"},
+        ProgramRun{"memory_lazy", {"memory_comes_when_it_is_touched"}, 3},
+        ProgramRun{"memory_in_use", {"memory_in_use_stays"}},
+        ProgramRun{"memory_several_nodes", {"memory_follows_over_several_nodes"}, 3},
+        ProgramRun{"itself", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n"},
+        ProgramRun{"itself_as_user", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n", true}),
     [](const auto &run) { return run.param.label; });
 
 class NodesDie : public ::testing::TestWithParam<int> {};
@@ -69,7 +72,8 @@ TEST(Migrations, AreMadeAtTheCommandLine) {
     ASSERT_TRUE(job.wait_for_output("away\n")); // else it might never know that it has been there
     EXPECT_EQ(answer_to(norma + " migrate 0.1 1 --job " + launcher),
               "failed: norma migrate: task 0.1 of job " + launcher + " has not moved: there is no such task\n");
-    EXPECT_EQ(answer_to(norma + " migrate 1.1 0 --job " + launcher), "task 1.1 is 0.2 on node 0 now\n");
+    EXPECT_THAT(answer_to(norma + " stat 1.1 --json --job " + launcher), HasSubstr(R"("behind_bytes": 0,)"));
+    EXPECT_EQ(answer_to(norma + " migrate 1.1 0 --lazy --job " + launcher), "task 1.1 is 0.2 on node 0 now\n");
     const auto end = job.finish();
     EXPECT_EQ(end.status, 0) << end.err;
     EXPECT_EQ(end.out, "begun\naway\nback\n");

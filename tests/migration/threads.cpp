@@ -42,9 +42,9 @@ void rest(std::chrono::milliseconds time) {
 /// A thread that is not met outside of libraries for long, as on a machine with too much to do, keeps its task where it
 /// is; then somebody may try again.
 void move_to(int node, task_t task) {
-    auto status = norma_task_migrate(task, node);
+    auto status = norma_task_migrate(task, node, 0);
     while (status == KERN_OPERATION_TIMED_OUT) {
-        status = norma_task_migrate(task, node);
+        status = norma_task_migrate(task, node, 0);
     }
     CHECK_KERN(KERN_SUCCESS, status);
 }
@@ -385,7 +385,7 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     std::fflush(stdout);
     auto status = KERN_SUCCESS;
     for (int to = 2; status == KERN_SUCCESS; to = 3 - to) {
-        status = norma_task_migrate(child.port(), to);
+        status = norma_task_migrate(child.port(), to, 0);
     }
     CHECK(status == KERN_NODE_DOWN || status == KERN_INVALID_TASK);
     over = true;
@@ -407,7 +407,7 @@ SYSTEM_CASE(what_cannot_move_stays) {
         close(ends[1]);
     });
     CHECK_SOON(ready == 1);
-    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(reader.port(), 1));
+    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(reader.port(), 1, 0));
     over = true;
     JOIN(reader);
     over = false;
@@ -420,11 +420,11 @@ SYSTEM_CASE(what_cannot_move_stays) {
         other.join();
     });
     CHECK_SOON(ready == 2);
-    CHECK_KERN(KERN_OPERATION_TIMED_OUT, norma_task_migrate(waiter.port(), 1));
-    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(waiter.port(), norma::node_count()));
-    CHECK_KERN(KERN_SUCCESS, norma_task_migrate(waiter.port(), 0)); // is there
+    CHECK_KERN(KERN_OPERATION_TIMED_OUT, norma_task_migrate(waiter.port(), 1, 0));
+    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(waiter.port(), norma::node_count(), 0));
+    CHECK_KERN(KERN_SUCCESS, norma_task_migrate(waiter.port(), 0, 0)); // is there
     CHECK_KERN(KERN_SUCCESS, task_suspend(waiter.port()));
-    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(waiter.port(), 1));
+    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(waiter.port(), 1, 0));
     CHECK_KERN(KERN_SUCCESS, task_resume(waiter.port()));
     over = true;
     JOIN(waiter);

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/server/following.hpp"
+
+#include "norma/mach.h"
+#include "rpc/wire.hpp"
+#include "runtime/server/node.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+namespace norma::rt {
+
+namespace {
+
+constexpr std::size_t kMostBatches = 128; // of one answer
+constexpr std::size_t kBatchBytes = 17;
+
+Request ask_for(const Stretch &stretch, dsm::PageIndex first, std::uint64_t pages) {
+    rpc::Writer writer;
+    put_stretch(writer, stretch);
+    Request request;
+    request.op = Op::pages_held;
+    request.args = {first, pages};
+    request.blob = writer.bytes();
+    return request;
+}
+
+std::vector<std::byte> encode(std::span<const dsm::Batch> batches) {
+    rpc::Writer writer;
+    writer.put(static_cast<std::uint32_t>(batches.size()));
+    for (const auto &batch : batches) {
+        writer.put(batch.base).put(batch.mask).put(std::uint8_t{batch.write});
+    }
+    return writer.bytes();
+}
+
+// No value: it is not about pages of [first, end).
+std::optional<dsm::Held> held_in(const Reply &reply, dsm::PageIndex first, dsm::PageIndex end) {
+    rpc::Reader reader(reply.blob);
+    dsm::Held held{.batches = {}, .next = reply.vals[0]};
+    held.batches.resize(reader.get_count(kBatchBytes));
+    for (auto &batch : held.batches) {
+        batch.base = reader.get<dsm::PageIndex>();
+        batch.mask = reader.get<std::uint64_t>();
+        batch.write = reader.get<bool>();
+        const auto room = batch.base >= first && batch.base < end ? end - batch.base : 0;
+        if (room == 0 || (room < dsm::kBatch && batch.mask >> room != 0)) {
+            return std::nullopt;
+        }
+    }
+    return reader.done() && held.next > first && held.next <= end ? std::optional(std::move(held)) : std::nullopt;
+}
+
+} // namespace
+
+// At first all are asked how much there is; most have nothing.
+void Following::begin(const Task &task) {
+    auto &trail = trails_[task.id];
+    for (dsm::NodeId from = 0; from < node_.count; ++from) {
+        if (from == node_.self || !task.been[from]) {
+            continue;
+        }
+        for (const auto &[stretch, pages] : node_.stretches_of(task.map.entries())) {
+            const auto first = stretch.number * pages;
+            trail.pieces.push_back({.from = from, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
+        }
+    }
+    const auto pieces = trail.unweighed = trail.pieces.size();
+    for (std::size_t place = 0; place < pieces; ++place) {
+        weigh(task.id, place); // the last may end the trail
+    }
+    go_on(task.id);
+}
+
+void Following::weigh(TaskId task, std::size_t place) {
+    const auto piece = trails_.at(task).pieces[place];
+    node_.router.call(piece.from, ask_for(piece.stretch, piece.next, 0), [this, task, place](const Reply &reply) {
+        const auto found = trails_.find(task);
+        if (found == trails_.end()) {
+            return; // it has ended, or moved on
+        }
+        auto &trail = found->second;
+        trail.pieces[place].bytes = reply.status == KERN_SUCCESS ? reply.vals[1] : 0;
+        if (--trail.unweighed == 0) {
+            std::erase_if(trail.pieces, [](const Piece &weighed) { return weighed.bytes == 0; });
+            go_on(task);
+        }
+    });
+}
+
+void Following::go_on(TaskId task) {
+    const auto found = trails_.find(task);
+    if (found == trails_.end() || found->second.unweighed > 0) {
+        return;
+    }
+    auto &pieces = found->second.pieces;
+    while (!pieces.empty() && (pieces.front().next == pieces.front().end || !node_.in_use(pieces.front().stretch))) {
+        pieces.pop_front();
+    }
+    if (pieces.empty()) {
+        trails_.erase(found);
+        return;
+    }
+    const auto &piece = pieces.front();
+    node_.router.call(piece.from, ask_for(piece.stretch, piece.next, piece.end - piece.next),
+                      [this, task](const Reply &reply) { heard(task, reply); });
+}
+
+void Following::heard(TaskId task, const Reply &reply) {
+    const auto found = trails_.find(task);
+    if (found == trails_.end()) {
+        return;
+    }
+    auto &pieces = found->second.pieces;
+    auto &piece = pieces.front();
+    auto held = reply.status == KERN_SUCCESS ? held_in(reply, piece.next, piece.end) : std::nullopt;
+    if (!held) { // that node is of no use
+        std::erase_if(pieces, [from = piece.from](const Piece &other) { return other.from == from; });
+        go_on(task);
+        return;
+    }
+    piece.bytes = reply.vals[1];
+    piece.next = held->next;
+    if (!node_.in_use(piece.stretch)) {
+        go_on(task);
+        return;
+    }
+    node_.pager.bring(piece.stretch.object, std::move(held->batches), [this, task] { go_on(task); });
+}
+
+std::uint64_t Following::bytes(TaskId task) const {
+    const auto found = trails_.find(task);
+    if (found == trails_.end()) {
+        return 0;
+    }
+    const auto &pieces = found->second.pieces;
+    return std::accumulate(pieces.begin(), pieces.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const Piece &piece) { return sum + piece.bytes; });
+}
+
+void Following::serve(const Request &request, const Done &done) const {
+    rpc::Reader reader(request.blob);
+    const auto stretch = get_stretch(reader);
+    const auto [first, pages] = std::pair(request.args[0], request.args[1]);
+    if (!reader.done() || first >= dsm::kEndOfPages || pages > dsm::kEndOfPages - first) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    dsm::Held held{.batches = {}, .next = first + pages};
+    Reply reply;
+    if (node_.pager.knows(stretch.object) && !used_here(stretch)) {
+        const auto size = node_.pager.pages(stretch.object);
+        if (first / size != stretch.number || pages > size - first % size) {
+            done(status_reply(KERN_INVALID_VALUE));
+            return;
+        }
+        reply.vals[1] = node_.pager.resident(stretch.object);
+        held = node_.pager.held(stretch.object, first, pages, kMostBatches);
+    }
+    reply.vals[0] = held.next;
+    reply.blob = encode(held.batches);
+    done(reply);
+}
+
+// By tasks, or for the moment by an operation; that an object has a name does not count.
+bool Following::used_here(const Stretch &stretch) const {
+    const auto object = node_.objects.find(stretch.object);
+    if (object == node_.objects.end()) {
+        return false;
+    }
+    const auto use = object->second.stretches.find(stretch.number);
+    const unsigned name = object->second.named && stretch.number == 0 ? 1 : 0;
+    return use != object->second.stretches.end() && use->second.users > name;
+}
+
+} // namespace norma::rt

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Memory that follows a task which has moved here with all its threads (docs/migration.md): what lies on the nodes
+// where the task has been, and no task there uses, is brought here a portion at a time, while the task runs. A
+// convenience: what is touched comes at once, and what cannot be had now stays where it is.
+#pragma once
+
+#include "runtime/server/router.hpp"
+#include "runtime/server/task.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+
+namespace norma::rt {
+
+class Node;
+
+class Following {
+  public:
+    explicit Following(Node &node) : node_(node) {}
+
+    void begin(const Task &task);
+    void task_over(TaskId task) { trails_.erase(task); }
+    std::uint64_t bytes(TaskId task) const; // that are still to come, about; 0 of a task that nothing follows
+
+    // At a node where a task has been.
+    void serve(const Request &request, const Done &done) const;
+
+  private:
+    struct Piece { // what one node has of a stretch
+        dsm::NodeId from = 0;
+        Stretch stretch;
+        dsm::PageIndex next = 0, end = 0;
+        std::uint64_t bytes = 0; // of the object, when it was asked last
+    };
+    struct Trail {
+        std::deque<Piece> pieces; // the first is being fetched, once all have been weighed
+        std::size_t unweighed = 0;
+    };
+    void weigh(TaskId task, std::size_t place);
+    void go_on(TaskId task);
+    void heard(TaskId task, const Reply &reply);
+    bool used_here(const Stretch &stretch) const;
+
+    Node &node_;
+    std::map<TaskId, Trail> trails_;
+};
+
+} // namespace norma::rt

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What becomes of the memory of a task that is moved: it follows, comes when it is touched, or stays with those who use
+// it where it is.
+#include "runtime/probe.hpp"
+#include "tests/system/app.hpp"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+using systest::Args;
+using systest::self;
+
+constexpr std::uint64_t kPages = 4096, kPage = 4096;
+constexpr auto kMoment = 200ms; // in which all of it could have come
+
+std::atomic<int> stage;
+
+std::uint64_t pages_in() { // to the node where the caller is
+    std::array<char, 1024> text{};
+    CHECK_KERN(KERN_SUCCESS, norma_probe_stats(text.data(), text.size()));
+    const auto *found = std::strstr(text.data(), " pages_in=");
+    CHECK(found != nullptr);
+    return std::strtoull(found + std::strlen(" pages_in="), nullptr, 10);
+}
+
+std::uint64_t *words_of(std::uint64_t pages) {
+    vm_address_t address = 0;
+    CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &address, pages * kPage, true));
+    return reinterpret_cast<std::uint64_t *>(address);
+}
+
+// Every third page stays untouched.
+template <class Visit> void each_used_page(std::uint64_t *words, Visit visit) {
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+        if (page % 3 != 2) {
+            visit(words[page * kPage / sizeof *words], page);
+        }
+    }
+}
+constexpr auto kUsed = kPages / 3 * 2;
+
+void fill(std::uint64_t *words) {
+    each_used_page(words, [](std::uint64_t &word, std::uint64_t page) { word = page * page + 1; });
+}
+
+void check_and_change(std::uint64_t *words) {
+    each_used_page(words, [](std::uint64_t &word, std::uint64_t page) {
+        CHECK_EQ(page * page + 1, word);
+        word = page;
+    });
+}
+
+void wait_for(int what) { // in the program itself, where a thread can be stopped
+    while (stage.load() != what) {
+    }
+}
+
+void move(task_t task, int node, int flags) {
+    auto status = norma_task_migrate(task, node, flags);
+    while (status == KERN_OPERATION_TIMED_OUT) { // on a machine with too much to do
+        status = norma_task_migrate(task, node, flags);
+    }
+    CHECK_KERN(KERN_SUCCESS, status);
+}
+
+} // namespace
+
+// Nobody else has it, so none of it is left where it was: only what was never touched is asked for there.
+SYSTEM_CASE(memory_follows) {
+    auto child = systest::spawn(1, [] {
+        auto *words = words_of(kPages);
+        fill(words);
+        stage = 1;
+        wait_for(2);
+        CHECK_SOON(pages_in() >= kUsed);
+        std::this_thread::sleep_for(kMoment); // what its stack and the program's variables need comes, too
+        const auto before = pages_in();
+        check_and_change(words);
+        CHECK(pages_in() - before < kUsed / 10);
+    });
+    wait_for(1);
+    move(child.port(), 2, 0);
+    stage = 2;
+    JOIN(child);
+    return 0;
+}
+
+SYSTEM_CASE(memory_comes_when_it_is_touched) {
+    auto child = systest::spawn(1, [] {
+        auto *words = words_of(kPages);
+        fill(words);
+        stage = 1;
+        wait_for(2);
+        std::this_thread::sleep_for(kMoment);
+        CHECK(pages_in() < kUsed / 10);
+        check_and_change(words);
+        CHECK(pages_in() >= kUsed);
+    });
+    wait_for(1);
+    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(child.port(), 2, NORMA_MIGRATE_LAZY << 1));
+    move(child.port(), 2, NORMA_MIGRATE_LAZY);
+    stage = 2;
+    JOIN(child);
+    return 0;
+}
+
+// The parent has it, too, and stays where it is.
+SYSTEM_CASE(memory_in_use_stays) {
+    auto *words = words_of(kPages);
+    CHECK_KERN(KERN_SUCCESS,
+               vm_inherit(self(), reinterpret_cast<vm_address_t>(words), kPages * kPage, VM_INHERIT_SHARE));
+    fill(words);
+    auto child = systest::spawn(0, [] {
+        stage = 1;
+        wait_for(2);
+        std::this_thread::sleep_for(kMoment);
+        CHECK(pages_in() < kUsed / 10);
+    });
+    wait_for(1);
+    move(child.port(), 1, 0);
+    stage = 2;
+    JOIN(child);
+    check_and_change(words);
+    return 0;
+}
+
+// On from where it is before all has come there: the rest follows from where it was first. Meanwhile it is changed.
+SYSTEM_CASE(memory_follows_over_several_nodes) {
+    auto child = systest::spawn(1, [] {
+        auto *words = words_of(kPages);
+        fill(words);
+        stage = 1;
+        for (std::uint64_t round = 0; stage.load() == 1; ++round) {
+            const auto page = round * 7919 % kPages;
+            if (page % 3 != 2) {
+                auto &word = words[page * kPage / sizeof *words];
+                CHECK_EQ(page * page + 1, word);
+                word = page * page + 1;
+            }
+        }
+        check_and_change(words);
+    });
+    wait_for(1);
+    for (int to = 0; to < 9; ++to) {
+        move(child.port(), (to + 2) % norma::node_count(), 0);
+    }
+    stage = 2;
+    JOIN(child);
+    return 0;
+}
