@@ -130,8 +130,8 @@ enum class Op : std::uint32_t {
     files_share =
         104,     // makes them a table of their own, unless they are one; they come as a descriptor (runtime/parcel.hpp)
     file_change, // 0 to 2 FileChange; what has been opened comes as a descriptor -> vals[0] number, errno
-    file_access, // 0 number, 1 FileAction, 2 and 3 its arguments; blob: what is written -> vals[0] result, errno,
-                 // vals[2] whether it is a regular file; blob: what has been read
+    file_access, // 0 number, 1 FileAction, 2, 3, 5 its arguments; blob: what is written -> vals[0] result, errno,
+                 // vals[2] FileKind; blob: what has been read
     // exceptions: no port
     exception_ports = 111, // 0 name of a task or thread, 1 EXC_MASK_..., 2 ExceptionChange bits, 3 name of a port,
                            // 4 behavior, 5 flavor -> blob: ExceptionPorts
@@ -219,7 +219,7 @@ enum class Op : std::uint32_t {
     // target: a task, which has no files yet
     files_enter, // 0 table, 1 a copy of it -> errno
     // no target: where a file is open
-    file_reach, // 0 to 3 as in `file_access`, 4 table
+    file_reach, // as `file_access`; 4 table
     // target: a task that is to take its parent's place with all its threads (runtime/server/ops_migrate.cpp)
     make_room = 216, // 0 threads, 1 registers that they use besides the usual ones; blob: what its process begins with
     carry_on,        // blob: MovedTask
@@ -230,9 +230,9 @@ enum class Op : std::uint32_t {
 
 // What can be done with a file that is open on another node.
 enum class FileAction : std::uint64_t {
-    read,    // 2 bytes
-    read_at, // 2 bytes, 3 offset
-    write,
+    read,     // 2 bytes
+    read_at,  // 2 bytes, 3 offset
+    write,    // 5 bytes of all that is written, of which this is a part
     write_at, // 3 offset
     seek,     // 2 whence, 3 offset (as signed)
     status,   // -> blob: struct stat
@@ -241,8 +241,18 @@ enum class FileAction : std::uint64_t {
     sync_data,
     get_flags,
     set_flags, // 2 flags
+    send,      // 2 flags, 3 bytes of an address, which is behind the message, 5 bytes of all of the message
+    receive,   // 2 bytes, 3 flags -> vals[3] bytes of the address, which is behind the message, and above 32 MSG_...
+    shut_down, // 2 SHUT_...
+    lock,      // 2 LOCK_...
+    allocate,  // 2 mode, 3 offset, 5 bytes
+    system_status, // -> blob: struct statfs
+    is_terminal,
 };
+enum class FileKind : std::uint64_t { other, regular, stream_socket };
+inline constexpr FileAction kLastFileAction = FileAction::is_terminal;
 inline constexpr std::size_t kFileBytesAtOnce = 32 * 1024;
+inline constexpr std::size_t kMostAddressBytes = 128; // sockaddr_storage
 
 // The status of a wait that is to be begun again: the thread's task is about to move. No call returns it to a program.
 inline constexpr std::int32_t kWithdrawn = -1;

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -211,6 +212,11 @@ NORMA_EXPORT int fcntl(int fd, int command, ...) {
     if (command == F_SETFD && shared_numbers[fd] != Whose::own) {
         return norma::rt::set_shared_flags(fd, (number & FD_CLOEXEC) != 0);
     }
+    const bool of_records = command == F_SETLK || command == F_SETLKW || command == F_GETLK || command == F_OFD_SETLK ||
+                            command == F_OFD_SETLKW || command == F_OFD_GETLK;
+    if (is_elsewhere(fd) && of_records) {
+        return fail_with(ENOLCK);
+    }
     if (is_elsewhere(fd) && command == F_GETFL) {
         return norma::rt::flags_elsewhere(fd);
     }
@@ -250,6 +256,48 @@ NORMA_EXPORT int fdatasync(int fd) {
     return is_elsewhere(fd) ? norma::rt::sync_elsewhere(fd, true) : real(fd);
 }
 
+NORMA_EXPORT int fallocate(int fd, int mode, off_t offset, off_t size) {
+    static const auto real = next<int(int, int, off_t, off_t)>("fallocate");
+    return is_elsewhere(fd) ? norma::rt::allocate_elsewhere(fd, mode, offset, size) : real(fd, mode, offset, size);
+}
+
+// Says what is wrong, and leaves errno alone.
+NORMA_EXPORT int posix_fallocate(int fd, off_t offset, off_t size) {
+    static const auto real = next<int(int, off_t, off_t)>("posix_fallocate");
+    if (!is_elsewhere(fd)) {
+        return real(fd, offset, size);
+    }
+    const int saved = errno;
+    const int error = norma::rt::allocate_elsewhere(fd, 0, offset, size) == 0 ? 0 : errno;
+    errno = saved;
+    return error;
+}
+
+NORMA_EXPORT int fstatfs(int fd, struct statfs *status) noexcept {
+    static const auto real = next<int(int, struct statfs *)>("fstatfs");
+    return is_elsewhere(fd) ? norma::rt::system_status_elsewhere(fd, status) : real(fd, status);
+}
+
+NORMA_EXPORT int fstatfs64(int fd, struct statfs64 *status) noexcept {
+    static_assert(sizeof(struct statfs64) == sizeof(struct statfs));
+    return fstatfs(fd, reinterpret_cast<struct statfs *>(status));
+}
+
+NORMA_EXPORT int flock(int fd, int operation) noexcept {
+    static const auto real = next<int(int, int)>("flock");
+    return is_elsewhere(fd) ? norma::rt::lock_elsewhere(fd, operation) : real(fd, operation);
+}
+
+NORMA_EXPORT int isatty(int fd) noexcept {
+    static const auto real = next<int(int)>("isatty");
+    return is_elsewhere(fd) ? static_cast<int>(norma::rt::is_terminal_elsewhere(fd)) : real(fd);
+}
+
+NORMA_EXPORT int shutdown(int fd, int how) noexcept {
+    static const auto real = next<int(int, int)>("shutdown");
+    return is_elsewhere(fd) ? norma::rt::shut_down_elsewhere(fd, how) : real(fd, how);
+}
+
 // Sizes and offsets have 64 bits either way.
 static_assert(O_LARGEFILE == 0 && sizeof(off_t) == sizeof(off64_t));
 NORMA_EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("open")));
@@ -260,4 +308,6 @@ NORMA_EXPORT int creat64(const char *path, mode_t mode) __attribute__((alias("cr
 NORMA_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 NORMA_EXPORT off64_t lseek64(int fd, off64_t offset, int whence) noexcept __attribute__((alias("lseek")));
 NORMA_EXPORT int ftruncate64(int fd, off64_t size) noexcept __attribute__((alias("ftruncate")));
+NORMA_EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t size) __attribute__((alias("fallocate")));
+NORMA_EXPORT int posix_fallocate64(int fd, off64_t offset, off64_t size) __attribute__((alias("posix_fallocate")));
 }

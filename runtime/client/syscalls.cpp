@@ -101,6 +101,28 @@ std::span<const iovec> list(const iovec *parts, int count) {
     return {parts, count > 0 ? static_cast<std::size_t>(count) : 0};
 }
 
+// Too many, if the count is negative: what is elsewhere is checked there.
+std::span<const iovec> all(const iovec *parts, int count) {
+    return {parts, static_cast<std::size_t>(count)};
+}
+
+// EOPNOTSUPP: flags, which are of the kernel's cache of a file.
+int check_at(off_t offset, int flags) {
+    if (flags != 0) {
+        return norma::rt::fail_with(EOPNOTSUPP);
+    }
+    return offset < norma::rt::kCurrentOffset ? norma::rt::fail_with(EINVAL) : 0;
+}
+
+msghdr message_of(const iovec &part, const void *address, socklen_t bytes) {
+    msghdr message{};
+    message.msg_name = const_cast<void *>(address);
+    message.msg_namelen = bytes;
+    message.msg_iov = const_cast<iovec *>(&part);
+    message.msg_iovlen = 1;
+    return message;
+}
+
 } // namespace
 
 extern "C" {
@@ -162,7 +184,7 @@ NORMA_EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t size, off64_t of
 
 NORMA_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
     if (is_elsewhere(fd)) {
-        return norma::rt::read_elsewhere(fd, list(parts, count));
+        return norma::rt::read_elsewhere(fd, all(parts, count));
     }
     static const auto real = next<ssize_t(int, const iovec *, int)>("readv");
     return with_parts(list(parts, count), Use::written_by_kernel, false, [&] { return real(fd, parts, count); });
@@ -170,41 +192,99 @@ NORMA_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
 
 NORMA_EXPORT ssize_t writev(int fd, const iovec *parts, int count) {
     if (is_elsewhere(fd)) {
-        return norma::rt::write_elsewhere(fd, list(parts, count));
+        return norma::rt::write_elsewhere(fd, all(parts, count));
     }
     static const auto real = next<ssize_t(int, const iovec *, int)>("writev");
     return with_parts(list(parts, count), Use::read_by_kernel, false, [&] { return real(fd, parts, count); });
 }
 
+NORMA_EXPORT ssize_t preadv2(int fd, const iovec *parts, int count, off_t offset, int flags) {
+    if (is_elsewhere(fd)) {
+        return check_at(offset, flags) != 0 ? -1 : norma::rt::read_elsewhere(fd, all(parts, count), offset);
+    }
+    static const auto real = next<ssize_t(int, const iovec *, int, off_t, int)>("preadv2");
+    return with_parts(list(parts, count), Use::written_by_kernel, false,
+                      [&] { return real(fd, parts, count, offset, flags); });
+}
+
+NORMA_EXPORT ssize_t pwritev2(int fd, const iovec *parts, int count, off_t offset, int flags) {
+    if (is_elsewhere(fd)) {
+        return check_at(offset, flags) != 0 ? -1 : norma::rt::write_elsewhere(fd, all(parts, count), offset);
+    }
+    static const auto real = next<ssize_t(int, const iovec *, int, off_t, int)>("pwritev2");
+    return with_parts(list(parts, count), Use::read_by_kernel, false,
+                      [&] { return real(fd, parts, count, offset, flags); });
+}
+
+NORMA_EXPORT ssize_t preadv(int fd, const iovec *parts, int count, off_t offset) {
+    return offset < 0 ? norma::rt::fail_with(EINVAL) : preadv2(fd, parts, count, offset, 0);
+}
+
+NORMA_EXPORT ssize_t pwritev(int fd, const iovec *parts, int count, off_t offset) {
+    return offset < 0 ? norma::rt::fail_with(EINVAL) : pwritev2(fd, parts, count, offset, 0);
+}
+
+NORMA_EXPORT ssize_t preadv64(int fd, const iovec *parts, int count, off64_t offset) __attribute__((alias("preadv")));
+NORMA_EXPORT ssize_t pwritev64(int fd, const iovec *parts, int count, off64_t offset) __attribute__((alias("pwritev")));
+NORMA_EXPORT ssize_t preadv64v2(int fd, const iovec *parts, int count, off64_t offset, int flags)
+    __attribute__((alias("preadv2")));
+NORMA_EXPORT ssize_t pwritev64v2(int fd, const iovec *parts, int count, off64_t offset, int flags)
+    __attribute__((alias("pwritev2")));
+
 NORMA_EXPORT ssize_t send(int fd, const void *buffer, size_t size, int flags) {
+    if (is_elsewhere(fd)) {
+        return sendto(fd, buffer, size, flags, nullptr, 0);
+    }
     static const auto real = next<ssize_t(int, const void *, size_t, int)>("send");
     return with_buffer(buffer, size, Use::read_by_kernel, false, [&] { return real(fd, buffer, size, flags); });
 }
 
 NORMA_EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags) {
+    if (is_elsewhere(fd)) {
+        return recvfrom(fd, buffer, size, flags, nullptr, nullptr);
+    }
     static const auto real = next<ssize_t(int, void *, size_t, int)>("recv");
     return with_buffer(buffer, size, Use::written_by_kernel, true, [&] { return real(fd, buffer, size, flags); });
 }
 
 NORMA_EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags, const sockaddr *to, socklen_t bytes) {
+    if (is_elsewhere(fd)) {
+        const iovec part{const_cast<void *>(buffer), size};
+        return norma::rt::send_elsewhere(fd, message_of(part, to, to == nullptr ? 0 : bytes), flags);
+    }
     static const auto real = next<ssize_t(int, const void *, size_t, int, const sockaddr *, socklen_t)>("sendto");
     return with_buffer(buffer, size, Use::read_by_kernel, false,
                        [&] { return real(fd, buffer, size, flags, to, bytes); });
 }
 
 NORMA_EXPORT ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, sockaddr *from, socklen_t *bytes) {
+    if (is_elsewhere(fd)) {
+        const iovec part{buffer, size};
+        auto message = message_of(part, from, from == nullptr ? 0 : *bytes);
+        const auto result = norma::rt::receive_elsewhere(fd, message, flags);
+        if (result >= 0 && from != nullptr) {
+            *bytes = message.msg_namelen;
+        }
+        return result;
+    }
     static const auto real = next<ssize_t(int, void *, size_t, int, sockaddr *, socklen_t *)>("recvfrom");
     return with_buffer(buffer, size, Use::written_by_kernel, true,
                        [&] { return real(fd, buffer, size, flags, from, bytes); });
 }
 
 NORMA_EXPORT ssize_t sendmsg(int fd, const msghdr *message, int flags) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::send_elsewhere(fd, *message, flags);
+    }
     static const auto real = next<ssize_t(int, const msghdr *, int)>("sendmsg");
     return with_parts({message->msg_iov, message->msg_iovlen}, Use::read_by_kernel, false,
                       [&] { return real(fd, message, flags); });
 }
 
 NORMA_EXPORT ssize_t recvmsg(int fd, msghdr *message, int flags) {
+    if (is_elsewhere(fd)) {
+        return norma::rt::receive_elsewhere(fd, *message, flags);
+    }
     static const auto real = next<ssize_t(int, msghdr *, int)>("recvmsg");
     return with_parts({message->msg_iov, message->msg_iovlen}, Use::written_by_kernel, true,
                       [&] { return real(fd, message, flags); });

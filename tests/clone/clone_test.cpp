@@ -57,7 +57,12 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{
             "references", {"references_elsewhere"}, 3, "", {}, "said by a child\nsaid by a child\nsaid by a child\n"},
         ProgramRun{"handlers_read", {"handlers_read"}, 2, "", {"NORMA_WAIT=block"}},
-        ProgramRun{"broken_off", {"reading_is_broken_off"}, 3}),
+        ProgramRun{"broken_off", {"reading_is_broken_off"}, 3}, ProgramRun{"file_parts", {"parts_of_files"}},
+        ProgramRun{"file_parts_user", {"parts_of_files"}, 2, "", {}, "", true},
+        ProgramRun{"file_space", {"space_of_files"}}, ProgramRun{"file_streams", {"streams_of_bytes"}},
+        ProgramRun{"file_messages", {"messages_elsewhere"}},
+        ProgramRun{"file_messages_user", {"messages_elsewhere"}, 2, "", {}, "", true},
+        ProgramRun{"file_locks", {"locks_elsewhere"}}),
     [](const auto &run) { return run.param.label; });
 
 class LostNode : public ::testing::TestWithParam<const char *> {};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Open files that a clone has in common with its parent: one table of them, or references to the same ones.
-#include "tests/clone/child.hpp"
+#include "tests/clone/open_files.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,22 +21,10 @@
 namespace {
 
 using clonetest::child;
+using clonetest::digits;
 using clonetest::end_of;
-
-// Of memory, so that nothing is left behind.
-int digits() {
-    const int fd = memfd_create("clone", 0);
-    CHECK(fd >= 0);
-    CHECK_EQ(10, write(fd, "0123456789", 10));
-    CHECK_EQ(0, lseek(fd, 0, SEEK_SET));
-    return fd;
-}
-
-char next_of(int fd) {
-    char byte = 0;
-    CHECK_EQ(1, read(fd, &byte, 1));
-    return byte;
-}
+using clonetest::Meeting;
+using clonetest::next_of;
 
 off_t size_of(int fd) {
     struct stat about {};
@@ -92,10 +80,6 @@ SYSTEM_CASE(files_are_shared) {
     }
     return 0;
 }
-
-struct Meeting {
-    std::atomic<int> number{-1}, second{-1}, turn{0};
-};
 
 // What either opens, duplicates or closes, the other one has, or has not, under the same number when it is told.
 SYSTEM_CASE(numbers_are_shared) {
