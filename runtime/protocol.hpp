@@ -132,6 +132,9 @@ enum class Op : std::uint32_t {
     file_change, // 0 to 2 FileChange; what has been opened comes as a descriptor -> vals[0] number, errno
     file_access, // 0 number, 1 FileAction, 2, 3, 5 its arguments; blob: what is written -> vals[0] result, errno,
                  // vals[2] FileKind; blob: what has been read
+    file_poll,   // 0 whether to wait; blob: PolledFile of files that are open elsewhere; a socket comes as a descriptor
+    // -> errno. On the socket comes a PollAnswer, and PolledFile of those that are ready. Whoever closes it
+    // has waited long enough
     // exceptions: no port
     exception_ports = 111, // 0 name of a task or thread, 1 EXC_MASK_..., 2 ExceptionChange bits, 3 name of a port,
                            // 4 behavior, 5 flavor -> blob: ExceptionPorts
@@ -220,6 +223,9 @@ enum class Op : std::uint32_t {
     files_enter, // 0 table, 1 a copy of it -> errno
     // no target: where a file is open
     file_reach, // as `file_access`; 4 table
+    file_watch, // 0 number, of the caller's choice, 1 whether to wait, 4 table; blob: PolledFile -> errno; blob: those
+                // that are ready. Not answered before there is one, or file_unwatch
+    file_unwatch, // 0 number
     // target: a task that is to take its parent's place with all its threads (runtime/server/ops_migrate.cpp)
     make_room = 216, // 0 threads, 1 registers that they use besides the usual ones; blob: what its process begins with
     carry_on,        // blob: MovedTask
@@ -250,6 +256,16 @@ enum class FileAction : std::uint64_t {
     is_terminal,
 };
 enum class FileKind : std::uint64_t { other, regular, stream_socket };
+struct PolledFile {
+    std::uint32_t place; // of the caller's choice
+    std::uint16_t number;
+    std::uint16_t events; // POLL...
+};
+struct PollAnswer {
+    std::uint64_t error; // errno
+};
+inline constexpr std::size_t kMostPolled = 4096;
+
 inline constexpr FileAction kLastFileAction = FileAction::is_terminal;
 inline constexpr std::size_t kFileBytesAtOnce = 32 * 1024;
 inline constexpr std::size_t kMostAddressBytes = 128; // sockaddr_storage

@@ -38,12 +38,6 @@ int raw_replace(int fd, std::uint32_t number, bool close_on_exec) {
     return static_cast<int>(syscall(SYS_dup3, fd, number, close_on_exec ? O_CLOEXEC : 0));
 }
 
-// A duplicate where nobody minds it; if there is no such place, anywhere from `least` on.
-int duplicate_away(int fd, int least) {
-    const int away = raw_duplicate(fd, std::max(least, kOutOfTheWay), true);
-    return away >= 0 ? away : raw_duplicate(fd, least, true);
-}
-
 // Reading, writing and nearly everything else fails with EBADF.
 int make_stand_in(int least) {
     const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_PATH | O_CLOEXEC));
@@ -93,6 +87,11 @@ int ask(const FileChange &change, int fd, int &number) {
 }
 
 } // namespace
+
+int duplicate_away(int fd, int least) noexcept {
+    const int away = raw_duplicate(fd, std::max(least, kOutOfTheWay), true);
+    return away >= 0 ? away : raw_duplicate(fd, least, true);
+}
 
 int share_files() noexcept {
     const std::lock_guard guard(sharing);

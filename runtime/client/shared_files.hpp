@@ -37,6 +37,9 @@ inline bool is_elsewhere(int fd) {
 // Makes the open files of this task ones that it can share, unless they are. 0 or an errno value.
 int share_files() noexcept;
 
+// A duplicate under a number that no other task is likely to want; if there is none, anywhere from `least` on.
+int duplicate_away(int fd, int least) noexcept;
+
 // These return as the system calls do. What has just been opened gets a number that is free everywhere, or exactly
 // `number` if that is not negative.
 int publish(int fd, int number = -1) noexcept;

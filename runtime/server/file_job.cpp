@@ -139,6 +139,9 @@ FileKind kind_of(int fd, const struct stat &about) {
 FileJob::~FileJob() {
     close_if_open(fd);
     close_if_open(stop);
+    for (const auto &file : polled) {
+        close_if_open(file.fd);
+    }
 }
 
 bool is_file_job(const Request &request) {
@@ -159,6 +162,26 @@ std::shared_ptr<FileJob> make_file_job(const Request &request, int fd) {
     job->fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     job->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return job->fd < 0 || job->stop < 0 ? nullptr : job;
+}
+
+std::shared_ptr<FileJob> make_poll_job() {
+    const auto job = std::make_shared<FileJob>();
+    job->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return job->stop < 0 ? nullptr : job;
+}
+
+void run_poll(FileJob &job, bool wait) {
+    auto all = job.polled;
+    all.push_back({.fd = job.stop, .events = POLLIN, .revents = 0});
+    int ready = 0;
+    do {
+        ready = ::poll(all.data(), all.size(), wait ? -1 : 0);
+    } while (ready < 0 && errno == EINTR);
+    if (ready < 0 || is_broken_off(all.back())) {
+        job.reply.vals[1] = static_cast<std::uint64_t>(errno);
+    }
+    all.pop_back();
+    job.polled = std::move(all);
 }
 
 void run(FileJob &job) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <poll.h>
 #include <vector>
 
 namespace norma::rt {
@@ -18,6 +19,7 @@ struct FileJob {
     std::array<std::uint64_t, 3> args{}; // of the action
     std::vector<std::byte> data;
     int fd = -1, stop = -1;
+    std::vector<pollfd> polled; // their descriptors end with the job
     Reply reply{};
 
     FileJob() = default;
@@ -31,6 +33,9 @@ bool is_file_job(const Request &request);
 // Nothing if there is no descriptor for it.
 std::shared_ptr<FileJob> make_file_job(const Request &request, int fd);
 void run(FileJob &job);
+// Waits, if it is to, until one of the files that are polled is ready; `revents` say which are.
+std::shared_ptr<FileJob> make_poll_job();
+void run_poll(FileJob &job, bool wait);
 void break_off(const FileJob &job); // from another thread
 
 // ---- file_messages.cpp: sockets, which are never waited for in the system call itself ----

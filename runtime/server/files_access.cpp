@@ -44,16 +44,20 @@ void FilesService::serve_reach(const Request &request, Done done) {
         done(errno_reply(ENFILE));
         return;
     }
-    const auto access = accesses_.insert(
-        accesses_.end(),
-        {.task = request.caller.task, .thread = request.caller.thread, .node = request.caller.node, .job = job});
-    const auto over = [this, access, job, done] {
-        accesses_.erase(access);
+    start(
+        {.task = request.caller.task, .thread = request.caller.thread, .node = request.caller.node, .job = job},
+        [job] { run(*job); }, std::move(done));
+}
+
+void FilesService::start(Access access, std::function<void()> work, Done done) {
+    const auto place = accesses_.insert(accesses_.end(), std::move(access));
+    const auto over = [this, place, done] {
+        const auto job = place->job;
+        accesses_.erase(place);
         done(job->reply);
     };
-    if (!do_apart(
-            node_.loop, [job] { run(*job); }, over)) {
-        accesses_.erase(access);
+    if (!do_apart(node_.loop, std::move(work), over)) {
+        accesses_.erase(place);
         done(errno_reply(EAGAIN));
     }
 }

@@ -37,6 +37,9 @@ FilesService::~FilesService() {
     for (const auto &[ticket, fd] : tickets_) {
         close_if_open(fd);
     }
+    for (const auto &[number, waiting] : waiting_) {
+        close_if_open(waiting.socket);
+    }
 }
 
 FilesService::Copy::~Copy() {

@@ -61,6 +61,11 @@ class FilesService {
     void serve_reach(const Request &request, Done done);
     void abort(std::uint64_t thread); // its accesses fail with EINTR
 
+    // ---- files_poll.cpp: waiting until files of other nodes are ready ----
+    void poll(const Request &request, Done done);
+    void serve_watch(const Request &request, Done done);
+    void serve_unwatch(const Request &request, Done done);
+
   private:
     // What this node has of a table.
     struct Copy {
@@ -90,6 +95,15 @@ class FilesService {
         std::uint64_t thread;
         dsm::NodeId node; // of the task
         std::shared_ptr<FileJob> job;
+        std::uint64_t watch = 0; // that node's number for it
+    };
+    // A task of this node waits for files of others.
+    struct Waiting {
+        int socket;        // on which it is told
+        bool wait;         // until there is something to be told
+        dsm::NodeSet open; // which have not answered
+        std::vector<PolledFile> ready{};
+        std::uint64_t error = 0;
     };
     using Agreed = std::function<void(Outcome)>;
     // Counts answers; `open` is one more than those still to come, until all have been asked.
@@ -116,14 +130,21 @@ class FilesService {
     void broadcast(TableId table, const FileChange &change, Agreed done);
     void leave(TableId table, TaskId task);
 
+    void start(Access access, std::function<void()> work, Done done);
     void cancel(const std::function<bool(const Access &)> &concerned);
+    void watch(std::uint64_t number, dsm::NodeId node, TableId table, const std::vector<PolledFile> &files,
+               const Caller &caller);
+    void watched(std::uint64_t number, dsm::NodeId node, const std::vector<PolledFile> &files, const Reply &reply);
+    void tell_waiting(std::uint64_t number);
+    void end_waiting(std::uint64_t number);
 
     Node &node_;
-    std::uint64_t last_serial_ = 0, last_ticket_ = 0;
+    std::uint64_t last_serial_ = 0, last_ticket_ = 0, last_watch_ = 0;
     std::map<TableId, Copy> copies_;
     std::map<TableId, Home> homes_;
     std::map<std::uint64_t, int> tickets_; // files that are about to get a number
     std::list<Access> accesses_;
+    std::map<std::uint64_t, Waiting> waiting_;
 };
 
 } // namespace norma::rt

@@ -243,6 +243,8 @@ class Node {
     // time, KERN_ABORTED after abort_waits() for the thread.
     void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64_t thread, Done done);
     void abort_waits(std::uint64_t thread, std::int32_t status);
+    // False, with the task ended, if its descriptor cannot be polled.
+    bool watch_for(Task &task, int fd, Loop::Handler handler);
 
   private:
     void serve_launcher();
@@ -259,8 +261,6 @@ class Node {
     void add_to_account(const Task &task, const Processes::End &end);
     void task_over(std::unique_ptr<Task> task, const Processes::End &end);
     void handle_task_message(Task &task, std::span<const std::byte> packet, int fd);
-    // False, with the task ended, if its descriptor cannot be polled.
-    bool watch_for(Task &task, int fd, Loop::Handler handler);
     void whole_program(Task &task, Range data);
     void hello(Task &task, const Packet<TaskMsgHead> &message, int fd);
     void next_command(Task &task);

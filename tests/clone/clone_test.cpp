@@ -62,7 +62,10 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"file_space", {"space_of_files"}}, ProgramRun{"file_streams", {"streams_of_bytes"}},
         ProgramRun{"file_messages", {"messages_elsewhere"}},
         ProgramRun{"file_messages_user", {"messages_elsewhere"}, 2, "", {}, "", true},
-        ProgramRun{"file_locks", {"locks_elsewhere"}}),
+        ProgramRun{"file_locks", {"locks_elsewhere"}}, ProgramRun{"file_polls", {"polling_elsewhere"}},
+        ProgramRun{"file_polls_user_3", {"polling_elsewhere"}, 3, "tcp", {}, "", true},
+        ProgramRun{"file_selects", {"selecting_elsewhere"}},
+        ProgramRun{"file_polls_broken_off", {"polling_is_broken_off"}}),
     [](const auto &run) { return run.param.label; });
 
 class LostNode : public ::testing::TestWithParam<const char *> {};
@@ -76,7 +79,7 @@ TEST_P(LostNode, IsOutlived) {
 
 INSTANTIATE_TEST_SUITE_P(, LostNode,
                          ::testing::Values("lost_children", "lost_members", "lost_group", "lost_directories",
-                                           "lost_files"),
+                                           "lost_files", "lost_polls"),
                          [](const auto &name) { return name.param; });
 
 TEST(Clone, HasItsLimits) {
