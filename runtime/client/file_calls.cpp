@@ -13,7 +13,6 @@
 
 #include <cerrno>
 #include <cstdarg>
-#include <cstdio>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -178,22 +177,6 @@ NORMA_EXPORT int dup3(int fd, int number, int flags) noexcept {
 NORMA_EXPORT int close(int fd) {
     static const auto real = next<int(int)>("close");
     return shared_numbers[fd] != Whose::own ? norma::rt::close_shared(fd) : real(fd);
-}
-
-// The stream closes what is not shared, and the number is closed for all.
-NORMA_EXPORT int fclose(FILE *stream) {
-    static const auto real = next<int(FILE *)>("fclose");
-    const int fd = shared_numbers.any ? fileno(stream) : -1;
-    if (shared_numbers[fd] == Whose::own) {
-        return real(stream);
-    }
-    const int copy = next<int(int)>("dup")(fd);
-    if (copy < 0) {
-        return EOF;
-    }
-    stream->_fileno = copy;
-    const int closed = real(stream);
-    return norma::rt::close_shared(fd) == 0 ? closed : EOF;
 }
 
 NORMA_EXPORT int fcntl(int fd, int command, ...) {

@@ -198,7 +198,9 @@ void break_off(const FileJob &job) {
 }
 
 bool wait_until(const FileJob &job, short event) {
-    if (!may_wait(job)) {
+    const int flags = ::fcntl(job.fd, F_GETFL);
+    const bool refused = (flags & O_ACCMODE) == (event == POLLIN ? O_WRONLY : O_RDONLY);
+    if (refused || (flags & O_NONBLOCK) != 0) { // the call will say so
         return true;
     }
     pollfd waits[] = {{.fd = job.fd, .events = event, .revents = 0}, {.fd = job.stop, .events = POLLIN, .revents = 0}};

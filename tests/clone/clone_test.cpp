@@ -65,7 +65,9 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"file_locks", {"locks_elsewhere"}}, ProgramRun{"file_polls", {"polling_elsewhere"}},
         ProgramRun{"file_polls_user_3", {"polling_elsewhere"}, 3, "tcp", {}, "", true},
         ProgramRun{"file_selects", {"selecting_elsewhere"}},
-        ProgramRun{"file_polls_broken_off", {"polling_is_broken_off"}}),
+        ProgramRun{"file_polls_broken_off", {"polling_is_broken_off"}}, ProgramRun{"streams", {"streams_elsewhere"}},
+        ProgramRun{"streams_user", {"streams_elsewhere"}, 2, "", {}, "", true},
+        ProgramRun{"streams_cpp", {"streams_of_cpp"}}),
     [](const auto &run) { return run.param.label; });
 
 class LostNode : public ::testing::TestWithParam<const char *> {};
@@ -79,7 +81,7 @@ TEST_P(LostNode, IsOutlived) {
 
 INSTANTIATE_TEST_SUITE_P(, LostNode,
                          ::testing::Values("lost_children", "lost_members", "lost_group", "lost_directories",
-                                           "lost_files", "lost_polls"),
+                                           "lost_files", "lost_polls", "streams_that_end"),
                          [](const auto &name) { return name.param; });
 
 TEST(Clone, HasItsLimits) {

@@ -79,6 +79,8 @@ SYSTEM_CASE(parts_of_files) {
         CHECK_EQ(0, readv(fd, parts.data(), 0));
         CHECK_FAILS(ESPIPE, preadv(ends[0], parts.data(), 1, 0));
         CHECK_EQ(0, read(ends[0], one.data(), 0)); // which waits for nothing
+        CHECK_FAILS(EBADF, write(ends[0], "x", 1));
+        CHECK_FAILS(EBADF, read(ends[1], one.data(), 1));
         CHECK_EQ(5, writev(ends[1], std::array{iovec{one.data(), 2}, iovec{two.data(), 3}}.data(), 2));
         CHECK_EQ(5, readv(ends[0], std::array{iovec{two.data(), 1}, iovec{one.data(), 7}}.data(), 2));
         CHECK_EQ(std::string("3567"), std::string(one.data(), 4));
