@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"file_selects", {"selecting_elsewhere"}},
         ProgramRun{"file_polls_broken_off", {"polling_is_broken_off"}}, ProgramRun{"streams", {"streams_elsewhere"}},
         ProgramRun{"streams_user", {"streams_elsewhere"}, 2, "", {}, "", true},
-        ProgramRun{"streams_cpp", {"streams_of_cpp"}}),
+        ProgramRun{"streams_cpp", {"streams_of_cpp"}}, ProgramRun{"file_mapped", {"mapped_elsewhere"}}),
     [](const auto &run) { return run.param.label; });
 
 class LostNode : public ::testing::TestWithParam<const char *> {};
