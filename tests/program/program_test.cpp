@@ -27,7 +27,7 @@ INSTANTIATE_TEST_SUITE_P(
                       ProgramRun{"streams", {"streams_in_children"}, 2, "", {}, "1.5 preinitialised\n"},
                       ProgramRun{"copied", {"data_is_copied"}}, ProgramRun{"copied_3", {"data_is_copied"}, 3, "tcp"},
                       ProgramRun{"moved", {"data_moves"}, 2, "", {}, "moved with after\n"},
-                      ProgramRun{"built_by_four", {"built_by_four", "8"}},
+                      ProgramRun{"built_by_four", {"built_by_four", "100"}},
                       ProgramRun{"built_by_four_tcp", {"built_by_four", "8"}, 2, "tcp"},
                       ProgramRun{"built_by_four_shm", {"built_by_four", "8"}, 2, "shm"},
                       ProgramRun{"allocators", {"allocators"}},
