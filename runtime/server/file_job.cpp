@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <span>
@@ -162,6 +163,15 @@ std::shared_ptr<FileJob> make_file_job(const Request &request, int fd) {
     job->fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     job->stop = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return job->fd < 0 || job->stop < 0 ? nullptr : job;
+}
+
+std::optional<std::vector<PolledFile>> polled_in(const std::vector<std::byte> &blob) {
+    if (blob.size() % sizeof(PolledFile) != 0 || blob.size() / sizeof(PolledFile) > kMostPolled) {
+        return std::nullopt;
+    }
+    std::vector<PolledFile> files(blob.size() / sizeof(PolledFile));
+    std::memcpy(files.data(), blob.data(), blob.size());
+    return files;
 }
 
 std::shared_ptr<FileJob> make_poll_job() {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <poll.h>
 #include <vector>
 
@@ -33,6 +34,9 @@ bool is_file_job(const Request &request);
 // Nothing if there is no descriptor for it.
 std::shared_ptr<FileJob> make_file_job(const Request &request, int fd);
 void run(FileJob &job);
+
+// Nothing: it cannot be what libnorma or a node server sends.
+std::optional<std::vector<PolledFile>> polled_in(const std::vector<std::byte> &blob);
 // Waits, if it is to, until one of the files that are polled is ready; `revents` say which are.
 std::shared_ptr<FileJob> make_poll_job();
 void run_poll(FileJob &job, bool wait);

@@ -10,9 +10,7 @@
 #include "norma/mach.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <optional>
 #include <sys/socket.h>
 
 namespace norma::rt {
@@ -20,16 +18,6 @@ namespace norma::rt {
 namespace {
 
 constexpr std::uint16_t kGone = POLLERR | POLLHUP;
-
-// Nothing: it cannot be what libnorma or a node server sends.
-std::optional<std::vector<PolledFile>> polled_in(const std::vector<std::byte> &blob) {
-    if (blob.size() % sizeof(PolledFile) != 0 || blob.size() / sizeof(PolledFile) > kMostPolled) {
-        return std::nullopt;
-    }
-    std::vector<PolledFile> files(blob.size() / sizeof(PolledFile));
-    std::memcpy(files.data(), blob.data(), blob.size());
-    return files;
-}
 
 std::vector<std::byte> blob_of(const std::vector<PolledFile> &files) {
     const auto bytes = std::as_bytes(std::span(files));
