@@ -44,7 +44,9 @@ class Reader {
     template <class T>
     requires(std::is_integral_v<T> || std::is_enum_v<T>) T get() {
         if constexpr (std::is_same_v<T, bool>) {
-            return get<std::uint8_t>() != 0;
+            const auto raw = get<std::uint8_t>();
+            failed_ |= raw > 1; // one value, one encoding
+            return raw == 1;
         } else {
             T value{};
             const auto raw = take(sizeof(T));

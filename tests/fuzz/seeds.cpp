@@ -205,6 +205,7 @@ void launches() {
     task.thread_list.push_back({.number = 1, .tid = 79, .suspend_count = 2});
     keep("launch", "seen", encode(Seen{.number = 1, .report = report}));
     keep("launch", "migrate", encode(Migrate{.number = 1, .task = 0x0001000100000003, .node = 1, .lazy = false}));
+    keep("launch", "migrate_lazy", encode(Migrate{.number = 2, .task = 0x0001000100000003, .node = 0, .lazy = true}));
     keep("launch", "migrated", encode(Migrated{.number = 1, .task = 0, .why = "it is suspended"}));
     keep("launch", "overview", encode(Overview{.number = 1, .nodes = 2, .running = true, .program = "/bin/app"}));
     keep("launch", "unseen", encode(Unseen{.number = 1, .node = 1, .why = "gone"}));

@@ -116,7 +116,8 @@ TEST_F(GateTest, RefusalsNameTheReason) {
     auto other = visitor();
     EXPECT_TRUE(other.send(launch::encode(join)));
     const auto refused = answer_of<launch::Refused>(other);
-    EXPECT_EQ(refused ? refused->why : "", "its norma speaks version 9 of joining, the launcher's version 3");
+    EXPECT_EQ(refused ? refused->why : "",
+              fmt::format("its norma speaks version 9 of joining, the launcher's version {}", kJoinVersion));
     join = good();
     join.settings = {"NORMA_TRANSPORT=tcp", "NORMA_STACK_SIZE=9M"};
     EXPECT_EQ(refusal(join), "NORMA_STACK_SIZE=9M there, but NORMA_STACK_SIZE=8M in this job");
