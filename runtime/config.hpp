@@ -40,7 +40,9 @@ struct Config {
     std::uint32_t tasks = 0;
     std::uint32_t prefetch = 0;
     BindMode bind{};
-    unsigned host_nodes = 0; // 0: all nodes of the job
+    unsigned host_nodes = 0;                  // 0: all nodes of the job
+    unsigned core_share = 0, core_shares = 0; // which part of the cores; 0: as host_nodes says
+    std::string bootstrap;                    // auto, pmix, single
     std::string job_key;
     std::string account; // empty: none is kept on disk
     LogLevel log{};

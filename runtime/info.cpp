@@ -11,6 +11,8 @@
 namespace norma::rt {
 namespace {
 
+constexpr const char *kPmixVersion = NORMA_PMIX_VERSION; // empty: without
+
 std::string yes_no(bool value) {
     return value ? "yes" : "no";
 }
@@ -35,7 +37,8 @@ Section build_section() {
              {"compiler", std::string(build.compiler)},
              {"type", std::string(build.build_type)},
              {"sanitizers", build.sanitizers.empty() ? "none" : std::string(build.sanitizers)},
-             {"UCX", ucx_version()}}};
+             {"UCX", ucx_version()},
+             {"PMIx", *kPmixVersion != '\0' ? kPmixVersion : "not built in: no jobs that srun or mpirun start"}}};
 }
 
 Section fault_section(const UserfaultReport &report) {

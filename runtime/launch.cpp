@@ -70,7 +70,7 @@ void put(Writer &writer, const Join &record) {
     Writer rest;
     if (record.version == kJoinVersion) {
         put_number(rest, record.number);
-        rest.put_string(record.host);
+        rest.put(record.node).put_string(record.host);
         put_strings(rest, record.settings);
     }
     const auto unknown = std::as_bytes(std::span(record.host));
@@ -154,6 +154,7 @@ std::optional<Record> get_join(Reader &reader) {
     }
     Reader rest(reader.get_bytes());
     join.number = get_number(rest);
+    join.node = rest.get<std::uint16_t>();
     join.host = rest.get_string();
     join.settings = get_strings(rest);
     return rest.done() ? std::optional(join) : std::nullopt;

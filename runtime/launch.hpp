@@ -22,7 +22,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 4;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 5;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -97,6 +97,7 @@ struct Join { // the first record of a joiner
     std::uint16_t version = kJoinVersion;
     std::uint16_t wire = 0;            // the version of what node servers say to each other
     Number number{};                   // drawn by the joiner for this connection
+    std::uint16_t node = 0;            // the place it is to have; 0, which no joiner gets: any
     std::string host;                  // for messages; or, of another version, all that comes after the versions
     std::vector<std::string> settings; // NAME=VALUE: what was set there of what must be equal everywhere
     bool operator==(const Join &) const = default;

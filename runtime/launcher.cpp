@@ -225,8 +225,9 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
         }
         if (const auto *fatal = std::get_if<launch::Fatal>(&*record)) {
             say("node {}: {}", index, fatal->why);
-            if (phase_ != Phase::gathering ||
-                nodes_[index].host.empty()) { // else its place is free again, see node_ended
+            const bool place_is_free_again =
+                phase_ == Phase::gathering && !nodes_[index].host.empty() && may_come_again(); // see node_ended
+            if (!place_is_free_again) {
                 shut_down(1);
             }
             return;
@@ -275,7 +276,7 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     if (killed_) {
         return;
     }
-    if (phase_ == Phase::gathering && !nodes_[index].host.empty()) {
+    if (phase_ == Phase::gathering && !nodes_[index].host.empty() && may_come_again()) {
         say("node {} on {} is gone ({}); its place is free again", index, nodes_[index].host, end.why);
         nodes_[index] = {};
         return;

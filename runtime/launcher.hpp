@@ -4,10 +4,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/job_settings.hpp"
 #include "runtime/network.hpp"
 
 namespace norma::rt {
@@ -15,10 +17,13 @@ namespace norma::rt {
 // For a job whose other nodes run on other hosts, which join it.
 struct Joining {
     Endpoint listen;
+    int listener = -1; // a socket that listens already, instead
     std::string key;
     unsigned local = 1; // nodes that the launcher starts itself, the first ones
     std::chrono::seconds limit{60};
     bool announce = false, announce_key = false; // on standard error
+    // By node, who is to join, each once; empty: whoever comes, again if need be.
+    std::vector<std::string> expected;
 };
 
 struct JobOptions {
@@ -36,11 +41,24 @@ struct JobOptions {
 // is for a process with one thread that does nothing else. When it returns no process of the job is left.
 int run_job(const JobOptions &options);
 
+// What a joiner knows before it joins.
+struct Place {
+    std::vector<Endpoint> launcher; // where it may be reached
+    std::string key;
+    Environment env; // of this host
+    std::chrono::seconds limit{60};
+    bool verbose = false;
+    std::uint16_t node = 0; // the one it is to serve; 0: any
+};
+
+// Has a node server here join a job that is run elsewhere, and returns the exit status: 0 if the job came to its end.
+// As run_job(), it is for a process that does nothing else.
+int join_job(Place place);
+
 // `norma run`. argv[0] is the name of the sub-command. Exit status 2 and a message for wrong input.
 int run_command(int argc, char **argv);
 
-// `norma node --join`: has a node server here join a job that was started on another host, and returns its exit status:
-// 0 if the job came to its end. As run_job(), it is for a process that does nothing else.
+// `norma node --join`.
 int join_command(int argc, char **argv);
 
 } // namespace norma::rt

@@ -11,8 +11,10 @@
 #include <fmt/format.h>
 
 #include "rpc/transport.hpp"
+#include "runtime/bootstrap.hpp"
 #include "runtime/job_settings.hpp"
 #include "runtime/launcher_input.hpp"
+#include "runtime/launcher_ranks.hpp"
 
 namespace norma::rt {
 namespace {
@@ -22,7 +24,7 @@ namespace fs = std::filesystem;
 constexpr int kWrongInput = 2;
 
 struct CommandLine {
-    unsigned nodes = 1, local = 1, join_timeout = 60;
+    std::optional<unsigned> nodes, local, join_timeout;
     std::string transport, wait, listen, key_file;
     bool verbose = false;
     std::vector<std::string> program; // its name and its arguments
@@ -50,26 +52,31 @@ Environment environment(const CommandLine &line) {
     if (!line.wait.empty()) {
         set_in(variables, "NORMA_WAIT", line.wait);
     }
-    if (!line.listen.empty()) {
-        set_for_several_hosts(variables, line.local);
+    if (const auto mistakes = mistakes_in(variables); !mistakes.empty()) {
+        throw std::invalid_argument(fmt::format("{}", fmt::join(mistakes, "\nnorma run: ")));
     }
     return variables;
+}
+
+std::chrono::seconds limit_for_joiners(const CommandLine &line) {
+    return std::chrono::seconds(line.join_timeout.value_or(60));
 }
 
 std::optional<Joining> joining(const CommandLine &line, const Environment &env) {
     if (line.listen.empty()) {
         return std::nullopt;
     }
-    if (line.local > line.nodes) {
-        throw std::invalid_argument(fmt::format("--local {} is more than -N {}", line.local, line.nodes));
+    const auto nodes = line.nodes.value_or(1), local = line.local.value_or(1);
+    if (local > nodes) {
+        throw std::invalid_argument(fmt::format("--local {} is more than -N {}", local, nodes));
     }
     if (value_in(env, "NORMA_TRANSPORT") == "shm") {
         throw std::invalid_argument("-x shm is for one machine, and --listen for several");
     }
     Joining joining;
     joining.listen = parse_endpoint(line.listen);
-    joining.local = line.local;
-    joining.limit = std::chrono::seconds(line.join_timeout);
+    joining.local = local;
+    joining.limit = limit_for_joiners(line);
     const auto key = given_key(line.key_file);
     joining.key = key.value_or(fmt::format("{:016x}", random_number()));
     joining.announce_key = !key;
@@ -78,19 +85,60 @@ std::optional<Joining> joining(const CommandLine &line, const Environment &env) 
     return joining;
 }
 
-JobOptions job_options(const CommandLine &line) {
+JobOptions job_options(const CommandLine &line, Environment env) {
     JobOptions options;
-    options.nodes = line.nodes;
+    options.nodes = line.nodes.value_or(1);
     options.program = find_program(line.program.front());
     options.argv = line.program;
-    options.env = environment(line);
-    if (const auto mistakes = mistakes_in(options.env); !mistakes.empty()) {
-        throw std::invalid_argument(fmt::format("{}", fmt::join(mistakes, "\nnorma run: ")));
-    }
+    options.env = std::move(env);
     options.cwd = fs::current_path();
     options.node_server = {find_node_server()};
-    options.joining = joining(line, options.env);
     return options;
+}
+
+void check_without_ranks(const CommandLine &line) {
+    if (line.listen.empty() && (!line.key_file.empty() || line.join_timeout)) {
+        throw std::invalid_argument(
+            fmt::format("{} requires --listen", line.join_timeout ? "--join-timeout" : "--key-file"));
+    }
+}
+
+void check_for_ranks(const CommandLine &line, unsigned count) {
+    if (line.nodes.value_or(count) != count) {
+        throw std::invalid_argument(
+            fmt::format("-N {}, but the launcher has started {} ranks, and each is a node", *line.nodes, count));
+    }
+    if (line.local) {
+        throw std::invalid_argument("--local does not go with ranks that a launcher has started: each is one node");
+    }
+    if (count > rpc::kMaxNodes) {
+        throw std::invalid_argument(fmt::format("{} ranks; a job has at most {} nodes", count, rpc::kMaxNodes));
+    }
+}
+
+// As one of the ranks that the launcher of a cluster has started. What is wrong, all of them have to hear.
+int run_as_one_of(std::unique_ptr<Ranks> ranks, const CommandLine &line, const Environment &env) {
+    RankOrders orders{.env = env, .limit = limit_for_joiners(line), .verbose = line.verbose};
+    try {
+        check_for_ranks(line, ranks->count());
+        orders.key = given_key(line.key_file);
+        if (ranks->self() == 0) {
+            orders.job = job_options(line, env);
+            orders.listener = line.listen.empty() ? listen_anywhere() : listen_at(parse_endpoint(line.listen));
+        }
+    } catch (const std::exception &error) {
+        orders.trouble = error.what();
+    }
+    return run_as_rank(std::move(ranks), std::move(orders));
+}
+
+int run_alone(const CommandLine &line, Environment env) {
+    if (!line.listen.empty()) {
+        set_for_several_hosts(env, line.local.value_or(1));
+    }
+    auto options = job_options(line, std::move(env));
+    options.joining = joining(line, options.env);
+    return run_job(options);
 }
 
 } // namespace
@@ -109,18 +157,32 @@ int run_command(int argc, char **argv) {
     app.add_option("--local", line.local, "with --listen: how many nodes are started here; default: 1")
         ->check(CLI::Range(1U, rpc::kMaxNodes))
         ->needs(listen);
-    app.add_option("--key-file", line.key_file, "with --listen: its first line is the job's key (else NORMA_JOB_KEY)")
-        ->needs(listen);
+    app.add_option("--key-file", line.key_file, "with --listen: its first line is the job's key (else NORMA_JOB_KEY)");
     app.add_option("--join-timeout", line.join_timeout, "with --listen: seconds to wait for the others; default: 60")
-        ->check(CLI::Range(1U, 86'400U))
-        ->needs(listen);
+        ->check(CLI::Range(1U, 86'400U));
     app.add_flag("-v,--verbose", line.verbose, "with --listen: say where to join, and who has");
     app.prefix_command();
-    app.footer("Then the program and its arguments, behind `--` if need be.");
+    app.footer(
+        "Then the program and its arguments, behind `--` if need be.\n"
+        "\n"
+        "Started by a cluster's launcher with PMIx, each `norma run` is a node of one job, as many as there are\n"
+        "ranks, and the first one runs the program:\n"
+        "  srun -N 4 --mpi=pmix norma run ./app\n"
+        "  mpirun --map-by ppr:1:node norma run ./app\n"
+        "--listen then says where rank 0 is to be reached, if not at all its addresses; with --key-file the key is\n"
+        "not given to the launcher. NORMA_BOOTSTRAP=single makes each a job of its own.");
     try {
         app.parse(argc, argv);
         line.program = program_words(app.remaining());
-        return run_job(job_options(line));
+        auto env = environment(line);
+        auto ranks = find_ranks(env);
+        if (ranks == nullptr) {
+            check_without_ranks(line);
+        } else if (ranks->count() > 1) {
+            return run_as_one_of(std::move(ranks), line, env);
+        }
+        ranks.reset(); // with its threads
+        return run_alone(line, std::move(env));
     } catch (const CLI::CallForHelp &help) {
         return app.exit(help);
     } catch (const CLI::ParseError &error) {

@@ -21,8 +21,6 @@ void refuse(RecordStream &stream, const std::string &name, const std::string &wh
 
 } // namespace
 
-Gate::Gate(const Endpoint &where, Terms terms) : terms_(std::move(terms)), listener_(listen_at(where)) {}
-
 Gate::~Gate() {
     ::close(listener_);
 }
@@ -39,9 +37,11 @@ std::optional<Gate::Clock::time_point> Gate::deadline() const {
     return visitors_.empty() ? std::nullopt : std::optional(visitors_.front().deadline);
 }
 
-void Gate::serve(const FindPlace &free_place, const Admit &admit) {
+bool Gate::serve(const FindPlace &free_place, const Admit &admit) {
+    turned_away_ = false;
     accept_all();
     visitors_.remove_if([&](Visitor &visitor) { return hear(visitor, free_place, admit); });
+    return turned_away_;
 }
 
 void Gate::accept_all() {
@@ -94,17 +94,24 @@ bool Gate::challenge(Visitor &visitor, const launch::Join &join) const {
     return false;
 }
 
-bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit) const {
+// The key first: who does not know it is told nothing else.
+bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit) {
     const auto &join = *visitor.join;
     const auto name =
         printable(join.host.empty() ? visitor.address : fmt::format("{}, {}", join.host, visitor.address));
-    auto why = objection(visitor, proof);
-    const auto node = why ? std::nullopt : free_place();
+    if (!is_same(proof.proof, proof_of_joiner(terms_.key, join, visitor.challenge))) {
+        refuse(visitor.stream, name, "wrong job key");
+        return true;
+    }
+    auto why = objection(visitor);
+    const auto node = why ? std::nullopt : free_place(join.node);
     if (!why && !node) {
-        why = fmt::format("the job has all its {} nodes", terms_.nodes);
+        why = join.node == 0 ? fmt::format("the job has all its {} nodes", terms_.nodes)
+                             : fmt::format("the job has no place {} that is free", join.node);
     }
     if (why) {
-        refuse(visitor.stream, name, *why);
+        turned_away_ = true;
+        refuse(visitor.stream, join.node == 0 ? name : fmt::format("node {} on {}", join.node, name), *why);
         return true;
     }
     launch::Welcome welcome{.node = static_cast<std::uint16_t>(*node),
@@ -119,12 +126,8 @@ bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &
     return true;
 }
 
-// The key first: who does not know it is told nothing else.
-std::optional<std::string> Gate::objection(const Visitor &visitor, const launch::Proof &proof) const {
+std::optional<std::string> Gate::objection(const Visitor &visitor) const {
     const auto &join = *visitor.join;
-    if (!is_same(proof.proof, proof_of_joiner(terms_.key, join, visitor.challenge))) {
-        return "wrong job key";
-    }
     if (join.wire != rpc::kWireVersion) {
         return fmt::format("its node server speaks version {}, the job's version {}", join.wire, rpc::kWireVersion);
     }

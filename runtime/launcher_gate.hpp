@@ -32,11 +32,11 @@ class Gate {
         RecordStream stream;
         std::string name; // for messages
     };
-    using FindPlace = std::function<std::optional<unsigned>()>;
+    using FindPlace = std::function<std::optional<unsigned>(unsigned wanted)>; // 0: any
     using Admit = std::function<void(unsigned node, Guest guest)>;
 
-    // Throws std::runtime_error.
-    Gate(const Endpoint &where, Terms terms);
+    // Takes over a listening socket.
+    Gate(int listener, Terms terms) : terms_(std::move(terms)), listener_(listener) {}
     ~Gate();
     Gate(const Gate &) = delete;
     Gate &operator=(const Gate &) = delete;
@@ -46,8 +46,9 @@ class Gate {
     std::optional<Clock::time_point> deadline() const; // for somebody who has connected and says nothing
 
     // Hears those who have connected, and judges who has said all. `free_place` is asked for a node without a server;
-    // `admit` gets who has it, and has been told so. Everybody else is told why not.
-    void serve(const FindPlace &free_place, const Admit &admit);
+    // `admit` gets who has it, and has been told so. Everybody else is told why not; true if one was among them who
+    // knows the key.
+    bool serve(const FindPlace &free_place, const Admit &admit);
 
   private:
     struct Visitor {
@@ -62,14 +63,15 @@ class Gate {
     // Each says whether the visitor has been served.
     bool hear(Visitor &visitor, const FindPlace &free_place, const Admit &admit);
     bool challenge(Visitor &visitor, const launch::Join &join) const;
-    bool judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit) const;
-    std::optional<std::string> objection(const Visitor &visitor, const launch::Proof &proof) const;
+    bool judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &free_place, const Admit &admit);
+    std::optional<std::string> objection(const Visitor &visitor) const;
     void count_stranger(const Visitor &visitor);
 
     Terms terms_;
     int listener_ = -1;
     std::list<Visitor> visitors_;
     unsigned strangers_ = 0;
+    bool turned_away_ = false; // somebody who knows the key
 };
 
 } // namespace norma::rt

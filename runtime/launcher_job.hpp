@@ -53,6 +53,7 @@ class LauncherJob {
     void start_node_servers();
     void admit_joiners();
     void not_started_in_time();
+    std::string name_absent(const std::vector<std::size_t> &nodes) const;
     void node_ready(std::size_t index, const std::vector<std::byte> &address);
     void node_connected(std::size_t index);
     void send_start();
@@ -86,6 +87,8 @@ class LauncherJob {
         }
         return found;
     }
+    // Who has left before the program runs, or was refused; not one of whom the cluster's launcher starts each once.
+    bool may_come_again() const { return options_.joining && options_.joining->expected.empty(); }
     std::size_t alive() const { return nodes_that(&Node::alive).size(); }
 
     const JobOptions &options_;

@@ -34,18 +34,11 @@ using namespace std::chrono_literals;
 
 constexpr int kWrongInput = 2;
 constexpr auto kRetry = 200ms; // until a launcher is there
+constexpr auto kAttempt = 3s;  // at an address, while there are others
 
 struct CommandLine {
     std::string join, key_file, transport;
     unsigned join_timeout = 60;
-    bool verbose = false;
-};
-
-struct Place {
-    Endpoint launcher;
-    std::string key;
-    Environment env; // of this host
-    std::chrono::seconds limit;
     bool verbose = false;
 };
 
@@ -77,6 +70,7 @@ class Joiner {
     const Place place_;
     const Clock::time_point deadline_; // for having a place
     Signals signals_;
+    Endpoint launcher_at_;
     std::optional<RecordStream> launcher_;
     std::unique_ptr<NodeProcess> node_;
     std::vector<std::byte> buffer_;
@@ -98,12 +92,15 @@ int Joiner::run() {
 
 // The launcher may be started after the joiners.
 bool Joiner::connect() {
+    const auto places = static_cast<unsigned>(place_.launcher.size());
     for (unsigned attempt = 0;; ++attempt) {
-        const int fd = begin_to_connect(place_.launcher, attempt);
+        launcher_at_ = place_.launcher[attempt % places];
+        const int fd = begin_to_connect(launcher_at_, attempt / places);
         int error = errno;
         if (fd >= 0) {
             RecordStream stream(fd, kMaxLaunchBytes);
-            error = wait_for(fd, POLLOUT, deadline_) ? connect_outcome(fd) : ETIMEDOUT;
+            const auto limit = places == 1 ? deadline_ : std::min(deadline_, Clock::now() + kAttempt);
+            error = wait_for(fd, POLLOUT, limit) ? connect_outcome(fd) : ETIMEDOUT;
             if (error == 0) {
                 launcher_.emplace(std::move(stream));
                 return true;
@@ -113,10 +110,12 @@ bool Joiner::connect() {
             return false; // a signal
         }
         if (Clock::now() + kRetry > deadline_) {
-            say("cannot join at {}: {}", format_endpoint(place_.launcher), std::strerror(error));
+            say("cannot join at {}: {}", format_endpoint(launcher_at_), std::strerror(error));
             return false;
         }
-        wait_for(-1, 0, Clock::now() + kRetry);
+        if ((attempt + 1) % places == 0) {
+            wait_for(-1, 0, Clock::now() + kRetry);
+        }
     }
 }
 
@@ -138,11 +137,12 @@ bool Joiner::wait_for(int fd, short events, Clock::time_point until) {
 std::optional<launch::Welcome> Joiner::introduce() {
     const launch::Join join{.wire = rpc::kWireVersion,
                             .number = fresh_number(),
+                            .node = place_.node,
                             .host = host_name(),
                             .settings = settings_to_agree_on(place_.env)};
     launcher_->send(launch::encode(join));
     std::optional<launch::Challenge> challenge;
-    const auto name = format_endpoint(place_.launcher);
+    const auto name = format_endpoint(launcher_at_);
     for (;;) {
         const auto received = launcher_->receive(buffer_);
         if (received == RecordStream::Received::nothing) {
@@ -280,17 +280,18 @@ void Joiner::handle_signals() {
 }
 
 void Joiner::give_up(const std::string &why) {
-    say("cannot join at {}: {}", format_endpoint(place_.launcher), why);
+    say("cannot join at {}: {}", format_endpoint(launcher_at_), why);
     launcher_->send(launch::encode(launch::Fatal{.why = why}));
 }
 
 Place place_for(const CommandLine &line) {
-    Place place{.launcher = parse_endpoint(line.join),
+    const auto launcher = parse_endpoint(line.join);
+    Place place{.launcher = {launcher},
                 .key = {},
                 .env = own_environment(),
                 .limit = std::chrono::seconds(line.join_timeout),
                 .verbose = line.verbose};
-    if (place.launcher.port.empty()) {
+    if (launcher.port.empty()) {
         throw std::invalid_argument(fmt::format("'{}' has no port", line.join));
     }
     if (!line.transport.empty()) {
@@ -309,6 +310,10 @@ Place place_for(const CommandLine &line) {
 
 } // namespace
 
+int join_job(Place place) {
+    return Joiner(std::move(place)).run();
+}
+
 int join_command(int argc, char **argv) {
     CLI::App app{"Joins a job that was started on another host with `norma run --listen`, and serves one node of it.",
                  "norma node"};
@@ -325,7 +330,7 @@ int join_command(int argc, char **argv) {
         "their standard input is empty.");
     try {
         app.parse(argc, argv);
-        return Joiner(place_for(line)).run();
+        return join_job(place_for(line));
     } catch (const CLI::CallForHelp &help) {
         return app.exit(help);
     } catch (const CLI::ParseError &error) {

@@ -29,12 +29,13 @@ void LauncherJob::open_gate() {
         return;
     }
     const auto &joining = *options_.joining;
-    gate_.emplace(joining.listen, Gate::Terms{.nodes = options_.nodes,
-                                              .key = joining.key,
-                                              .env = options_.env,
-                                              .program = options_.program,
-                                              .cwd = options_.cwd});
-    if (joining.announce) {
+    gate_.emplace(joining.listener >= 0 ? joining.listener : listen_at(joining.listen),
+                  Gate::Terms{.nodes = options_.nodes,
+                              .key = joining.key,
+                              .env = options_.env,
+                              .program = options_.program,
+                              .cwd = options_.cwd});
+    if (joining.announce && joining.expected.empty()) {
         const auto others = options_.nodes - joining.local;
         say("waiting for {} node{} to join: {}norma node --join {}", others, others == 1 ? "" : "s",
             joining.announce_key ? fmt::format("NORMA_JOB_KEY={} ", joining.key) : "", gate_->address());
@@ -61,12 +62,16 @@ void LauncherJob::admit_joiners() {
     if (!gate_) {
         return;
     }
-    const auto free_place = [this]() -> std::optional<unsigned> {
-        const auto found = std::ranges::find_if(nodes_, [](const Node &node) { return node.server == nullptr; });
+    const auto free_place = [this](unsigned wanted) -> std::optional<unsigned> {
+        const auto is_free = [](const Node &node) { return node.server == nullptr; };
+        auto found = std::ranges::find_if(nodes_, is_free);
+        if (wanted != 0) {
+            found = wanted < nodes_.size() && is_free(nodes_[wanted]) ? nodes_.begin() + wanted : nodes_.end();
+        }
         const bool any = phase_ == Phase::gathering && found != nodes_.end();
         return any ? std::optional(static_cast<unsigned>(found - nodes_.begin())) : std::nullopt;
     };
-    gate_->serve(free_place, [this](unsigned index, Gate::Guest guest) {
+    const bool turned_away = gate_->serve(free_place, [this](unsigned index, Gate::Guest guest) {
         if (options_.joining->announce) {
             say("node {} is on {}", index, guest.name);
         }
@@ -74,6 +79,21 @@ void LauncherJob::admit_joiners() {
         nodes_[index].server = std::make_unique<RemoteNode>(std::move(guest.stream));
         send(index, launch::JobKey{.key = key_});
     });
+    if (turned_away && phase_ == Phase::gathering && !may_come_again()) {
+        say("the job could not be started");
+        shut_down(1);
+    }
+}
+
+std::string LauncherJob::name_absent(const std::vector<std::size_t> &nodes) const {
+    if (may_come_again()) {
+        return list_nodes(nodes);
+    }
+    std::vector<std::string> names;
+    for (const auto index : nodes) {
+        names.push_back(options_.joining->expected[index]);
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
 }
 
 void LauncherJob::not_started_in_time() {
@@ -81,8 +101,8 @@ void LauncherJob::not_started_in_time() {
     const auto limit = gathering && options_.joining ? options_.joining->limit : kStartLimit;
     const auto absent = nodes_that([](const Node &node) { return node.server == nullptr; });
     if (!absent.empty()) {
-        say("{} not joined within {} s (norma node --join {})",
-            list_nodes(absent) + (absent.size() == 1 ? " has" : " have"), limit / 1s, gate_->address());
+        say("{} not joined within {} s ({}{})", name_absent(absent) + (absent.size() == 1 ? " has" : " have"),
+            limit / 1s, may_come_again() ? "norma node --join " : "at ", gate_->address());
     }
     const auto slow = nodes_that(
         [gathering](const Node &node) { return node.server != nullptr && !(gathering ? node.ready : node.connected); });

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/network.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,6 +21,10 @@
 
 namespace norma::rt {
 namespace {
+
+struct InterfacesEnd {
+    void operator()(ifaddrs *list) const { ::freeifaddrs(list); }
+};
 
 struct AddressesEnd {
     void operator()(addrinfo *list) const { ::freeaddrinfo(list); }
@@ -57,7 +65,19 @@ Endpoint name_of(const sockaddr_storage &address, socklen_t size) {
                       port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         return {.host = "unknown", .port = {}};
     }
-    return {.host = host.data(), .port = port.data()};
+    std::string_view name = host.data();
+    if (constexpr std::string_view kMapped = "::ffff:"; name.starts_with(kMapped) && name.find('.') != name.npos) {
+        name.remove_prefix(kMapped.size()); // IPv4, seen by a socket that takes both
+    }
+    return {.host = std::string(name), .port = port.data()};
+}
+
+// One that means the same everywhere: not an IPv6 address of one link.
+bool is_global(const sockaddr &address) {
+    if (address.sa_family == AF_INET6) {
+        return IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6 &>(address).sin6_addr) == 0;
+    }
+    return address.sa_family == AF_INET;
 }
 
 int new_socket(const addrinfo &address) {
@@ -128,6 +148,46 @@ int listen_at(const Endpoint &endpoint) {
     return fd;
 }
 
+int listen_anywhere() {
+    try {
+        return listen_at({.host = "::", .port = {}}); // takes IPv4 as well
+    } catch (const std::runtime_error &) {
+        return listen_at({.host = "0.0.0.0", .port = {}}); // a host without IPv6
+    }
+}
+
+std::vector<Endpoint> addresses_of(int listener) {
+    const auto own = local_endpoint(listener);
+    if (own.host != "::" && own.host != "0.0.0.0") {
+        return {own};
+    }
+    ifaddrs *list = nullptr;
+    if (::getifaddrs(&list) != 0) {
+        throw std::runtime_error(fmt::format("this host's addresses cannot be listed: {}", std::strerror(errno)));
+    }
+    const std::unique_ptr<ifaddrs, InterfacesEnd> interfaces(list);
+    std::vector<Endpoint> found;
+    for (const auto *one = list; one != nullptr; one = one->ifa_next) {
+        if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_UP) == 0 || !is_global(*one->ifa_addr)) {
+            continue;
+        }
+        sockaddr_storage address{};
+        const bool v4 = one->ifa_addr->sa_family == AF_INET;
+        const socklen_t size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+        std::memcpy(&address, one->ifa_addr, size);
+        found.push_back({.host = name_of(address, size).host, .port = own.port});
+    }
+    const auto rank = [](const Endpoint &endpoint) {
+        return std::pair(is_loopback(endpoint), endpoint.host.find(':') != std::string::npos);
+    };
+    std::ranges::stable_sort(found, {}, rank);
+    return found;
+}
+
+bool is_loopback(const Endpoint &endpoint) {
+    return endpoint.host == "::1" || endpoint.host.starts_with("127.");
+}
+
 int accept_from(int listener) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
@@ -148,7 +208,7 @@ int begin_to_connect(const Endpoint &endpoint, unsigned attempt) {
     }
     const int fd = new_socket(*address);
     if (fd < 0) {
-        fail("connect to", endpoint);
+        return -1;
     }
     miss_the_vanished(fd);
     if (::connect(fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS) {

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace norma::rt {
 
@@ -20,6 +21,11 @@ std::string format_endpoint(const Endpoint &endpoint);
 
 // Throws std::runtime_error. Without a port the system chooses one.
 int listen_at(const Endpoint &endpoint);
+// At all addresses of this host, at a port of the system's choice.
+int listen_anywhere();
+// At which other hosts may reach it: not the loopback device's, which come last, and are for this one.
+std::vector<Endpoint> addresses_of(int listener);
+bool is_loopback(const Endpoint &endpoint);
 // The next connection; -1: there is none.
 int accept_from(int listener);
 // Begins to connect, with each attempt to another one of its addresses; the descriptor is ready for writing once it has

@@ -21,6 +21,7 @@ Usage: norma COMMAND [OPTIONS]
 
 Commands:
   run      start a job:          norma run -N 2 ./app args...
+           on a cluster:         srun -N 2 --mpi=pmix norma run ./app args...
   info     what was built, what this machine can do, every variable and its value;
            norma info --check    can norma run here, and what to mend if not
   perf     measure:              norma perf all -N 2     (norma perf --help lists the tests)

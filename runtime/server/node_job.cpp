@@ -41,7 +41,9 @@ int Node::run() {
     sigaddset(&mask, SIGTERM);
     sigprocmask(SIG_BLOCK, &mask, nullptr);
     if (config.bind == BindMode::cores) {
-        const auto share = bind_to_share(self % nodes_here(), nodes_here());
+        const auto share = config.core_shares != 0
+                               ? bind_to_share(config.core_share % config.core_shares, config.core_shares)
+                               : bind_to_share(self % nodes_here(), nodes_here());
         log_info("bound to processors {}", share.processors);
         if (!share.alone) { // spinning would only keep the others from answering
             loop.never_spin();

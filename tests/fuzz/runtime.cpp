@@ -4,6 +4,7 @@
 #include "tests/fuzz/targets.hpp"
 
 #include "norma/mach.h"
+#include "runtime/bootstrap.hpp"
 #include "runtime/exception.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
@@ -121,6 +122,9 @@ void image(Bytes input) {
 }
 
 void launch(Bytes input) {
+    if (const auto card = decode_card(input); card && card->join == kJoinVersion && card->wire == rpc::kWireVersion) {
+        FUZZ_CHECK(std::ranges::equal(encode_card(*card), input));
+    }
     if (const auto record = launch::decode(input)) {
         FUZZ_CHECK(std::ranges::equal(launch::encode(*record), input));
     }

@@ -10,6 +10,7 @@
 #include "rpc/verbs/frame.hpp"
 #include "rpc/verbs/hello.hpp"
 #include "rpc/wire.hpp"
+#include "runtime/bootstrap.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
 #include "runtime/names.hpp"
@@ -184,9 +185,16 @@ void launches() {
     keep("launch", "exited", encode(Exited{.status = 256, .note = "why"}));
     keep("launch", "suspect", encode(Suspect{.node = 3, .why = "gone"}));
     keep("launch", "join",
-         encode(Join{.wire = rpc::kWireVersion, .number = {}, .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
+         encode(Join{
+             .wire = rpc::kWireVersion, .number = {}, .node = 0, .host = "host", .settings = {"NORMA_TRANSPORT=tcp"}}));
     keep("launch", "join-other",
-         encode(Join{.version = 1, .wire = 2, .number = {}, .host = "anything", .settings = {}}));
+         encode(Join{.version = 1, .wire = 2, .number = {}, .node = 0, .host = "anything", .settings = {}}));
+    rt::Card card;
+    card.machine = "machine";
+    card.processors = {std::byte{3}};
+    card.launcher = {"192.0.2.1:4000"};
+    card.key = "key";
+    keep("launch", "card", rt::encode_card(card));
     keep("launch", "challenge", encode(Challenge{.number = {std::byte{1}}}));
     keep("launch", "proof", encode(Proof{.proof = {std::byte{2}}}));
     keep("launch", "welcome",

@@ -19,7 +19,7 @@ void core(Bytes input);         // dsm/core: any events in any order
 void sync(Bytes input);         // runtime/sync: any requests and deaths in any order
 
 // From the launcher, from tasks, from the environment.
-void launch(Bytes input);      // runtime/launch
+void launch(Bytes input);      // runtime/launch; what ranks of a cluster's launcher tell each other
 void address(Bytes input);     // rpc/address
 void packet(Bytes input);      // runtime/packets: the heads of runtime/protocol, names of ports
 void config(Bytes input);      // runtime/config, runtime/values

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,11 +24,12 @@ using Bytes = std::vector<std::byte>;
 class GateTest : public ::testing::Test {
   protected:
     GateTest()
-        : gate_({.host = "127.0.0.1", .port = {}}, {.nodes = 3,
-                                                    .key = "the key",
-                                                    .env = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "HOME=/"},
-                                                    .program = "/bin/app",
-                                                    .cwd = "/tmp"}) {}
+        : gate_(listen_at({.host = "127.0.0.1", .port = {}}),
+                {.nodes = 3,
+                 .key = "the key",
+                 .env = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "HOME=/"},
+                 .program = "/bin/app",
+                 .cwd = "/tmp"}) {}
 
     RecordStream visitor() {
         const int fd = begin_to_connect(parse_endpoint(gate_.address()), 0);
@@ -36,7 +39,7 @@ class GateTest : public ::testing::Test {
     }
 
     static launch::Join good() {
-        return {.wire = rpc::kWireVersion, .number = fresh_number(), .host = "there", .settings = {}};
+        return {.wire = rpc::kWireVersion, .number = fresh_number(), .node = 0, .host = "there", .settings = {}};
     }
 
     // What a visitor gets for an answer; nothing if it is closed without one.
@@ -78,15 +81,19 @@ class GateTest : public ::testing::Test {
         return refused ? refused->why : "not refused";
     }
     void serve() {
-        gate_.serve([this] { return guests_.size() < 2 ? std::optional(unsigned(guests_.size()) + 1) : std::nullopt; },
-                    [this](unsigned node, Gate::Guest guest) {
-                        EXPECT_EQ(node, guests_.size() + 1);
-                        guests_.push_back(std::move(guest));
-                    });
+        const auto free_place = [this](unsigned wanted) -> std::optional<unsigned> {
+            const auto next = unsigned(guests_.size()) + 1;
+            return next > 2 || (wanted != 0 && wanted != next) ? std::nullopt : std::optional(next);
+        };
+        turned_away_ = gate_.serve(free_place, [this](unsigned node, Gate::Guest guest) {
+            EXPECT_EQ(node, guests_.size() + 1);
+            guests_.push_back(std::move(guest));
+        }) || turned_away_;
     }
 
     Gate gate_;
     std::vector<Gate::Guest> guests_;
+    bool turned_away_ = false; // somebody who knows the key
 };
 
 TEST_F(GateTest, AdmitsWhoKnowsTheKeyWhileThereIsAPlace) {
@@ -112,7 +119,8 @@ TEST_F(GateTest, RefusalsNameTheReason) {
     auto join = good();
     join.wire = 77;
     EXPECT_EQ(refusal(join), fmt::format("its node server speaks version 77, the job's version {}", rpc::kWireVersion));
-    join = {.version = 9, .wire = 1, .number = {}, .host = "what comes then is not looked at", .settings = {}};
+    join = {
+        .version = 9, .wire = 1, .number = {}, .node = 0, .host = "what comes then is not looked at", .settings = {}};
     auto other = visitor();
     EXPECT_TRUE(other.send(launch::encode(join)));
     const auto refused = answer_of<launch::Refused>(other);
@@ -134,6 +142,20 @@ TEST_F(GateTest, WhoDoesNotKnowTheKeyLearnsNothingElse) {
         EXPECT_EQ(refusal(join, key), "wrong job key");
     }
     EXPECT_TRUE(guests_.empty());
+    EXPECT_FALSE(turned_away_);
+}
+
+TEST_F(GateTest, AJoinerMayWantAPlaceOfItsOwn) {
+    auto join = good();
+    join.node = 2;
+    EXPECT_EQ(refusal(join), "the job has no place 2 that is free");
+    EXPECT_TRUE(turned_away_);
+    join.node = 1;
+    auto stream = visitor();
+    introduce(stream, join);
+    const auto welcome = answer_of<launch::Welcome>(stream);
+    ASSERT_TRUE(welcome.has_value());
+    EXPECT_EQ(welcome->node, 1);
 }
 
 // What somebody has heard of another's joining is of no use to him.
@@ -253,6 +275,26 @@ TEST(Endpoint, IsReadAndWritten) {
                              "[::1]4000", "host:-1", "host: 1"}) {
         EXPECT_THROW(parse_endpoint(text), std::invalid_argument) << text;
     }
+}
+
+TEST(Addresses, OfAListenerAreWhereItCanBeReached) {
+    const int listener = listen_anywhere();
+    const auto found = addresses_of(listener);
+    ASSERT_FALSE(found.empty());
+    EXPECT_TRUE(std::ranges::is_sorted(found, {}, is_loopback)) << "others' hosts first";
+    for (const auto &endpoint : found) {
+        EXPECT_EQ(endpoint.port, local_endpoint(listener).port);
+        const int fd = begin_to_connect(endpoint, 0);
+        pollfd ready{fd, POLLOUT, 0};
+        EXPECT_EQ(::poll(&ready, 1, 5000), 1) << format_endpoint(endpoint);
+        EXPECT_EQ(connect_outcome(fd), 0) << format_endpoint(endpoint);
+        ::close(fd);
+    }
+    ::close(listener);
+    const int local = listen_at({.host = "127.0.0.1", .port = {}});
+    EXPECT_EQ(addresses_of(local).size(), 1U);
+    EXPECT_EQ(addresses_of(local).front().host, "127.0.0.1");
+    ::close(local);
 }
 
 TEST(JobSettings, TheLauncherHasTheLastWordWhereAllMustAgree) {
