@@ -71,6 +71,13 @@ constexpr std::array kVariables = {
         .store = [](Config &c, const Value &v) { c.call_timeout = duration_cast<milliseconds>(nanoseconds(v.number)); },
         .least = kSecond / 1000,
         .most = 24 * 3600 * kSecond},
+    Variable{.name = "NORMA_LEASE",
+             .kind = Kind::time,
+             .fallback = "60s",
+             .meaning =
+                 "how long a node server may fail to answer the launcher before its node is given up; 0: for ever",
+             .store = [](Config &c, const Value &v) { c.lease = duration_cast<milliseconds>(nanoseconds(v.number)); },
+             .most = 24 * 3600 * kSecond},
     Variable{.name = "NORMA_STACK_SIZE",
              .kind = Kind::bytes,
              .fallback = "8M",

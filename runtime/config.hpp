@@ -32,6 +32,7 @@ struct Config {
     WaitMode wait{};
     std::chrono::nanoseconds spin{};
     std::chrono::milliseconds call_timeout{};
+    std::chrono::milliseconds lease{}; // 0: there is none
     std::uint64_t stack_size = 0;
     std::uint64_t heap = 0; // per node; 0: it is up to the node of the first task
     std::uint64_t window_base = 0;

@@ -123,11 +123,17 @@ void put(Writer &writer, const Seen &record) {
     writer.put(LaunchMsg::seen).put(record.number);
     put_report(writer, record.report);
 }
+void put(Writer &writer, const Here &) {
+    writer.put(LaunchMsg::here);
+}
 void put(Writer &writer, const Migrated &record) {
     writer.put(LaunchMsg::migrated).put(record.number).put(record.task).put_string(record.why);
 }
 void put(Writer &writer, const Look &record) {
     writer.put(LaunchMsg::look).put(record.number).put(record.task);
+}
+void put(Writer &writer, const StillHere &) {
+    writer.put(LaunchMsg::still_here);
 }
 void put(Writer &writer, const Migrate &record) {
     writer.put(LaunchMsg::migrate).put(record.number).put(record.task).put(record.node);
@@ -251,6 +257,8 @@ std::optional<Record> get_record(Reader &reader) {
         return Shutdown{};
     case LaunchMsg::seen:
         return get_seen(reader);
+    case LaunchMsg::here:
+        return Here{};
     case LaunchMsg::migrated: {
         const auto number = reader.get<std::uint64_t>();
         const auto task = reader.get<TaskId>();
@@ -260,6 +268,8 @@ std::optional<Record> get_record(Reader &reader) {
         const auto number = reader.get<std::uint64_t>();
         return Look{.number = number, .task = reader.get<TaskId>()};
     }
+    case LaunchMsg::still_here:
+        return StillHere{};
     case LaunchMsg::migrate: {
         const auto number = reader.get<std::uint64_t>();
         const auto task = reader.get<TaskId>();

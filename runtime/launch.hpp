@@ -33,6 +33,7 @@ enum class LaunchMsg : std::uint8_t {
     suspect,
     seen,
     migrated,
+    here,
     join = 32,
     welcome,
     refused,
@@ -46,6 +47,7 @@ enum class LaunchMsg : std::uint8_t {
     shutdown,
     look,
     migrate,
+    still_here,
     overview = 96,
     unseen,
 };
@@ -82,6 +84,9 @@ struct Seen { // the answer to Look; the launcher hands it on with the number th
     std::uint64_t number = 0;
     NodeReport report;
     bool operator==(const Seen &) const = default;
+};
+struct Here { // the answer to StillHere
+    bool operator==(const Here &) const = default;
 };
 struct Migrated { // the answer to Migrate; handed on likewise
     std::uint64_t number = 0;
@@ -160,6 +165,9 @@ struct Look { // how does it stand; also to the launcher from who looks at the j
     TaskId task = 0; // whose threads are wanted as well; 0: no task's
     bool operator==(const Look &) const = default;
 };
+struct StillHere { // does it answer (launcher_leases.hpp)
+    bool operator==(const StillHere &) const = default;
+};
 struct Migrate { // move a task that is there; also to the launcher from who wants it
     std::uint64_t number = 0;
     TaskId task = 0;
@@ -183,9 +191,9 @@ struct Unseen {
     bool operator==(const Unseen &) const = default;
 };
 
-using Record =
-    std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused, Ended,
-                 JobKey, Start, Run, NodeDown, Shutdown, Seen, Migrated, Look, Migrate, Overview, Unseen>;
+using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
+                            Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Here, Migrated, Look, StillHere,
+                            Migrate, Overview, Unseen>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

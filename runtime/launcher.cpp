@@ -45,6 +45,7 @@ int LauncherJob::run() {
         }
         handle_signals();
         handle_deaths();
+        handle_leases();
         handle_disputes();
         handle_deadline();
         if (killed_ && !deadline_) {
@@ -100,6 +101,9 @@ void LauncherJob::wait_for_events() {
         control_->add_to(fds);
         no_later_than(control_->deadline());
     }
+    if (leases_) {
+        no_later_than(leases_->deadline());
+    }
     int timeout = -1;
     if (wake) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wake - Clock::now());
@@ -136,6 +140,27 @@ void LauncherJob::handle_deaths() {
         if (server != nullptr && server->ended()) {
             drain(index); // its last words; take_end() closes the socket
             node_ended(index, server->take_end());
+        }
+    }
+}
+
+// After the sockets, where answers may have been waiting. A node that is given up is ended before anybody is told that
+// it is gone: here by SIGKILL, which ends also a process that is stopped; on another host by its joiner, when it sees
+// that the connection is closed.
+void LauncherJob::handle_leases() {
+    if (!leases_) {
+        return;
+    }
+    const auto now = Clock::now();
+    for (const auto node : leases_->run_out(now)) {
+        if (nodes_[node].alive()) {
+            say("node {} has not answered for NORMA_LEASE ({} s): it is ended", node, lease_ / 1.0s);
+            nodes_[node].server->kill();
+        }
+    }
+    for (const auto node : leases_->to_ask(now)) {
+        if (nodes_[node].alive()) {
+            send(node, launch::StillHere{});
         }
     }
 }
@@ -213,6 +238,12 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
             deadline_.reset(); // it left its old node before that one died
             return;
         }
+        if (std::holds_alternative<launch::Here>(*record)) {
+            if (leases_) {
+                leases_->answered(index, Clock::now());
+            }
+            return;
+        }
         if (const auto *seen = std::get_if<launch::Seen>(&*record); seen != nullptr && control_) {
             return control_->seen(index, *seen);
         }
@@ -273,6 +304,9 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     if (control_) {
         control_->node_ended(index);
     }
+    if (leases_) {
+        leases_->end(index);
+    }
     if (killed_) {
         return;
     }
@@ -313,6 +347,7 @@ void LauncherJob::shut_down(int exit_status) {
         return;
     }
     phase_ = Phase::ending;
+    leases_.reset();
     exit_status_ = exit_status;
     deadline_ = Clock::now() + kEndLimit;
     const auto record = launch::encode(launch::Shutdown{});

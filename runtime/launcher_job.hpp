@@ -18,6 +18,7 @@
 #include "runtime/launcher.hpp"
 #include "runtime/launcher_control.hpp"
 #include "runtime/launcher_gate.hpp"
+#include "runtime/launcher_leases.hpp"
 #include "runtime/launcher_node.hpp"
 #include "runtime/launcher_signals.hpp"
 
@@ -66,6 +67,7 @@ class LauncherJob {
     void handle_signals();
     void handle_sockets();
     void handle_deaths();
+    void handle_leases();
     void handle_disputes();
     void handle_deadline();
 
@@ -92,12 +94,14 @@ class LauncherJob {
     std::size_t alive() const { return nodes_that(&Node::alive).size(); }
 
     const JobOptions &options_;
-    const std::uint64_t key_; // of the transport
+    const std::uint64_t key_;               // of the transport
+    const std::chrono::milliseconds lease_; // 0: none
     Signals signals_;
     std::vector<Node> nodes_;
     std::vector<Dispute> disputes_; // in the order of their moments
     std::optional<Gate> gate_;
     std::optional<Control> control_;
+    std::optional<Leases> leases_; // while the program runs
     Phase phase_ = Phase::gathering;
     std::size_t first_task_at_ = 0;
     int exit_status_ = 1;

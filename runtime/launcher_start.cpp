@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "runtime/c_strings.hpp"
+#include "runtime/config.hpp"
 #include "runtime/launcher_input.hpp"
 #include "runtime/launcher_remote.hpp"
 #include "runtime/launcher_say.hpp"
@@ -20,7 +22,9 @@ constexpr auto kStartLimit = 60s; // from the first fork (or the last joiner) un
 
 } // namespace
 
-LauncherJob::LauncherJob(const JobOptions &options) : options_(options), key_(random_number()), nodes_(options.nodes) {
+LauncherJob::LauncherJob(const JobOptions &options)
+    : options_(options), key_(random_number()), lease_(load_config(c_strings(options.env).data()).lease),
+      nodes_(options.nodes) {
     deadline_ = Clock::now() + (options.joining ? options.joining->limit : kStartLimit);
 }
 
@@ -143,6 +147,9 @@ void LauncherJob::send_start() {
 void LauncherJob::send_run() {
     phase_ = Phase::running;
     deadline_.reset();
+    if (lease_ > 0ms) {
+        leases_.emplace(nodes_.size(), lease_, Clock::now());
+    }
     const auto run = launch::encode(
         launch::Run{.program = options_.program, .argv = options_.argv, .env = options_.env, .cwd = options_.cwd});
     if (!nodes_[0].server->send(run) && (errno == EMSGSIZE || errno == ENOBUFS)) {

@@ -50,12 +50,13 @@ TEST(Config, AnEmptyEnvironmentGivesTheDefaults) {
 TEST(Config, EveryVariableReachesItsField) {
     const Config config = load_config(Environment{
         "NORMA_TRANSPORT=shm", "NORMA_WAIT=block", "NORMA_SPIN=7ms", "NORMA_CALL_TIMEOUT=250ms", "NORMA_STACK_SIZE=64K",
-        "NORMA_WINDOW_BASE=0x300000000000", "NORMA_WINDOW_SIZE=2T", "NORMA_MEMORY=3G", "NORMA_PREFETCH=0",
-        "NORMA_BIND=none", "NORMA_LOG=debug", "NORMA_UFFD=user", "NORMA_TASK_FD=12"});
+        "NORMA_LEASE=9s", "NORMA_WINDOW_BASE=0x300000000000", "NORMA_WINDOW_SIZE=2T", "NORMA_MEMORY=3G",
+        "NORMA_PREFETCH=0", "NORMA_BIND=none", "NORMA_LOG=debug", "NORMA_UFFD=user", "NORMA_TASK_FD=12"});
     EXPECT_EQ(config.transport, "shm");
     EXPECT_EQ(config.wait, WaitMode::block);
     EXPECT_EQ(config.spin, 7ms);
     EXPECT_EQ(config.call_timeout, 250ms);
+    EXPECT_EQ(config.lease, 9s);
     EXPECT_EQ(config.stack_size, 64u << 10);
     EXPECT_EQ(config.window_base, 0x300000000000u);
     EXPECT_EQ(config.window_size, 2ull << 40);

@@ -136,6 +136,11 @@ struct Handler {
     void operator()(const launch::Start &record) const { start(record); }
     void operator()(const launch::Run &record) const { run(record); }
     void operator()(const launch::NodeDown &record) const { node_down(record); }
+    void operator()(const launch::StillHere &) const {
+        if (!told_to("not-answer")) {
+            send(launch::Here{});
+        }
+    }
     void operator()(const launch::Shutdown &) const {
         if (!told_to("ignore-shutdown")) {
             std::exit(0);

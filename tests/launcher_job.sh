@@ -103,6 +103,27 @@ for transport in tcp shm; do
     says 'norma: node 0 is gone (killed by signal 9)'
 done
 
+# A node server that is there and does not answer.
+export NORMA_LEASE=3s
+for node in 0 1; do
+    job tcp
+    kill -STOP "$(node_server $node)"
+    after 1 "node $node stopped"
+    says "norma: node $node has not answered for NORMA_LEASE (3 s): it is ended"
+    says "norma: node $node is gone (killed by signal 9)"
+done
+
+# The launcher stops for longer, and blames nobody.
+job tcp
+kill -STOP $launcher
+sleep 4
+kill -CONT $launcher
+sleep 2
+kill -TERM $launcher
+after 143 "a launcher that was stopped"
+! grep -q 'has not answered' "$work/said" || fail "a launcher that was stopped gives nodes up"
+unset NORMA_LEASE
+
 job tcp
 kill -SEGV "$(pgrep -P "$(node_server 0)")"
 after 139 "the program crashes"

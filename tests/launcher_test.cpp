@@ -274,6 +274,18 @@ TEST_F(LauncherTest, ANodeThatTheFirstTaskHasLeftDoesNotReportItsEnd) {
     EXPECT_FALSE(launcher.heard("lost")) << launcher.said();
 }
 
+TEST_F(LauncherTest, NodeServerThatDoesNotAnswerIsEnded) {
+    ::setenv("NORMA_LEASE", "2s", 1);
+    Launcher launcher(job(2, kSleeper), "0:end-when-peer-dies,1:not-answer");
+    ::unsetenv("NORMA_LEASE");
+    EXPECT_EQ(launcher.exit_status(), 3);
+    EXPECT_TRUE(launcher.heard("norma: node 1 has not answered for NORMA_LEASE (2 s): it is ended\n"))
+        << launcher.said();
+    EXPECT_TRUE(launcher.heard("norma: node 1 is gone (killed by signal 9)\n")) << launcher.said();
+    EXPECT_TRUE(launcher.heard("fake node 0: told that 1 is down")) << launcher.said();
+    EXPECT_FALSE(launcher.heard("node 0 has not answered")) << launcher.said();
+}
+
 TEST_F(LauncherTest, FatalErrorOfANodeServer) {
     Launcher launcher(job(2, kSleeper), "1:fatal");
     EXPECT_EQ(launcher.exit_status(), 1);

@@ -96,6 +96,8 @@ void Node::serve_launcher() {
         }
     } else if (const auto *look = std::get_if<launch::Look>(&*order)) {
         to_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
+    } else if (std::holds_alternative<launch::StillHere>(*order)) {
+        to_launcher(launch::Here{});
     } else if (const auto *move = std::get_if<launch::Migrate>(&*order)) {
         migrate(*move);
     } else if (std::holds_alternative<launch::Shutdown>(*order)) {

@@ -205,6 +205,8 @@ void launches() {
     keep("launch", "start",
          encode(Start{.nodes = {{.incarnation = 1, .address = address}, {.incarnation = 2, .address = {}}}}));
     keep("launch", "run", encode(Run{.program = "/bin/app", .argv = {"app", ""}, .env = {"A=1"}, .cwd = "/"}));
+    keep("launch", "here", encode(Here{}));
+    keep("launch", "still_here", encode(StillHere{}));
     keep("launch", "look", encode(Look{.number = 1, .task = 0x0001000100000003}));
     rt::NodeReport report;
     report.pages_in = 3;

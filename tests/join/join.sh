@@ -229,6 +229,34 @@ kill -CONT "${pid[one]}"
 timeout 20 tail --pid="${pid[one]}" -f /dev/null || fail "one hangs"
 nothing_left
 
+export NORMA_LEASE=3s
+begin "a node server that does not answer on the other host"
+long_job
+kill -STOP "$(node_server 1)"
+ends launcher 1
+ends one 1
+says launcher "node 1 has not answered for NORMA_LEASE (3 s): it is ended"
+says one "the connection to the launcher has ended, and this node with it"
+nothing_left
+
+begin "another host that is stopped, and goes on when it is thought dead"
+launch -N 2 -x tcp sh -c "until [ -e $work/go ]; do sleep 0.1; done; echo still here"
+join one
+wait_until launcher "node 1 is on"
+sleep 1 # the program runs
+stopped=$(node_server 1)
+kill -STOP "${pid[one]}" "$stopped"
+wait_until launcher "node 1 has not answered for NORMA_LEASE (3 s): it is ended"
+touch "$work/go"
+ends launcher 0
+says launcher "still here"
+kill -CONT "$stopped" "${pid[one]}"
+ends one 1
+says one "the connection to the launcher has ended, and this node with it"
+nothing_left
+rm "$work/go"
+unset NORMA_LEASE
+
 begin "a program that fails"
 launch -N 2 -x tcp /bin/sh -c 'exit 7'
 join one

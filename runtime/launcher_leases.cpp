@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/launcher_leases.hpp"
+
+namespace norma::rt {
+
+Leases::Leases(std::size_t nodes, Clock::duration length, Clock::time_point now)
+    : length_(length), leases_(nodes, {.over = false, .asked = false, .since = now}) {}
+
+std::vector<std::size_t> Leases::to_ask(Clock::time_point now) {
+    std::vector<std::size_t> nodes;
+    for (std::size_t node = 0; node < leases_.size(); ++node) {
+        auto &lease = leases_[node];
+        if (!lease.over && !lease.asked && now >= lease.since) {
+            lease.asked = true;
+            lease.since = now;
+            nodes.push_back(node);
+        }
+    }
+    return nodes;
+}
+
+void Leases::answered(std::size_t node, Clock::time_point now) {
+    auto &lease = leases_.at(node);
+    if (lease.asked) {
+        lease.asked = false;
+        lease.since = now + length_ / 4;
+    }
+}
+
+std::vector<std::size_t> Leases::run_out(Clock::time_point now) {
+    std::vector<std::size_t> nodes;
+    for (std::size_t node = 0; node < leases_.size(); ++node) {
+        auto &lease = leases_[node];
+        if (!lease.over && lease.asked && now >= lease.since + length_) {
+            lease.over = true;
+            nodes.push_back(node);
+        }
+    }
+    return nodes;
+}
+
+void Leases::end(std::size_t node) {
+    leases_.at(node).over = true;
+}
+
+std::optional<Leases::Clock::time_point> Leases::deadline() const {
+    std::optional<Clock::time_point> first;
+    for (const auto &lease : leases_) {
+        const auto at = lease.asked ? lease.since + length_ : lease.since;
+        if (!lease.over && (!first || at < *first)) {
+            first = at;
+        }
+    }
+    return first;
+}
+
+} // namespace norma::rt
