@@ -51,9 +51,9 @@ struct Bringing {
 struct LocalObject {
     // `life` tells apart the times this node has known the object, so that a late answer to a request of an earlier one
     // matches none of this one.
-    LocalObject(const ObjectId &object, NodeId self, std::uint64_t page_count, std::uint64_t life)
+    LocalObject(const ObjectId &object, NodeId self, NodeId home, std::uint64_t page_count, std::uint64_t life)
         : id(object), pages(page_count), frames(page_count),
-          core(object, self, static_cast<NodeId>(object.home), page_count, {.request = life << 32 | 1}) {}
+          core(object, self, home, page_count, {.request = life << 32 | 1}) {}
     // Where the stretch of a page begins.
     PageIndex start_of_stretch(PageIndex page) const { return page / pages * pages; }
 

@@ -22,17 +22,17 @@ LocalObject *Pager::find(const ObjectId &id) const {
 // What is in a file is no plain memory: the kernel would fill it with zeros.
 ObjectId Pager::create(std::uint64_t pages, std::unique_ptr<Backing> file) {
     const ObjectId id{.home = self_, .incarnation = incarnation_, .serial = next_serial_++};
-    auto object = std::make_unique<LocalObject>(id, self_, pages, next_life_++);
+    auto object = std::make_unique<LocalObject>(id, self_, self_, pages, next_life_++);
     object->shared = file != nullptr;
     object->file = std::move(file);
     objects_.emplace(id, std::move(object));
     return id;
 }
 
-void Pager::attach(const ObjectId &id, std::uint64_t pages) {
+void Pager::attach(const ObjectId &id, std::uint64_t pages, NodeId home) {
     if (!objects_.contains(id)) {
-        auto object = std::make_unique<LocalObject>(id, self_, pages, next_life_++);
-        object->shared = id.home != self_;
+        auto object = std::make_unique<LocalObject>(id, self_, home, pages, next_life_++);
+        object->shared = home != self_;
         objects_.emplace(id, std::move(object));
     }
 }
@@ -161,7 +161,7 @@ bool Pager::message(NodeId from, const ObjectId &id, const Msg &msg, std::span<c
     run(*object, event, payload);
     settle_all(*object);
     const bool possible = object->core.rejected() == rejected;
-    announce_frozen();
+    announce();
     return possible;
 }
 
@@ -173,7 +173,7 @@ void Pager::node_down(NodeId node) {
         run(*object, event, {});
         settle_all(*object);
     }
-    announce_frozen();
+    announce();
 }
 
 void Pager::run(LocalObject &object, const Event &event, std::span<const std::byte> payload) {
@@ -214,6 +214,18 @@ void Pager::run(LocalObject &object, const Event &event, std::span<const std::by
             break;
         case Effect::Type::frozen:
             frozen_.emplace_back(object.id, object.core.stretch_of(effect.base));
+            break;
+        case Effect::Type::may_hand_over:
+            home_news_.emplace_back(object.id, HomeNews::may_hand_over);
+            break;
+        case Effect::Type::became_home:
+            home_news_.emplace_back(object.id, HomeNews::came);
+            break;
+        case Effect::Type::stays_home:
+            home_news_.emplace_back(object.id, HomeNews::stays);
+            break;
+        case Effect::Type::home_known:
+            home_news_.emplace_back(object.id, HomeNews::known);
             break;
         case Effect::Type::send:
             if (effect.msg.type == MsgType::done) {

@@ -74,6 +74,10 @@ struct Held {
     PageIndex next; // what comes before it is listed as far as it is here
 };
 
+// What happens to an object's home (docs/rehoming.md): it was to move from here, and can, or will not; it has come
+// here; this node knows again where it is.
+enum class HomeNews : std::uint8_t { may_hand_over, stays, came, known };
+
 class Pager {
   public:
     struct Hooks {
@@ -84,6 +88,7 @@ class Pager {
         std::function<void(Space &, std::uint64_t address)> poison;
         // Nobody writes in the stretch any more, on any node: whoever has frozen it may go on. May call the pager.
         std::function<void(const ObjectId &, std::uint64_t stretch)> frozen;
+        std::function<void(const ObjectId &, HomeNews)> home; // likewise
         std::function<ThreadTimes::Time()> now;
     };
     Pager(NodeId self, std::uint32_t incarnation, std::uint32_t prefetch, Hooks hooks);
@@ -93,7 +98,7 @@ class Pager {
     // for its description.
     ObjectId create(std::uint64_t pages, std::unique_ptr<Backing> file = nullptr);
     // An object of another node's; no effect if it is known already.
-    void attach(const ObjectId &id, std::uint64_t pages);
+    void attach(const ObjectId &id, std::uint64_t pages, NodeId home);
     void destroy(const ObjectId &id); // no mapping may be left
     bool knows(const ObjectId &id) const { return objects_.contains(id); }
     std::uint64_t pages(const ObjectId &id) const; // of each stretch
@@ -134,6 +139,16 @@ class Pager {
     void thaw(const ObjectId &id, std::uint64_t stretch);
     // No task maps the stretch any more, on any node.
     void end(const ObjectId &id, std::uint64_t stretch);
+
+    // The move of a home. What an object whose home is here can do otherwise than to move: it is wired, frozen, a
+    // file's, or has copies. Once begun, HomeNews says whether to hand it over; freezing, wiring, or ending it calls
+    // the move off.
+    NodeId home(const ObjectId &id) const;
+    bool waits_for_home(const ObjectId &id) const;
+    bool may_move(const ObjectId &id) const;
+    void move_home(const ObjectId &id, NodeId to, const NodeSet &holders);
+    void hand_over(const ObjectId &id);
+    void stay_home(const ObjectId &id); // no effect if it does not move
 
     // Of an object with a file, whose home is here (pages of the object as it was opened).
     Backing &file(const ObjectId &id) const;
@@ -182,7 +197,7 @@ class Pager {
     bool settle(LocalObject &object, Wiring &wiring, WiringResult &result);
     void run(LocalObject &object, const Event &event, std::span<const std::byte> payload);
     void run_about(const ObjectId &id, std::uint64_t stretch, Event::Type type);
-    void announce_frozen();
+    void announce();
     void copy(LocalObject &object, const Effect &effect);
     void protect_stretch(LocalObject &object, PageIndex base);
     void share(LocalObject &object);
@@ -209,6 +224,7 @@ class Pager {
     LocalObject *last_ = nullptr; // the object found last: most messages are about one object
     Outbox outbox_;
     std::vector<std::pair<ObjectId, std::uint64_t>> frozen_; // stretches of which the hook has to be told
+    std::vector<std::pair<ObjectId, HomeNews>> home_news_;   // likewise
     std::map<NodeId, std::vector<ObjectMsg>> notices_;       // no empty lists
     std::vector<ObjectMsg> sending_;
     PagerCounters counters_;

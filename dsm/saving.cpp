@@ -72,7 +72,7 @@ bool Pager::load_run(LocalObject &object, PageIndex page, std::uint64_t count) {
 
 void Pager::save(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(SavingResult)> done) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_ && object->file != nullptr && first + pages <= object->pages);
+    assert(object != nullptr && object->core.is_home() && object->file != nullptr && first + pages <= object->pages);
     const bool any = object->file->writable(); // else none can have been changed
     object->savings.push_back({.next = any ? first : first + pages, .end = first + pages, .done = std::move(done)});
     settle_savings(*object);

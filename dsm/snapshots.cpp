@@ -9,18 +9,19 @@ namespace norma::dsm {
 
 void Pager::freeze(const ObjectId &id, std::uint64_t stretch) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_);
+    assert(object != nullptr && object->core.is_home());
+    stay_home(id);
     if (!object->shared) {
         share(*object);
     }
     run_about(id, stretch, Event::Type::freeze);
-    announce_frozen();
+    announce();
 }
 
 // The frames come first: once the core knows the stretch there is no way back.
 std::uint64_t Pager::snapshot(const ObjectId &id, std::uint64_t stretch) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_);
+    assert(object != nullptr && object->core.is_home());
     const auto made = object->core.next_stretch();
     if (!made) {
         throw std::system_error(EFBIG, std::generic_category(), "the next stretch of a memory object");
@@ -35,12 +36,13 @@ void Pager::thaw(const ObjectId &id, std::uint64_t stretch) {
 }
 
 void Pager::end(const ObjectId &id, std::uint64_t stretch) {
+    stay_home(id);
     run_about(id, stretch, Event::Type::end);
 }
 
 void Pager::run_about(const ObjectId &id, std::uint64_t stretch, Event::Type type) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_);
+    assert(object != nullptr && object->core.is_home());
     Event event;
     event.type = type;
     event.stretch = stretch;
@@ -49,9 +51,12 @@ void Pager::run_about(const ObjectId &id, std::uint64_t stretch, Event::Type typ
 }
 
 // Not while effects are carried out: who is told may have more to do with the pager, and the object may be gone then.
-void Pager::announce_frozen() {
+void Pager::announce() {
     for (const auto &[id, stretch] : std::exchange(frozen_, {})) {
         hooks_.frozen(id, stretch);
+    }
+    for (const auto &[id, news] : std::exchange(home_news_, {})) {
+        hooks_.home(id, news);
     }
 }
 

@@ -19,7 +19,12 @@ bool wired(const LocalObject &object, PageIndex page) {
 
 void Pager::wire(const ObjectId &id, PageIndex first, std::uint64_t pages, std::function<void(WiringResult)> done) {
     auto *object = find(id);
-    assert(object != nullptr && id.home == self_ && pages > 0);
+    assert(object != nullptr && pages > 0);
+    stay_home(id);
+    if (!object->core.is_home()) { // it has moved in the meantime
+        done(WiringResult::lost);
+        return;
+    }
     assert(object->start_of_stretch(first) == object->start_of_stretch(first + pages - 1));
     if (load(*object, first, pages) < pages) {
         done(WiringResult::lost);

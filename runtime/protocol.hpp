@@ -232,6 +232,10 @@ enum class Op : std::uint32_t {
     // no target: to a node where a task has been that has moved
     pages_held = 218, // 0 first page, 1 pages; blob: stretch -> vals[0] the page up to which it says what it holds,
                       // vals[1] bytes that it holds of the object; blob: batches. Nothing if a task here uses it
+    // no target: the home of an object moves (docs/rehoming.md)
+    home_fetch = 220, // to the home: to the node that asks; blob: stretch 0
+    home_given,       // from the home to the next one: who uses the object; blob
+    home_is_here,     // from the home, to all; blob: stretch 0
 };
 
 // What can be done with a file that is open on another node.
@@ -272,6 +276,8 @@ inline constexpr std::size_t kMostAddressBytes = 128; // sockaddr_storage
 
 // The status of a wait that is to be begun again: the thread's task is about to move. No call returns it to a program.
 inline constexpr std::int32_t kWithdrawn = -1;
+// The status of a request to a node that is not an object's home any more: vals[0] is. Likewise.
+inline constexpr std::int32_t kHomeMoved = -2;
 
 // What is to be done with exception ports.
 enum ExceptionChange : std::uint64_t { kSetsExceptions = 1, kTellsExceptions = 2, kExceptionsOfThread = 4 };

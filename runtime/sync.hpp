@@ -134,6 +134,7 @@ class SyncHome {
     kern_return_t queue_at(const SyncWord &word, const Waiter &who, SyncId &id);
     // Wakes those that have been queued longest, at most `most`; how many.
     std::uint32_t wake(const SyncWord &word, std::uint32_t most, Outcomes &out);
+    bool waits_in(const dsm::ObjectId &object) const; // whether a word of it has a queue
 
     // Gives up the call of `who` if it is still waiting, with KERN_OPERATION_TIMED_OUT; else does nothing, returns
     // false.

@@ -52,4 +52,9 @@ void SyncHome::let_go(SyncId id) {
     spare_ids_.push_back(id);
 }
 
+bool SyncHome::waits_in(const dsm::ObjectId &object) const {
+    const auto first = words_.lower_bound({.stretch = {.object = object, .number = 0}, .offset = 0});
+    return first != words_.end() && first->first.stretch.object == object;
+}
+
 } // namespace norma::rt

@@ -43,9 +43,10 @@ struct Character {
     std::uint32_t window; // largest
     unsigned deaths;      // how many nodes may die
     unsigned snapshots;   // how many are made
+    unsigned moves;       // how often the home may move
 };
 
-Character draw(Random &random, bool deadly, bool copying) {
+Character draw(Random &random, bool deadly, bool copying, bool moving) {
     constexpr std::uint64_t kPages[] = {1, 1, 2, 3, 8, 64, 65, 130};
     constexpr std::uint32_t kWindows[] = {1, 2, 8, 64};
     Character result{};
@@ -61,6 +62,7 @@ Character draw(Random &random, bool deadly, bool copying) {
     result.window = kWindows[random.below(std::size(kWindows))];
     result.deaths = deadly ? static_cast<unsigned>(1 + random.below(result.nodes - 1U)) : 0;
     result.snapshots = copying ? static_cast<unsigned>(1 + random.below(25)) : 0;
+    result.moves = moving ? static_cast<unsigned>(1 + random.below(6)) : 0;
     if (copying) {
         result.accesses *= 2;
         result.pages = std::min<std::uint64_t>(result.pages, 8);
@@ -70,8 +72,8 @@ Character draw(Random &random, bool deadly, bool copying) {
 
 class RandomRun {
   public:
-    RandomRun(std::uint64_t seed, bool deadly, bool copying)
-        : random_(seed), is_(draw(random_, deadly, copying)), world_(is_.nodes, is_.home, is_.pages) {}
+    RandomRun(std::uint64_t seed, bool deadly, bool copying, bool moving)
+        : random_(seed), is_(draw(random_, deadly, copying, moving)), world_(is_.nodes, is_.home, is_.pages) {}
 
     World &world() { return world_; }
 
@@ -81,6 +83,8 @@ class RandomRun {
                 kill_one();
             } else if (is_.snapshots > 0 && random_.below(12) == 0) {
                 order();
+            } else if (is_.moves > 0 && random_.below(20) == 0) {
+                move_home();
             } else if (world_.quiet() || random_.chance(is_.eagerness)) {
                 touch();
             } else {
@@ -108,7 +112,15 @@ class RandomRun {
         world_.check_quiet();
     }
 
-    bool home_lives() const { return world_.alive(is_.home); }
+    bool home_lives() const { return world_.home_in_charge(); }
+
+    void move_home() {
+        const auto to = static_cast<NodeId>(random_.below(is_.nodes));
+        if (world_.may_move_home(to)) {
+            --is_.moves;
+            world_.move_home(to);
+        }
+    }
 
     std::uint64_t live_stretch() {
         std::uint64_t stretch = random_.below(world_.stretches());
@@ -193,7 +205,7 @@ class RandomRun {
     void kill_one() {
         const auto node = static_cast<NodeId>(random_.below(is_.nodes));
         // The home's death ends most of what there is to see.
-        if (world_.alive(node) && (node != is_.home || random_.chance(15))) {
+        if (world_.alive(node) && (node != world_.home() || random_.chance(15))) {
             --is_.deaths;
             world_.kill(node);
         }
@@ -209,13 +221,14 @@ std::uint64_t number_from(const char *variable, std::uint64_t otherwise) {
     return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
-void run_seed(std::uint64_t seed, bool deadly, bool copying, std::uint64_t &poisoned, std::uint64_t &late) {
-    RandomRun run(seed, deadly, copying);
+void run_seed(std::uint64_t seed, bool deadly, bool copying, bool moving, std::uint64_t &poisoned,
+              std::uint64_t &late) {
+    RandomRun run(seed, deadly, copying, moving);
     run.play();
     poisoned += run.world().poisoned();
     late += run.world().late();
     if (!run.world().error().empty()) {
-        RandomRun again(seed, deadly, copying);
+        RandomRun again(seed, deadly, copying, moving);
         std::vector<std::string> trace;
         again.world().trace_to(&trace);
         again.play();
@@ -228,33 +241,33 @@ void run_seed(std::uint64_t seed, bool deadly, bool copying, std::uint64_t &pois
     }
 }
 
-void run_seeds(bool deadly, bool copying, std::uint64_t &poisoned, std::uint64_t &late) {
+void run_seeds(bool deadly, bool copying, bool moving, std::uint64_t &poisoned, std::uint64_t &late) {
     const std::uint64_t single = number_from("CORE_SEED", 0);
     const std::uint64_t first = single != 0 ? single : 1;
     const std::uint64_t last = single != 0 ? single : number_from("CORE_SEEDS", 3000);
     for (std::uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
-        run_seed(seed, deadly, copying, poisoned, late);
+        run_seed(seed, deadly, copying, moving, poisoned, late);
     }
 }
 
 TEST(CoreRandom, EveryReadSeesTheLastWrite) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(false, false, poisoned, late);
+    run_seeds(false, false, false, poisoned, late);
     EXPECT_EQ(poisoned, 0U);
 }
 
 TEST(CoreRandom, ASnapshotIsOfOneInstant) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(false, true, poisoned, late);
+    run_seeds(false, true, false, poisoned, late);
     EXPECT_EQ(poisoned, 0U);
 }
 
 TEST(CoreRandom, NodesDieAndSnapshotsStayTrue) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(true, true, poisoned, late);
+    run_seeds(true, true, false, poisoned, late);
     if (number_from("CORE_SEED", 0) == 0) {
         EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
     }
@@ -263,17 +276,32 @@ TEST(CoreRandom, NodesDieAndSnapshotsStayTrue) {
 TEST(CoreRandom, NodesDieAndTheOthersGoOn) {
     std::uint64_t poisoned = 0;
     std::uint64_t late = 0;
-    run_seeds(true, false, poisoned, late);
+    run_seeds(true, false, false, poisoned, late);
     if (number_from("CORE_SEED", 0) == 0) {
         EXPECT_GT(poisoned, 0U) << "no run lost a page: the deaths do not reach what they should";
         EXPECT_GT(late, 0U) << "no message was ever late: the deaths do not reach what they should";
     }
 }
 
+TEST(CoreRandom, TheHomeMoves) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(false, false, true, poisoned, late);
+    run_seeds(false, true, true, poisoned, late);
+    EXPECT_EQ(poisoned, 0U);
+}
+
+TEST(CoreRandom, TheHomeMovesAndNodesDie) {
+    std::uint64_t poisoned = 0;
+    std::uint64_t late = 0;
+    run_seeds(true, false, true, poisoned, late);
+    run_seeds(true, true, true, poisoned, late);
+}
+
 TEST(CoreRandom, SameSeedSameRun) {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        RandomRun first(seed, true, true);
-        RandomRun second(seed, true, true);
+        RandomRun first(seed, true, true, true);
+        RandomRun second(seed, true, true, true);
         first.play();
         second.play();
         EXPECT_EQ(first.world().canonical(), second.world().canonical()) << "seed " << seed;

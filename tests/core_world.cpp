@@ -34,7 +34,7 @@ std::string place(NodeId node, PageIndex page) {
 }
 
 World::World(NodeId nodes, NodeId home, std::uint64_t pages)
-    : home_(home), pages_(pages), stretches_(1), latest_(pages, 0), newest_(pages, 0) {
+    : home_(home), homes_{home}, pages_(pages), stretches_(1), latest_(pages, 0), newest_(pages, 0) {
     for (NodeId id = 0; id < nodes; ++id) {
         const Frame frame{.mapping = id == home ? Mapping::writable : Mapping::none, .version = 0};
         nodes_.push_back(
@@ -100,7 +100,7 @@ void World::hear(const Packet &packet) {
 
 void World::repeat(std::size_t packet) {
     const MsgType type = flying_[packet].msg.type;
-    if (type != MsgType::get && type != MsgType::forward) {
+    if (type != MsgType::get && type != MsgType::forward && type != MsgType::record && type != MsgType::moved) {
         const Packet copy = flying_[packet];
         flying_.push_back(copy);
     }
@@ -146,7 +146,7 @@ bool World::cut_off(NodeId a, NodeId b) const {
 // The home goes on without a node that lives: what this one reads from now on is nobody's concern. It can still write
 // only where it is the only one, for that takes the home's permission.
 bool World::outcast(NodeId node) const {
-    return cut_off(node, home_);
+    return std::any_of(homes_.begin(), homes_.end(), [&](NodeId home) { return cut_off(node, home); });
 }
 
 void World::lose(std::size_t packet) {
@@ -175,8 +175,16 @@ void World::run(NodeId node, const Event &event, const std::vector<std::uint32_t
     if (this->node(node).rejected() != 0) {
         wrong("node " + std::to_string(node) + " rejected a message of a node that follows the protocol");
     }
+    if (std::exchange(may_hand_over_, false)) {
+        hand_over(node);
+    }
     for (const Effect &effect : out) {
         for_each_page(effect.base, effect.mask, [&](PageIndex page) { check_page(page); });
+        if (effect.type == Effect::Type::became_home || effect.type == Effect::Type::may_hand_over) {
+            for (PageIndex page = 0; page < pages_; ++page) {
+                check_page(page);
+            }
+        }
     }
 }
 
@@ -206,6 +214,14 @@ void World::carry_out(NodeId node, const Effect &effect, const Event &event,
         return forget_frames(node, effect.base);
     case Effect::Type::frozen:
         return check_frozen(effect.base / pages_);
+    case Effect::Type::may_hand_over:
+        may_hand_over_ = true;
+        return;
+    case Effect::Type::became_home:
+        return take_holes(node);
+    case Effect::Type::stays_home:
+    case Effect::Type::home_known:
+        return;
     }
 }
 

@@ -42,8 +42,8 @@ class World {
     void access(NodeId node, PageIndex page, bool write, std::uint32_t window);
     void evict(NodeId node, PageIndex page, std::uint32_t window);
     void deliver(std::size_t packet);
-    // The same message once more, while the original goes on its way. Gets and forwards excepted: the protocol asks
-    // the network not to repeat those.
+    // The same message once more, while the original goes on its way. Gets, forwards and what hands a home over
+    // excepted: the protocol asks the network not to repeat those.
     void repeat(std::size_t packet);
     void kill(NodeId node);
     // The others come to believe that a node has died which lives on. Who has been told is cut off from it.
@@ -53,6 +53,8 @@ class World {
     std::uint64_t snapshot(std::uint64_t stretch); // which is frozen
     void thaw(std::uint64_t stretch);
     void end(std::uint64_t stretch);
+    bool may_move_home(NodeId to) const;
+    void move_home(NodeId to);
     void lose(std::size_t packet); // only what is losable
     void notice(std::size_t notice);
     // Sent by a dead node, or between two that are cut off from each other. It may still arrive.
@@ -67,6 +69,8 @@ class World {
     const State &node(NodeId node) const { return nodes_[node]->state; }
     NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
     NodeId home() const { return home_; }
+    // It lives, is not suspected, and has not handed the object over to one who is not the home yet.
+    bool home_in_charge() const { return alive(home_) && !suspected(home_) && node(home_).is_home(); }
     std::uint64_t pages() const { return latest_.size(); } // of all stretches
     std::uint64_t stretches() const { return stretches_.size(); }
     bool live(std::uint64_t stretch) const { return stretches_[stretch].live; }
@@ -126,6 +130,9 @@ class World {
     void copy(NodeId node, PageIndex from, PageIndex to);
     void freeze_mappings(NodeId node, PageIndex base);
     void forget_frames(NodeId node, PageIndex base);
+    void call_off_move();
+    void hand_over(NodeId node);
+    void take_holes(NodeId node);
     void check_frozen(std::uint64_t stretch);
     void check_line(PageIndex page);
     void check_ended();
@@ -136,6 +143,8 @@ class World {
 
     std::vector<std::shared_ptr<Node>> nodes_; // shared by copies of a world until one of them changes the node
     NodeId home_;
+    std::vector<NodeId> homes_; // all there have been
+    bool may_hand_over_ = false;
     std::uint64_t pages_; // of each stretch
     std::vector<Stretch> stretches_;
     std::vector<std::uint32_t> latest_; // by page: the version of the last write in the job

@@ -17,6 +17,7 @@ void World::order(Event::Type type, std::uint64_t stretch) {
 }
 
 void World::freeze(std::uint64_t stretch) {
+    call_off_move();
     ++stretches_[stretch].freezes;
     order(Event::Type::freeze, stretch);
 }
@@ -52,6 +53,7 @@ void World::thaw(std::uint64_t stretch) {
 
 // Its mappings are gone, and with them the threads that wait.
 void World::end(std::uint64_t stretch) {
+    call_off_move();
     stretches_[stretch].live = false;
     for (NodeId id = 0; id < size(); ++id) {
         Node &here = change(id);
@@ -103,7 +105,7 @@ void World::check_frozen(std::uint64_t stretch) {
 // For all pages with the same place in their stretches: a pending page has its source's content, and a page that
 // somebody can write is nobody's source.
 void World::check_line(PageIndex page) {
-    if (stretches_.size() == 1 || !alive(home_) || suspected(home_)) {
+    if (stretches_.size() == 1 || !home_in_charge()) {
         return;
     }
     const State &home = node(home_);

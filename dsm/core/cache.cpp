@@ -25,21 +25,22 @@ void CacheSide::fault(PageIndex page, bool write, std::uint32_t window) {
         emit(Effect::Type::resolve, page, 1, now);
         return;
     }
-    if (s_.down_[s_.home_]) {
+    if (s_.down_[s_.home_] && !s_.pause_) {
         // What is held stays usable, but nothing more can be had. Not remembered: the page is not lost to readers here.
         emit(Effect::Type::resolve, page, 1, Access::lost);
         return;
     }
     State::CachePage &entry = s_.cache_.at(page);
+    const bool will_be_asked_for = s_.pause_ && entry.want != 0;
     entry.want |= write ? kWantWrite : kWantRead;
-    if (entry.request == kNoSlot) {
+    if (entry.request == kNoSlot && !will_be_asked_for) {
         ask(page, write, window);
     }
 }
 
 // Only a wish: the pages stay until the home takes them, so that no race comes of it. At the home there is no way out.
 void CacheSide::evict(PageIndex page, std::uint32_t window) {
-    if (s_.is_home() || s_.down_[s_.home_]) {
+    if (s_.is_home() || s_.down_[s_.home_] || s_.pause_) {
         return;
     }
     const std::uint64_t mask = held(page, low_bits(window), UINT64_MAX);
@@ -49,12 +50,16 @@ void CacheSide::evict(PageIndex page, std::uint32_t window) {
 }
 
 void CacheSide::fetch(PageIndex page) {
-    if (s_.cache_.look(page).request == kNoSlot) {
+    if (s_.cache_.look(page).request == kNoSlot && !s_.pause_) {
         ask(page, true, 1);
     }
 }
 
 void CacheSide::ask(PageIndex page, bool write, std::uint32_t window) {
+    if (s_.pause_) {
+        s_.pause_->unsent.emplace_back(page, window);
+        return;
+    }
     const bool have = s_.access(page) == Access::read;
     NORMA_CHECK(write || !have);
     const std::uint32_t count = window_from(page, window);
@@ -64,6 +69,30 @@ void CacheSide::ask(PageIndex page, bool write, std::uint32_t window) {
         s_.cache_.at(page + i).request = slot;
     }
     send_home({.type = MsgType::get, .write = write, .have = have, .count = count, .request = number, .base = page});
+}
+
+void CacheSide::ask_for(std::span<const std::pair<PageIndex, std::uint32_t>> unsent) {
+    for (const auto &[page, window] : unsent) {
+        State::CachePage &entry = s_.cache_.at(page);
+        if (entry.want == 0 || entry.request != kNoSlot) {
+            continue;
+        }
+        const Access now = s_.access(page);
+        if (now == Access::none || (now == Access::read && (entry.want & kWantWrite) != 0)) {
+            ask(page, (entry.want & kWantWrite) != 0, window);
+        } else { // it has become the home's own
+            entry.want = 0;
+            emit(Effect::Type::resolve, page, 1, now);
+        }
+    }
+}
+
+void CacheSide::give_up(std::span<const std::pair<PageIndex, std::uint32_t>> unsent) {
+    for (const auto &[page, window] : unsent) {
+        if (std::exchange(s_.cache_.at(page).want, std::uint8_t{0}) != 0) {
+            emit(Effect::Type::resolve, page, 1, Access::lost);
+        }
+    }
 }
 
 // How many pages from `page` on can be asked for together: like the first, and not under way already.

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@ inline constexpr unsigned kBatch = 64; // pages one message may cover
 using NodeSet = std::bitset<kMaxNodes>;
 using PageIndex = std::uint64_t;
 inline constexpr PageIndex kEndOfPages = PageIndex{1} << 51; // a file holds no more
+inline constexpr NodeId kNoNode = kMaxNodes;
 
 // Globally unique for ever: serials are never reused within one incarnation of a node server.
 struct ObjectId {
@@ -53,22 +55,36 @@ enum class MsgType : std::uint8_t {
     freeze,    // home -> node: rights to write the stretch that begins at base, given under transactions below txn, end
     frozen,    // node -> home: they have ended
     forget,    // home -> node: the stretch that begins at base is over; drop what you hold of it
+    // The home moves (docs/rehoming.md); txn is the number of the move.
+    moving,   // home -> holder: to `requester`; ask for nothing more, and say when nothing you asked for is out
+    ready,    // holder -> home: nothing is
+    record,   // home -> next home: of the directory (mask 0: `requester` is a holder of the object)
+    moved,    // home -> next home: you have the directory when `count` records have come
+    home,     // next home -> holder: I am the home; or home -> holder: I stay it
+    orphan,   // holder -> one of the two homes: the other one is down, are you the home?
+    homeless, // the answer: no, and there is none any more
 };
 
 // One message about one object. Fields that a type does not use are 0.
 struct Msg {
     MsgType type{};
-    bool write = false;      // get, forward, data, grant: exclusive access wanted or given
+    bool write = false;      // get, forward, data, grant: exclusive access wanted or given; record: owns them
     bool have = false;       // get: I hold a readable copy of base
-    NodeId requester = 0;    // forward
-    std::uint32_t count = 0; // get: size of the window, 1 .. kBatch
+    NodeId requester = 0;    // forward; moving: the next home; record: who owns or shares the pages
+    std::uint32_t count = 0; // get: size of the window, 1 .. kBatch; moved: how many records there are
     std::uint64_t txn = 0;   // all but get, release: the home's number of the transaction, the page epoch; never reused
-    std::uint64_t request = 0; // get, forward, data, grant, fail: the requester's own number, echoed; never reused
+    // get, forward, data, grant, fail: the requester's own number, echoed; never reused. moved: the next transaction's
+    std::uint64_t request = 0;
     PageIndex base = 0;
     std::uint64_t mask = 0; // all but get: bit i is page base + i
     std::uint64_t zero = 0; // data: pages of mask that are all zeros and carry no payload (set by the executor)
-    bool lost = false;      // fail: the pages are poisoned
+    bool lost = false;      // fail, record: the pages are poisoned
     auto operator<=>(const Msg &) const = default;
+};
+
+struct PageRun {
+    PageIndex first = 0;
+    std::uint64_t count = 0;
 };
 
 struct Event {
@@ -82,6 +98,11 @@ struct Event {
         snapshot, // of a frozen stretch: it becomes stretch State::next_stretch()
         thaw,
         end, // no task maps it any more, on any node
+        // At the home only, of an object that may move: its home is to be `from`, and `holders` are the other nodes
+        // that have the object, that one among them. Effect::may_hand_over says when nothing is on its way any more.
+        move_home,
+        hand_over, // then: `frames` are the pages that have frames here
+        stay_home, // it is not to move after all
     } type{};
     // fault: a local thread touched `page` and the mapping did not allow it. `window` (1 .. kBatch) is how many pages
     // from `page` on the caller would like to have; only the first is owed.
@@ -94,6 +115,8 @@ struct Event {
     Msg msg{};
     // freeze, snapshot, thaw, end
     std::uint64_t stretch = 0;
+    NodeSet holders{};                 // move_home
+    std::span<const PageRun> frames{}; // hand_over; in order
 };
 
 struct Effect {
@@ -108,11 +131,15 @@ struct Effect {
         freeze,  // write-protect the pages() pages from base on in every local mapping
         forget,  // discard the frames of the pages() pages from base on; no local mapping of them is left
         frozen,  // the stretch that begins at base: whoever froze it may go on
+        may_hand_over, // the home can move: hand_over or stay_home has to follow
+        became_home,   // this node is the home now
+        stays_home,    // this node was to hand it over, and will not
+        home_known,    // the move of which this node was told is over: State::home() is where the home is, or was last
     } type{};
     Access access{};        // install, resolve
     NodeId to = 0;          // send
     PageIndex base = 0;     // all but send
-    std::uint64_t mask = 0; // all but send, freeze, forget, frozen
+    std::uint64_t mask = 0; // all but send, freeze, forget, frozen and what concerns the home
     Msg msg{};              // send
     PageIndex from = 0;     // copy
 };
@@ -136,6 +163,10 @@ class State {
     std::uint64_t pages() const { return pages_; } // of each stretch
     std::uint64_t stretch_of(PageIndex page) const { return page / pages_; }
     bool is_home() const { return self_ == home_; }
+    // Whether the home, this node, can move now: it does not already, and there is one stretch, which is not frozen.
+    bool may_move() const;
+    bool is_moving() const { return move_.has_value(); } // at the home
+    bool waits_for_home() const { return pause_.has_value(); }
     bool is_down(NodeId node) const { return down_[node]; }
 
     // Cache side.
@@ -204,6 +235,7 @@ class State {
     friend class CacheSide;
     friend class DirectorySide;
     friend class Inbox;
+    friend class HomeMove;
 
     struct CachePage {
         std::uint64_t epoch = 0;         // the newest transaction that is known here to have concerned the page
@@ -267,6 +299,24 @@ class State {
         bool frozen() const { return freezes > 0 && freezing.none(); }
     };
 
+    // At the home, from move_home to hand_over or stay_home.
+    struct Move {
+        std::uint64_t number = 0; // a transaction's
+        NodeId to = 0;
+        NodeSet holders; // live ones
+        NodeSet awaited; // those that have not said ready
+        bool announced = false;
+    };
+    // At a holder, the home among them, from when it is told that the home moves until it is told where the home is.
+    struct Pause {
+        std::uint64_t number = 0;
+        NodeId next_home = kNoNode;
+        bool ready = false;                                      // it has said so
+        std::vector<std::pair<PageIndex, std::uint32_t>> unsent; // what was asked for meanwhile, with its window
+        std::vector<Msg> records;                                // at the next home: those that have come
+        std::optional<Msg> moved;                                // at the next home
+    };
+
     // What a right to a page amounts to that was given under transaction `epoch`.
     Access limit(PageIndex page, Access access, std::uint64_t epoch) const {
         return access == Access::write && epoch < floor(page) ? Access::read : access;
@@ -301,7 +351,12 @@ class State {
     std::uint64_t next_stretch_ = 1;
     Slab<Transaction> transactions_;
     Slab<Get> queue_;
-    std::vector<Msg> to_self_; // messages between the home's two sides; empty between steps
+    std::optional<Move> move_;
+    std::optional<Pause> pause_;
+    std::uint64_t last_move_ = 0;             // the newest whose outcome this node knows
+    NodeSet former_homes_;                    // that this node knows of
+    std::map<NodeId, std::uint64_t> orphans_; // who asked of which move whether this node is the home now, too early
+    std::vector<Msg> to_self_;                // messages between the home's two sides; empty between steps
     std::uint64_t rejected_ = 0;
     std::uint64_t late_ = 0;
 };

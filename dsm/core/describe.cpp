@@ -36,8 +36,9 @@ const char *name(Access access) {
 }
 
 const char *name(MsgType type) {
-    constexpr const char *kNames[] = {"?",    "get",  "forward", "inval",  "inval_ack", "data",  "grant",
-                                      "done", "fail", "release", "freeze", "frozen",    "forget"};
+    constexpr const char *kNames[] = {"?",     "get",    "forward", "inval",  "inval_ack", "data",    "grant",
+                                      "done",  "fail",   "release", "freeze", "frozen",    "forget",  "moving",
+                                      "ready", "record", "moved",   "home",   "orphan",    "homeless"};
     const auto index = static_cast<unsigned>(type);
     return index < std::size(kNames) ? kNames[index] : kNames[0];
 }
@@ -137,6 +138,45 @@ std::vector<std::uint8_t> State::canonical() const {
         }
         bytes.put(false);
     }
+    bytes.put(home_);
+    bytes.put(former_homes_);
+    bytes.put(last_move_);
+    if (move_) {
+        bytes.put(move_->number);
+        bytes.put(move_->to);
+        bytes.put(move_->holders);
+        bytes.put(move_->awaited);
+        bytes.put(move_->announced);
+    }
+    bytes.put(move_.has_value());
+    if (pause_) {
+        bytes.put(pause_->number);
+        bytes.put(pause_->next_home);
+        bytes.put(pause_->ready);
+        for (const auto &[page, window] : pause_->unsent) {
+            bytes.put(page);
+            bytes.put(window);
+        }
+        bytes.put(kEndOfPages);
+        std::vector<Msg> records = pause_->records; // likewise
+        if (pause_->moved) {
+            records.push_back(*pause_->moved);
+        }
+        std::sort(records.begin(), records.end());
+        for (const Msg &record : records) {
+            bytes.put(record.type);
+            bytes.put(record.base);
+            bytes.put(record.mask);
+            bytes.put(record.requester);
+            bytes.put(record.write);
+            bytes.put(record.lost);
+        }
+    }
+    bytes.put(pause_.has_value());
+    for (const auto &[orphan, number] : orphans_) {
+        bytes.put(orphan);
+        bytes.put(number);
+    }
     return bytes.take();
 }
 
@@ -176,6 +216,11 @@ std::string State::describe() const {
         }
         text += "\n";
     });
+    if (pause_) {
+        text += "  move " + std::to_string(pause_->number) + " to " + std::to_string(pause_->next_home) +
+                (move_ ? ", waits for " + list(move_->awaited) : "") + (pause_->ready ? ", ready" : "") + ", unsent " +
+                std::to_string(pause_->unsent.size()) + ", records " + std::to_string(pause_->records.size()) + "\n";
+    }
     for (const Stretch &stretch : line_) {
         if (line_.size() == 1 && stretch.freeze == 0) {
             break;
@@ -196,7 +241,8 @@ std::string describe(const Msg &msg) {
     text += msg.count != 0 ? " count " + std::to_string(msg.count) : " mask " + hex(msg.mask);
     text += msg.txn != 0 ? " txn " + std::to_string(msg.txn) : "";
     text += msg.request != 0 ? " request " + std::to_string(msg.request) : "";
-    text += msg.type == MsgType::forward ? " for " + std::to_string(msg.requester) : "";
+    const bool names = msg.type == MsgType::forward || msg.type == MsgType::moving || msg.type == MsgType::record;
+    text += names ? " for " + std::to_string(msg.requester) : "";
     return text;
 }
 

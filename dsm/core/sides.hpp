@@ -7,6 +7,8 @@
 #include "dsm/core/core.hpp"
 
 #include <bit>
+#include <span>
+#include <utility>
 
 namespace norma::dsm {
 
@@ -58,6 +60,12 @@ class CacheSide {
     void settle(PageIndex from, PageIndex to);
     void freeze(std::uint64_t stretch, std::uint64_t txn);
 
+    // For the move of a home only.
+    // Asks for what local threads have begun to want while nothing could be asked for.
+    void ask_for(std::span<const std::pair<PageIndex, std::uint32_t>> unsent);
+    // The threads that want it will not get it.
+    void give_up(std::span<const std::pair<PageIndex, std::uint32_t>> unsent);
+
     // Sends the pages of a forward that are held here, gives them up if they are wanted for writing, and returns them.
     std::uint64_t supply(const Msg &forward);
     // Gives up the pages of mask, all of which are held here.
@@ -83,6 +91,45 @@ class CacheSide {
     void send_home(const Msg &msg) { send(s_.to_self_, s_.self_, s_.home_, msg, out_); }
 
     State &s_;
+    Outbox &out_;
+};
+
+// The move of an object's home to another node (docs/rehoming.md): what the home, the next home and the other holders
+// do.
+class HomeMove {
+  public:
+    HomeMove(State &state, CacheSide &cache, Outbox &out) : s_(state), cache_(cache), out_(out) {}
+
+    void begin(NodeId to, const NodeSet &holders);
+    void hand_over(std::span<const PageRun> frames);
+    void stay();
+    void on_moving(NodeId from, const Msg &msg);
+    void on_ready(NodeId from, const Msg &msg);
+    void on_record(const Msg &msg);
+    void on_moved(const Msg &msg);
+    void on_home(NodeId from, const Msg &msg);
+    void on_orphan(NodeId from, const Msg &msg);
+    void on_homeless(NodeId from, const Msg &msg);
+    void on_node_down(NodeId node);
+    // After everything else in a step: says so if nothing that was asked for is out any more.
+    void settle();
+
+  private:
+    void pause(std::uint64_t number, NodeId next_home);
+    void go_on(NodeId home, std::uint64_t number);
+    void ask_other(NodeId dead);
+    void no_home(NodeId home);
+    void become_home();
+    void take_records(const State::Pause &pause);
+    void believe_own_copy(PageIndex page);
+    void forget_holes(std::span<const PageRun> frames);
+    bool has_handed_over(std::uint64_t number) const;
+    void change_home(NodeId home);
+    void tell(const NodeSet &nodes, MsgType type, std::uint64_t number);
+    void announce(Effect::Type type);
+
+    State &s_;
+    CacheSide &cache_;
     Outbox &out_;
 };
 

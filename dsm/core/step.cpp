@@ -42,9 +42,13 @@ void send(std::vector<Msg> &to_self, NodeId self, NodeId to, const Msg &msg, Out
     }
 }
 
+// Numbers that a home in its right mind comes to.
+constexpr std::uint64_t kEndOfNumbers = std::uint64_t{1} << 62;
+
 class Inbox {
   public:
-    Inbox(State &state, Outbox &out) : s_(state), cache_(state, out), directory_(state, out) {}
+    Inbox(State &state, Outbox &out)
+        : s_(state), cache_(state, out), directory_(state, out), move_(state, cache_, out) {}
 
     void take(const Event &event) {
         switch (event.type) {
@@ -69,6 +73,15 @@ class Inbox {
         case Event::Type::end:
             take_order(event);
             break;
+        case Event::Type::move_home:
+            move_.begin(event.from, event.holders);
+            break;
+        case Event::Type::hand_over:
+            move_.hand_over(event.frames);
+            break;
+        case Event::Type::stay_home:
+            move_.stay();
+            break;
         }
         // What one side says to the other can make it answer; the list is short and never grows between steps.
         for (std::size_t i = 0; i < s_.to_self_.size(); ++i) {
@@ -77,19 +90,27 @@ class Inbox {
         }
         s_.to_self_.clear();
         directory_.discard_unneeded();
+        move_.settle();
     }
 
   private:
     void take_message(NodeId from, const Msg &msg) {
+        // Everything a dead node took part in has been concluded without it. Data alone may still be of use: the home
+        // waits for the requester to say whether it came.
+        const bool too_late = from < kMaxNodes && s_.down_[from] && msg.type != MsgType::data;
+        // And what comes to a former home is of no transaction that is not over.
+        if (too_late || (for_home(msg.type) && s_.former_homes_[s_.self_])) {
+            ++s_.late_;
+            return;
+        }
         if (!plausible(from, msg)) {
             ++s_.rejected_;
-        } else if (s_.down_[from] && msg.type != MsgType::data) {
-            // Everything a dead node took part in has been concluded without it. Data alone may still be of use: the
-            // home waits for the requester to say whether it came.
-            ++s_.late_;
-        } else {
-            dispatch(from, msg);
+            return;
         }
+        if (is_home_since(from, msg)) {
+            move_.on_home(from, {.type = MsgType::home, .txn = s_.pause_->number}); // which has been overtaken
+        }
+        dispatch(from, msg);
     }
 
     void take_order(const Event &event) {
@@ -117,6 +138,12 @@ class Inbox {
         } else if (node == s_.home_) {
             cache_.on_home_down();
         }
+        move_.on_node_down(node);
+    }
+
+    static bool for_home(MsgType type) {
+        return type == MsgType::get || type == MsgType::release || type == MsgType::inval_ack ||
+               type == MsgType::done || type == MsgType::frozen || type == MsgType::ready;
     }
 
     void dispatch(NodeId from, const Msg &msg) {
@@ -150,6 +177,20 @@ class Inbox {
             return directory_.on_frozen(from, msg);
         case MsgType::forget:
             return cache_.forget(s_.stretch_of(msg.base));
+        case MsgType::moving:
+            return move_.on_moving(from, msg);
+        case MsgType::ready:
+            return move_.on_ready(from, msg);
+        case MsgType::record:
+            return move_.on_record(msg);
+        case MsgType::moved:
+            return move_.on_moved(msg);
+        case MsgType::home:
+            return move_.on_home(from, msg);
+        case MsgType::orphan:
+            return move_.on_orphan(from, msg);
+        case MsgType::homeless:
+            return move_.on_homeless(from, msg);
         }
     }
 
@@ -159,7 +200,8 @@ class Inbox {
             return false;
         }
         const bool to_home = s_.is_home();
-        const bool from_home = from == s_.home_;
+        // What a former home said then may come now.
+        const bool from_home = from == s_.home_ || s_.former_homes_[from] || is_home_since(from, msg);
         switch (msg.type) {
         case MsgType::get:
             return to_home && msg.count >= 1 && msg.count <= std::min<std::uint64_t>(kBatch, s_.room(msg.base)) &&
@@ -185,8 +227,35 @@ class Inbox {
             return to_home && msg.txn != 0 && msg.base % s_.pages_ == 0;
         case MsgType::forget:
             return from_home && msg.base % s_.pages_ == 0;
+        case MsgType::moving:
+            return from_home && msg.txn != 0 && msg.requester < kMaxNodes && msg.requester != from;
+        case MsgType::ready:
+            return to_home && msg.txn != 0;
+        case MsgType::record:
+            return hands_over(from, msg) && msg.requester < kMaxNodes && msg.base < s_.pages_;
+        case MsgType::moved:
+            return hands_over(from, msg) && msg.request > msg.txn && msg.request < kEndOfNumbers &&
+                   msg.base % s_.pages_ == 0;
+        case MsgType::home: // of a move whose outcome is known here: from whomever
+            return msg.txn <= s_.last_move_ || (msg.txn != 0 && (from_home || is_next_home(from)));
+        case MsgType::homeless:
+            return msg.txn <= s_.last_move_ ||
+                   (s_.pause_ && msg.txn == s_.pause_->number && (from_home || is_next_home(from)));
+        case MsgType::orphan:
+            return msg.txn != 0;
         }
         return false;
+    }
+
+    // Only a home says such things under such a number.
+    bool is_home_since(NodeId from, const Msg &msg) const {
+        const bool says = msg.type == MsgType::forward || msg.type == MsgType::inval || msg.type == MsgType::freeze ||
+                          msg.type == MsgType::moving;
+        return says && is_next_home(from) && msg.txn > s_.pause_->number;
+    }
+    bool is_next_home(NodeId from) const { return s_.pause_ && from == s_.pause_->next_home; }
+    bool hands_over(NodeId from, const Msg &msg) const {
+        return msg.txn <= s_.last_move_ || (from == s_.home_ && is_next_home(s_.self_) && msg.txn == s_.pause_->number);
     }
 
     bool mask_inside(const Msg &msg) const {
@@ -197,6 +266,7 @@ class Inbox {
     State &s_;
     CacheSide cache_;
     DirectorySide directory_;
+    HomeMove move_;
 };
 
 void step(State &state, const Event &event, Outbox &out) {

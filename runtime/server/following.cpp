@@ -99,7 +99,7 @@ void Following::go_on(TaskId task) {
         pieces.pop_front();
     }
     if (pieces.empty()) {
-        trails_.erase(found);
+        ask_for_homes(task);
         return;
     }
     const auto &piece = pieces.front();
@@ -129,13 +129,41 @@ void Following::heard(TaskId task, const Reply &reply) {
     node_.pager.bring(piece.stretch.object, std::move(held->batches), [this, task] { go_on(task); });
 }
 
+// The pages are here, so it is little that moves with a home.
+void Following::ask_for_homes(TaskId task) {
+    auto &trail = trails_.at(task);
+    const auto runs = node_.tasks.find(task);
+    if (trail.homes > 0) {
+        return;
+    }
+    if (trail.asked_for_homes || runs == node_.tasks.end()) {
+        trails_.erase(task);
+        return;
+    }
+    trail.asked_for_homes = true;
+    trail.homes = 1; // one more, until all have been asked for
+    const auto settled = [this, task](std::int32_t) {
+        if (const auto found = trails_.find(task); found != trails_.end() && --found->second.homes == 0) {
+            go_on(task);
+        }
+    };
+    for (const auto &[stretch, pages] : node_.stretches_of(runs->second->map.entries())) {
+        const auto home = node_.rehoming.home_of(stretch.object);
+        if (stretch.number == 0 && home != node_.self && runs->second->been[home]) {
+            ++trails_.at(task).homes;
+            node_.rehoming.fetch(stretch.object, settled);
+        }
+    }
+    settled(KERN_SUCCESS);
+}
+
 std::uint64_t Following::bytes(TaskId task) const {
     const auto found = trails_.find(task);
     if (found == trails_.end()) {
         return 0;
     }
     const auto &pieces = found->second.pieces;
-    return std::accumulate(pieces.begin(), pieces.end(), std::uint64_t{0},
+    return std::accumulate(pieces.begin(), pieces.end(), found->second.homes * kMapPage,
                            [](std::uint64_t sum, const Piece &piece) { return sum + piece.bytes; });
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Memory that follows a task which has moved here with all its threads (docs/migration.md): what lies on the nodes
-// where the task has been, and no task there uses, is brought here a portion at a time, while the task runs. A
-// convenience: what is touched comes at once, and what cannot be had now stays where it is.
+// where the task has been, and no task there uses, is brought here a portion at a time, while the task runs; then the
+// homes of what no task there uses. A convenience: what is touched comes at once, and what cannot be had now stays
+// where it is.
 #pragma once
 
 #include "runtime/server/router.hpp"
@@ -36,10 +37,13 @@ class Following {
     struct Trail {
         std::deque<Piece> pieces; // the first is being fetched, once all have been weighed
         std::size_t unweighed = 0;
+        bool asked_for_homes = false;
+        std::size_t homes = 0; // that have been asked for, when there are no pieces left
     };
     void weigh(TaskId task, std::size_t place);
     void go_on(TaskId task);
     void heard(TaskId task, const Reply &reply);
+    void ask_for_homes(TaskId task);
     bool used_here(const Stretch &stretch) const;
 
     Node &node_;

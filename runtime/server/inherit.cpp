@@ -140,17 +140,9 @@ void all_frozen(Node &node, const std::shared_ptr<Copying> &copying) {
     copied(node, *copying);
 }
 
-// Makes snapshots of the stretches, of which some may be the same; they are charged to `payers`. The caller has a use
-// of each stretch until then, and of each snapshot afterwards if the status is success.
-void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted, LedgerMarks payers,
-              std::function<void(std::int32_t, const std::vector<std::uint64_t> &)> done) {
-    auto copying = std::make_shared<Copying>();
-    copying->number = number;
-    copying->payers = std::move(payers);
-    copying->made.resize(wanted.size());
-    copying->done = std::move(done);
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-        const auto home = static_cast<dsm::NodeId>(wanted[i].object.home);
+void freeze_all(Node &node, const std::shared_ptr<Copying> &copying) {
+    for (std::size_t i = 0; i < copying->wanted.size(); ++i) {
+        const auto home = node.rehoming.home_of(copying->wanted[i].object);
         auto part = std::find_if(copying->parts.begin(), copying->parts.end(),
                                  [home](const Part &known) { return known.home == home; });
         if (part == copying->parts.end()) {
@@ -158,7 +150,6 @@ void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted, Led
         }
         part->places.push_back(i);
     }
-    copying->wanted = std::move(wanted);
     copying->open = copying->parts.size() + 1; // one more, until all have been asked
     const auto answered = [&node, copying](const Reply &reply) {
         copying->status = reply.status != KERN_SUCCESS ? reply.status : copying->status;
@@ -170,6 +161,23 @@ void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted, Led
         node.router.call(part.home, freeze_request(*copying, part), answered);
     }
     answered(status_reply(KERN_SUCCESS));
+}
+
+// Makes snapshots of the stretches, of which some may be the same; they are charged to `payers`. The caller has a use
+// of each stretch until then, and of each snapshot afterwards if the status is success.
+void copy_all(Node &node, std::uint64_t number, std::vector<Stretch> wanted, LedgerMarks payers,
+              std::function<void(std::int32_t, const std::vector<std::uint64_t> &)> done) {
+    auto copying = std::make_shared<Copying>();
+    copying->number = number;
+    copying->payers = std::move(payers);
+    copying->made.resize(wanted.size());
+    copying->done = std::move(done);
+    copying->wanted = std::move(wanted);
+    std::vector<dsm::ObjectId> objects;
+    for (const auto &stretch : copying->wanted) {
+        objects.push_back(stretch.object);
+    }
+    node.rehoming.with_homes(std::move(objects), [&node, copying] { freeze_all(node, copying); });
 }
 
 // Which snapshots are needed for copies of entries: one for all that lead to the same stretch, unless they have a page

@@ -122,13 +122,11 @@ void remove_pieces(Node &node, TaskId id, const Pieces &leaving, const std::func
 
 // ---- into a map ----
 
-// Has the homes of the memory charge it to `payers`. If one cannot, some of it may be charged already; it is to be let
-// go of then.
-void charge(Node &node, const Ledgers &payers, std::span<const MapEntry> pieces,
-            const std::function<void(std::int32_t status)> &then) {
+void charge_at_homes(Node &node, const LedgerMarks &payers, std::span<const SharedStretch> all,
+                     const std::function<void(std::int32_t status)> &then) {
     std::map<dsm::NodeId, std::vector<Stretch>> homes;
-    for (const auto &shared : node.stretches_of(pieces)) {
-        homes[static_cast<dsm::NodeId>(shared.stretch.object.home)].push_back(shared.stretch);
+    for (const auto &shared : all) {
+        homes[node.rehoming.home_of(shared.stretch.object)].push_back(shared.stretch);
     }
     struct Progress {
         std::size_t open;
@@ -144,13 +142,27 @@ void charge(Node &node, const Ledgers &payers, std::span<const MapEntry> pieces,
     for (const auto &[home, stretches] : homes) {
         rpc::Writer writer;
         put_stretches(writer, stretches);
-        put_marks(writer, marks_of(payers));
+        put_marks(writer, payers);
         Request request;
         request.op = Op::stretch_pay;
         request.blob = writer.bytes();
         node.router.call(home, std::move(request), answered);
     }
     answered(status_reply(KERN_SUCCESS));
+}
+
+// Has the homes of the memory charge it to `payers`. If one cannot, some of it may be charged already; it is to be let
+// go of then.
+void charge(Node &node, const Ledgers &payers, std::span<const MapEntry> pieces,
+            const std::function<void(std::int32_t status)> &then) {
+    std::vector<dsm::ObjectId> objects;
+    const auto shared = node.stretches_of(pieces);
+    for (const auto &one : shared) {
+        objects.push_back(one.stretch.object);
+    }
+    node.rehoming.with_homes(std::move(objects), [&node, marks = marks_of(payers), shared, then] {
+        charge_at_homes(node, marks, shared, then);
+    });
 }
 
 struct Giving {
@@ -246,7 +258,7 @@ void serve_stretch_pay(Node &node, const Request &request, Done done) {
     const bool sound =
         get_marks(reader, marks) && reader.done() &&
         std::ranges::all_of(wanted, [&node, asker](const Stretch &stretch) {
-            return stretch.object.home == node.self && node.in_use(stretch) &&
+            return node.rehoming.home_of(stretch.object) == node.self && node.in_use(stretch) &&
                    (asker == node.self || node.objects.at(stretch.object).stretches.at(stretch.number).mappers[asker]);
         });
     Ledgers payers;

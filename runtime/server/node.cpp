@@ -23,10 +23,11 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
              .poison = [this](dsm::Space &space, std::uint64_t address) { poison(space, address); },
              .frozen = [this](const dsm::ObjectId &id,
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); },
+             .home = [this](const dsm::ObjectId &id, dsm::HomeNews news) { rehoming.heard(id, news); },
              .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
       memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
-      families(self), groups(self), open_files(*this), following(*this) {}
+      families(self), groups(self), open_files(*this), following(*this), rehoming(*this) {}
 
 Node::~Node() = default;
 
@@ -240,6 +241,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     end_groups_of(node);
     open_files.node_down(node);
     thaw_all_of(node);
+    rehoming.node_down(node);
     forget_uses_of(node);
 }
 

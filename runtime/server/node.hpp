@@ -16,6 +16,7 @@
 #include "runtime/server/loop.hpp"
 #include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
+#include "runtime/server/rehoming.hpp"
 #include "runtime/server/router.hpp"
 #include "runtime/server/sampler.hpp"
 #include "runtime/server/sync_service.hpp"
@@ -104,6 +105,7 @@ class Node {
     Groups groups;                                       // whose home is here
     FilesService open_files;
     Following following;
+    Rehoming rehoming;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped

@@ -30,10 +30,6 @@ std::optional<Stretch> stretch_of(const Request &request) {
     return reader.done() ? std::optional(stretch) : std::nullopt;
 }
 
-dsm::NodeId home_of(const dsm::ObjectId &id) {
-    return static_cast<dsm::NodeId>(id.home);
-}
-
 } // namespace
 
 bool Node::has_room(const Ledgers &payers, std::uint64_t bytes) const {
@@ -103,9 +99,11 @@ void Node::end_of(const Stretch &stretch) {
     auto &object = objects.at(id);
     const auto payers = std::move(object.stretches.at(stretch.number).payers);
     object.stretches.erase(stretch.number);
-    const auto home = home_of(id);
-    if (home != self && !router.is_down(home)) {
-        router.tell(home, about_stretch(Op::detach, stretch)); // frames stay until the home says destroy
+    const auto home = rehoming.home_of(id);
+    if (home != self && !router.is_down(home)) { // frames stay until the home says destroy
+        rehoming.with_homes({id}, [this, stretch] {
+            router.tell(rehoming.home_of(stretch.object), about_stretch(Op::detach, stretch));
+        });
         return;
     }
     if (object.file && stretch.number == 0) {
@@ -121,8 +119,8 @@ void Node::end_of(const Stretch &stretch) {
         }
         return;
     }
-    for (dsm::NodeId node = 0; node < count; ++node) {
-        if (object.holders[node]) {
+    for (dsm::NodeId node = 0; node < count; ++node) { // if it has moved, all have been told where it is
+        if (object.holders[node] || (home == self && id.home != self && node != self)) {
             router.tell(node, about_stretch(Op::destroy, stretch));
         }
     }
@@ -132,11 +130,14 @@ void Node::end_of(const Stretch &stretch) {
 // Nothing of it is in use here.
 void Node::forget(const dsm::ObjectId &id) {
     const auto object = objects.find(id);
-    for (const auto &range : object->second.addresses) {
-        addresses.release(range);
+    if (!router.is_down(rehoming.home_of(id))) { // else others may use it still, and nobody knows how long
+        for (const auto &range : object->second.addresses) {
+            addresses.release(range);
+        }
     }
     pager.destroy(id);
     objects.erase(object);
+    rehoming.forget(id);
 }
 
 // Of a node that is down.
@@ -150,7 +151,7 @@ void Node::forget_uses_of(dsm::NodeId node) {
                 perhaps_unused.push_back({.object = id, .number = number});
             }
         }
-        if (id.home == node && object.stretches.empty()) {
+        if (rehoming.home_of(id) == node && object.stretches.empty()) {
             unused.push_back(id);
         }
         object.holders.reset(node);
@@ -166,10 +167,17 @@ void Node::forget_uses_of(dsm::NodeId node) {
 
 void Node::serve_attach(const Request &request, const Done &done) {
     const auto stretch = stretch_of(request);
-    if (!stretch || home_of(stretch->object) != self || !in_use(*stretch)) {
+    if (stretch && rehoming.has_moved_from_here(stretch->object)) {
+        auto moved = status_reply(kHomeMoved);
+        moved.vals[0] = rehoming.home_of(stretch->object);
+        done(moved);
+        return;
+    }
+    if (!stretch || rehoming.home_of(stretch->object) != self || !in_use(*stretch)) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
+    pager.stay_home(stretch->object); // whoever moves it has told all who had it
     auto &object = objects.at(stretch->object);
     object.stretches.at(stretch->number).mappers.set(request.caller.node);
     object.holders.set(request.caller.node);
@@ -181,7 +189,7 @@ void Node::serve_attach(const Request &request, const Done &done) {
 
 void Node::serve_detach(const Request &request, const Done &done) {
     const auto stretch = stretch_of(request);
-    if (!stretch || home_of(stretch->object) != self || !in_use(*stretch)) {
+    if (!stretch || rehoming.home_of(stretch->object) != self || !in_use(*stretch)) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
@@ -194,7 +202,13 @@ void Node::serve_detach(const Request &request, const Done &done) {
 void Node::serve_destroy(const Request &request, const Done &done) {
     const auto stretch = stretch_of(request);
     const auto found = stretch ? objects.find(stretch->object) : objects.end();
-    if (found == objects.end() || home_of(found->first) != request.caller.node || !found->second.stretches.empty()) {
+    if (stretch && found == objects.end() && rehoming.home_of(stretch->object) == request.caller.node) {
+        rehoming.forget(stretch->object);
+        done(status_reply(KERN_SUCCESS));
+        return;
+    }
+    if (found == objects.end() || rehoming.home_of(found->first) != request.caller.node ||
+        !found->second.stretches.empty()) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }
@@ -210,10 +224,19 @@ void Node::attach(const Stretch &stretch, std::function<void(std::int32_t)> done
     if (waiting.size() > 1) {
         return;
     }
-    router.call(home_of(stretch.object), about_stretch(Op::attach, stretch), [this, stretch](const Reply &reply) {
+    const auto home = rehoming.home_of(stretch.object);
+    router.call(home, about_stretch(Op::attach, stretch), [this, stretch, home](const Reply &reply) {
+        if (reply.status == kHomeMoved && reply.vals[0] < count && reply.vals[0] != home) {
+            rehoming.learn(stretch.object, static_cast<dsm::NodeId>(reply.vals[0]));
+            const auto all = std::move(attaching_.extract(stretch).mapped());
+            for (const auto &one : all) {
+                attach(stretch, one);
+            }
+            return;
+        }
         const auto waited = std::move(attaching_.extract(stretch).mapped());
         if (reply.status == KERN_SUCCESS) {
-            pager.attach(stretch.object, reply.vals[0]);
+            pager.attach(stretch.object, reply.vals[0], home);
             objects[stretch.object].stretches[stretch.number].users += static_cast<std::uint32_t>(waited.size());
         }
         for (const auto &attached : waited) {
@@ -255,7 +278,7 @@ void Node::attach_all(std::vector<SharedStretch> wanted, std::function<void(std:
             take(shared);
             continue;
         }
-        if (home_of(shared.stretch.object) == self) {
+        if (rehoming.home_of(shared.stretch.object) == self) {
             progress->status = KERN_INVALID_VALUE;
             continue;
         }

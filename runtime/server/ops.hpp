@@ -164,7 +164,7 @@ void op_region_find(Node &, const Request &, Done);
 // Where the word's home is, with the word itself in the request instead of its address; or why there is none.
 struct WordHomeFound {
     std::int32_t status;
-    dsm::NodeId home;
+    dsm::ObjectId object; // whose word it is
 };
 WordHomeFound find_word(const Task &, Request &);
 void serve_word_queue(Node &, const Request &, Done);

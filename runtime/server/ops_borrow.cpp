@@ -193,7 +193,7 @@ void Node::end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, st
     const auto over = std::move(task.loans.extract(loan).mapped());
     for (const auto &piece : over.pieces) {
         const auto &object = objects.at(piece.stretch.object);
-        if (piece.stretch.object.home != self && object.stretches.at(piece.stretch.number).users == 1) {
+        if (rehoming.home_of(piece.stretch.object) != self && object.stretches.at(piece.stretch.number).users == 1) {
             pager.evict(*task.space, piece.start, piece.size / kMapPage);
         }
         pager.unmap(*task.space, piece.start, piece.size / kMapPage);

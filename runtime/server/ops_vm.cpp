@@ -250,8 +250,10 @@ void ask_home(Node &node, const Stretch &stretch, const std::function<void(bool 
     Request question;
     question.op = Op::stretch_shared;
     question.blob = writer.bytes();
-    node.router.call(static_cast<dsm::NodeId>(stretch.object.home), std::move(question),
-                     [done](const Reply &reply) { done(reply.status != KERN_SUCCESS || reply.vals[0] != 0); });
+    node.rehoming.with_homes({stretch.object}, [&node, object = stretch.object, question = std::move(question), done] {
+        node.router.call(node.rehoming.home_of(object), question,
+                         [done](const Reply &reply) { done(reply.status != KERN_SUCCESS || reply.vals[0] != 0); });
+    });
 }
 
 } // namespace
@@ -396,7 +398,7 @@ void serve_stretch_shared(Node &node, const Request &request, Done done) {
     rpc::Reader reader(request.blob);
     const auto stretch = get_stretch(reader);
     const auto asker = request.caller.node;
-    if (!reader.done() || stretch.object.home != node.self || !node.in_use(stretch)) {
+    if (!reader.done() || node.rehoming.home_of(stretch.object) != node.self || !node.in_use(stretch)) {
         done(status_reply(KERN_INVALID_VALUE));
         return;
     }

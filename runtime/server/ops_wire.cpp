@@ -36,7 +36,7 @@ std::int32_t pieces_of(const Node &node, const Task &task, Range range, vm_prot_
         if ((access & ~entry.protection) != 0) {
             return KERN_PROTECTION_FAILURE;
         }
-        if (entry.stretch.object.home != node.self) {
+        if (node.rehoming.home_of(entry.stretch.object) != node.self) {
             return KERN_INVALID_HOST;
         }
         pieces.push_back({.start = from,

@@ -19,7 +19,8 @@ std::optional<SyncWord> word_of(const Node &node, const Request &request) {
     SyncWord word;
     word.stretch = get_stretch(reader);
     word.offset = reader.get<std::uint64_t>();
-    const bool valid = reader.done() && word.stretch.object.home == node.self && word.offset % kWordBytes == 0;
+    const bool valid =
+        reader.done() && node.rehoming.home_of(word.stretch.object) == node.self && word.offset % kWordBytes == 0;
     return valid ? std::optional(word) : std::nullopt;
 }
 
@@ -28,20 +29,20 @@ std::optional<SyncWord> word_of(const Node &node, const Request &request) {
 WordHomeFound find_word(const Task &task, Request &request) {
     const auto address = request.args[0];
     if (address % kWordBytes != 0) {
-        return {KERN_INVALID_ARGUMENT, 0};
+        return {KERN_INVALID_ARGUMENT, {}};
     }
     const auto *entry = task.map.lookup(address);
     if (entry == nullptr) {
-        return {KERN_INVALID_ADDRESS, 0};
+        return {KERN_INVALID_ADDRESS, {}};
     }
     if ((entry->protection & VM_PROT_READ) == 0 && request.op != Op::pages_lost) { // which reads none
-        return {KERN_PROTECTION_FAILURE, 0};
+        return {KERN_PROTECTION_FAILURE, {}};
     }
     rpc::Writer writer;
     put_stretch(writer, entry->stretch);
     writer.put(entry->offset_of(address));
     request.blob = writer.bytes();
-    return {KERN_SUCCESS, static_cast<dsm::NodeId>(entry->stretch.object.home)};
+    return {KERN_SUCCESS, entry->stretch.object};
 }
 
 void serve_word_queue(Node &node, const Request &request, Done done) {

@@ -134,7 +134,7 @@ void make_parts(const Shared &work) {
                 status = KERN_FAILURE;
             }
             if (status == KERN_SUCCESS) {
-                node.pager.attach(stretch.object, work->part_bytes / kMapPage);
+                node.pager.attach(stretch.object, work->part_bytes / kMapPage, where);
                 node.use(stretch);
                 work->parts[where] = stretch;
             }

@@ -74,6 +74,16 @@ void serve_pages_held(Node &node, const Request &request, Done done) {
     node.following.serve(request, done);
 }
 
+void serve_home_fetch(Node &node, const Request &request, Done done) {
+    node.rehoming.serve_fetch(request, std::move(done));
+}
+void serve_home_given(Node &node, const Request &request, Done done) {
+    node.rehoming.serve_given(request, done);
+}
+void serve_home_is_here(Node &node, const Request &request, Done done) {
+    node.rehoming.serve_is_here(request, done);
+}
+
 void serve_heap_part(Node &node, const Request &request, Done done) {
     node.serve_heap_part(request, done);
 }
@@ -244,6 +254,9 @@ constexpr std::array kOperations{
     Operation{Op::thread_exceptions, Kind::thread, op_exceptions, false},
     Operation{Op::name_put, Kind::names, serve_port<&PortService::serve_name_put>, false},
     Operation{Op::pages_held, Kind::none, serve_pages_held, false},
+    Operation{Op::home_fetch, Kind::none, serve_home_fetch, false},
+    Operation{Op::home_given, Kind::none, serve_home_given, false},
+    Operation{Op::home_is_here, Kind::none, serve_home_is_here, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };
 
@@ -463,6 +476,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     request.caller.token = task.token;
     request.caller.thread = task.threads.at(number).sync_identity;
     auto destination = self;
+    std::optional<dsm::ObjectId> word; // for whose home it is
     if (operation->target != Kind::none) {
         request.target = right;
         destination = node_of(right.task);
@@ -483,11 +497,10 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             reply_to(status_reply(found.status));
             return;
         }
-        destination = found.home;
+        word = found.object;
+        destination = rehoming.home_of(*word);
         if (request.op == Op::pages_lost) {
             request.args[1] = router.nodes_down();
-        } else {
-            task.sync_homes.set(destination);
         }
     } else if (request.op == Op::process_signal) {
         destination = home_of(static_cast<Pid>(request.args[0]));
@@ -516,7 +529,17 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
         reply_to(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
-    router.call(destination, std::move(request), reply_to, !operation->waits);
+    if (!word) {
+        router.call(destination, std::move(request), reply_to, !operation->waits);
+        return;
+    }
+    rehoming.with_homes({*word}, [this, id = task.id, object = *word, request, reply_to, waits = operation->waits] {
+        const auto home = rehoming.home_of(object);
+        if (const auto found = tasks.find(id); found != tasks.end() && request.op != Op::pages_lost) {
+            found->second->sync_homes.set(home);
+        }
+        router.call(home, request, reply_to, !waits);
+    });
 }
 
 } // namespace norma::rt

@@ -34,7 +34,7 @@ LedgerMarks payers_in(const Request &request) {
 
 // What a node may ask to be frozen: it maps it, so it stays in use until the request has been dealt with.
 bool may_freeze(const Node &node, dsm::NodeId asker, const Stretch &stretch) {
-    if (stretch.object.home != node.self || !node.in_use(stretch)) {
+    if (node.rehoming.home_of(stretch.object) != node.self || !node.in_use(stretch)) {
         return false;
     }
     const auto &use = node.objects.at(stretch.object).stretches.at(stretch.number);

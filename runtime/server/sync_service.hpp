@@ -24,6 +24,7 @@ class SyncService {
     void node_died(dsm::NodeId node);
     void abort(std::uint64_t thread, std::int32_t status);
     std::size_t waiting() const { return home_.waiting(); }
+    bool waits_in(const dsm::ObjectId &object) const { return home_.waits_in(object); }
 
   private:
     using Key = std::pair<dsm::NodeId, std::uint64_t>; // node, call

@@ -33,7 +33,7 @@ std::optional<Coherence> decode_coherence(std::span<const std::byte> record) {
     }
     std::memcpy(&raw, record.data(), sizeof raw);
     if (raw.type < static_cast<std::uint8_t>(dsm::MsgType::get) ||
-        raw.type > static_cast<std::uint8_t>(dsm::MsgType::forget) || raw.write > 1 || raw.have > 1 || raw.lost > 1 ||
+        raw.type > static_cast<std::uint8_t>(dsm::MsgType::homeless) || raw.write > 1 || raw.have > 1 || raw.lost > 1 ||
         raw.requester >= dsm::kMaxNodes || raw.home >= dsm::kMaxNodes) {
         return std::nullopt;
     }

@@ -28,6 +28,11 @@ const std::vector<Entry> &catalogue() {
         // Snapshots. With one page in each stretch, page 1 is the first copy, page 2 the second.
         entry(Depth::quick, "a copy", 2, 1, 0, 0, "0: f0 s0 t0; 0: w0; 1: w0 w0; 1: r1 w1"),
         entry(Depth::quick, "a freeze for nothing, a copy", 2, 1, 0, 0, "0: f0 t0 f0 s0 t0; 1: w0 w0 r1; 0: w0"),
+        // The home moves.
+        entry(Depth::quick, "a move", 2, 1, 0, 0, "0: m1; 1: w0 w0; 0: w0 r0"),
+        entry(Depth::quick, "a move and back", 2, 1, 0, 0, "0: w0 m1 m0; 1: w0 e0; 0: r0 w0"),
+        entry(Depth::quick, "a move, a copy", 2, 1, 0, 0, "0: m1 f0 s0 t0; 1: w0; 0: w0; 1: r1"),
+        entry(Depth::quick, "a move, 1 dies", 2, 1, 1, 0, "0: m1; 1: w0 w0; 0: w0 r0"),
         // Every node does anything again.
         entry(Depth::quick, "3 nodes, no eviction", 3, 1, 0, 0, "any rw"),
         entry(Depth::normal, "3 nodes, no eviction, 1 dies", 3, 1, 1, 0, "any rw"),
@@ -52,6 +57,14 @@ const std::vector<Entry> &catalogue() {
         entry(Depth::normal, "two copies, one ends", 2, 1, 0, 0, "0: f0 s0 s0 t0 x1; 1: w0 w1; 0: w0; 1: r2"),
         entry(Depth::normal, "a copy, 3 nodes, 1 dies", 3, 1, 1, 0, "0: f0 s0 t0; 1: w0 r1; 2: w0 w1"),
         entry(Depth::normal, "a copy stays, 1 dies", 2, 1, 1, 0, "0: f0 s0 t0 x0; 1: w0 e0; 1: r1 w1; 0: w1"),
+        // The home moves.
+        entry(Depth::normal, "a move, 3 nodes", 3, 1, 0, 0, "0: m1; 1: w0; 2: w0 r0; 0: r0"),
+        entry(Depth::normal, "a move, 3 nodes, 1 dies", 3, 1, 1, 0, "0: m1; 1: w0; 2: w0 r0"),
+        entry(Depth::normal, "a move, 3 nodes, 2 die", 3, 1, 2, 0, "0: m1; 2: w0 w0; 0: w0"),
+        entry(Depth::normal, "two moves, 3 nodes, 1 dies", 3, 1, 1, 0, "0: m1 m2; 1: w0; 2: r0"),
+        entry(Depth::normal, "a move, 2 pages, evictions", 2, 2, 0, 0, "0: w0 m1; 1: w0/2 e0; 0: r0 w1"),
+        entry(Depth::normal, "a move, 1 suspected", 3, 1, 0, 1, "0: m1; 1: w0; 2: w0"),
+        entry(Depth::deep, "two moves, 3 nodes, 2 die", 3, 1, 2, 0, "0: m1 m2; 1: w0; 2: r0 w0"),
         entry(Depth::deep, "copies, 3 nodes, 2 die", 3, 1, 2, 0, "0: f0 s0 t0 f1 s1 t1; 1: w0 w1; 2: w0 r2; 0: w0"),
     };
     return kAll;

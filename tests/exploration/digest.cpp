@@ -345,8 +345,10 @@ Digest unfolded(const Position &position) {
     for (const std::uint8_t byte : world.canonical()) {
         hasher.put(byte);
     }
-    if (world.alive(kHome)) {
-        hasher.put(order_of_slots(position, view_of(world.node(kHome), world.pages())));
+    for (NodeId node = 0; node < world.size(); ++node) {
+        if (world.alive(node)) {
+            hasher.put(order_of_slots(position, view_of(world.node(node), world.pages())));
+        }
     }
     return hasher.digest();
 }
@@ -387,7 +389,7 @@ std::vector<Renumbering> renumberings(const Job &job, bool fold_nodes) {
 }
 
 Digest digest_of(const Job &job, const Position &position, const std::vector<Renumbering> &ways) {
-    if (job.stretches > 1) {
+    if (job.stretches > 1 || job.moves) {
         return unfolded(position);
     }
     const Reader reader(job, position);

@@ -32,6 +32,12 @@ bool worthwhile(const World &world, NodeId node, const Touch &touch) {
 
 // The stretch is there, and frozen if it has to be.
 bool possible(const Job &job, const World &world, const Touch &touch) {
+    if (touch.kind == Touch::Kind::move) {
+        return world.may_move_home(static_cast<NodeId>(touch.page));
+    }
+    if (is_order(touch.kind) && !world.home_in_charge()) {
+        return false;
+    }
     const std::uint64_t stretch = is_order(touch.kind) ? touch.page : touch.page / job.pages;
     return stretch < world.stretches() && world.live(stretch) &&
            (touch.kind != Touch::Kind::snapshot || world.frozen(stretch)) &&
@@ -68,13 +74,16 @@ void use(World &world, NodeId node, const Touch &touch) {
         return world.thaw(touch.page);
     case Touch::Kind::end:
         return world.end(touch.page);
+    case Touch::Kind::move:
+        return world.move_home(static_cast<NodeId>(touch.page));
     }
 }
 
 std::string to_text(const Touch &touch) {
-    constexpr const char *kNames[] = {"read", "write", "evict", "freeze", "snapshot", "thaw", "end"};
-    return std::string(kNames[static_cast<unsigned>(touch.kind)]) + (is_order(touch.kind) ? " stretch " : " page ") +
-           std::to_string(touch.page) + (touch.window > 1 ? " window " + std::to_string(touch.window) : "");
+    constexpr const char *kNames[] = {"read", "write", "evict", "freeze", "snapshot", "thaw", "end", "move to"};
+    const char *what = touch.kind == Touch::Kind::move ? " node " : is_order(touch.kind) ? " stretch " : " page ";
+    return kNames[static_cast<unsigned>(touch.kind)] + std::string(what) + std::to_string(touch.page) +
+           (touch.window > 1 ? " window " + std::to_string(touch.window) : "");
 }
 
 template <class Add> void list_touches(const Job &job, const Position &position, Add add) {

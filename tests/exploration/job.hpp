@@ -14,8 +14,8 @@
 namespace norma::exploration {
 
 struct Touch {
-    // Of the last four `page` is the number of a stretch, and the node is the home.
-    enum class Kind : std::uint8_t { read, write, evict, freeze, snapshot, thaw, end } kind{};
+    // Of the last five `page` is the number of a stretch, of the very last that of a node, and the node is the home.
+    enum class Kind : std::uint8_t { read, write, evict, freeze, snapshot, thaw, end, move } kind{};
     dsm::PageIndex page = 0;
     std::uint32_t window = 1;
     bool operator==(const Touch &) const = default;
@@ -32,13 +32,14 @@ struct Thread {
 };
 
 inline constexpr std::size_t kMostThreads = 8;
-inline constexpr dsm::NodeId kHome = 0;
+inline constexpr dsm::NodeId kHome = 0; // at first
 
 struct Job {
     std::string name;
     dsm::NodeId nodes = 2;
     std::uint64_t pages = 1;     // of each stretch
     std::uint64_t stretches = 1; // one and the program's snapshots
+    bool moves = false;          // the program's home does
     std::string program = "any";
     unsigned deaths = 0;     // at most so many, of any node, at any moment
     unsigned suspicions = 0; // nodes of which the others are told that they died, and which live on
@@ -52,7 +53,8 @@ struct Job {
 // that only what the letters say, as in "any rw"; or it is threads separated by ';', each "node: touches", each of
 // which is r, w or e (read, write, evict), a page, and perhaps '/' and a window: "1: r0 w0/2; 2: w1 e1". At the home
 // also f, s, t and x (freeze, snapshot, thaw, end) and a stretch: "0: f0 s0 t0 w0; 1: r1" reads, of objects of one
-// page, the copy. What needs a stretch waits until it is there. Throws std::invalid_argument, which says what is wrong.
+// page, the copy; m and a node: the home moves there. What needs a stretch, or a home that can move, waits until it is
+// there; who gives orders does so in the home's name. Throws std::invalid_argument, which says what is wrong.
 Job read_job(Job job);
 
 struct Choice {

@@ -39,12 +39,12 @@ std::uint64_t number(std::string_view text, std::uint64_t least, std::uint64_t l
 }
 
 Touch::Kind kind_of(char letter, std::string_view text) {
-    constexpr std::string_view kLetters = "rwefstx";
+    constexpr std::string_view kLetters = "rwefstxm";
     const std::size_t kind = kLetters.find(letter);
     if (kind == std::string_view::npos) {
         throw std::invalid_argument("'" + std::string(1, letter) + "' in '" + std::string(text) +
-                                    "' is not one of r, w, e, f, s, t, x: read, write, evict, freeze, snapshot, thaw, "
-                                    "end");
+                                    "' is not one of r, w, e, f, s, t, x, m: read, write, evict, freeze, snapshot, "
+                                    "thaw, end, move");
     }
     return static_cast<Touch::Kind>(kind);
 }
@@ -52,10 +52,13 @@ Touch::Kind kind_of(char letter, std::string_view text) {
 Touch read_touch(const Job &job, std::string_view text) {
     const std::size_t slash = text.find('/');
     const Touch::Kind kind = kind_of(text.front(), text);
-    const std::string what = is_order(kind) ? "the stretch in '" : "the page in '";
+    const std::string what = kind == Touch::Kind::move ? "the node in '"
+                             : is_order(kind)          ? "the stretch in '"
+                                                       : "the page in '";
+    const std::uint64_t limit =
+        kind == Touch::Kind::move ? job.nodes : job.stretches * (is_order(kind) ? 1 : job.pages);
     Touch touch{.kind = kind,
-                .page = number(text.substr(1, slash - 1), 0, job.stretches * (is_order(kind) ? 1 : job.pages),
-                               what + std::string(text) + "',"),
+                .page = number(text.substr(1, slash - 1), 0, limit, what + std::string(text) + "',"),
                 .window = 1};
     if (slash != std::string_view::npos) {
         touch.window = static_cast<std::uint32_t>(
@@ -76,7 +79,7 @@ Thread read_thread(const Job &job, std::string_view text) {
     for (const Touch &touch : thread.touches) {
         if (is_order(touch.kind) && thread.node != kHome) {
             throw std::invalid_argument("the thread '" + std::string(text) +
-                                        "' freezes, copies, thaws or ends a stretch " +
+                                        "' freezes, copies, thaws or ends a stretch or moves the home " +
                                         "and is not at the home, node " + std::to_string(kHome));
         }
     }
@@ -120,6 +123,7 @@ Job read_job(Job job) {
         return job;
     }
     job.stretches += static_cast<std::uint64_t>(std::count(job.program.begin(), job.program.end(), 's'));
+    job.moves = job.program.find('m') != std::string::npos;
     split(job.program, ';', [&](std::string_view thread) { job.threads.push_back(read_thread(job, thread)); });
     if (job.threads.empty() || job.threads.size() > kMostThreads) {
         throw std::invalid_argument("the program '" + job.program + "' has " + std::to_string(job.threads.size()) +

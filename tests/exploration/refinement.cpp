@@ -12,7 +12,7 @@ namespace norma::exploration {
 namespace {
 
 const Model *model_for(const Job &job) {
-    if (job.stretches > 1) {
+    if (job.stretches > 1 || job.moves) {
         return nullptr; // that model has no snapshots
     }
     for (const Model *model :

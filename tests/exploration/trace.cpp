@@ -152,7 +152,7 @@ std::string picture_of(const Position &position) {
 }
 
 std::string trace_of(const Job &job, const std::vector<Choice> &way) {
-    if (job.stretches > 1) {
+    if (job.stretches > 1 || job.moves) {
         return list_of(job, way);
     }
     Position position = start_of(job);

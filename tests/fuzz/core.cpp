@@ -48,16 +48,40 @@ class Executor {
         // At the home, what one side makes of a message may be rejected by the other.
         FUZZ_CHECK(!rejected || state_.is_home() || (out_.empty() && state_ == before));
         staged_ = 0;
+        bool hands_over = false;
         for (const auto &effect : out_) {
+            hands_over |= effect.type == Effect::Type::may_hand_over;
             carry_out(effect, event);
         }
         FUZZ_CHECK(staged_ == 0);
+        if (event.type == Event::Type::hand_over) {
+            give_holes();
+        }
         check_bounds();
+        if (hands_over) {
+            Event handing;
+            handing.type = Event::Type::hand_over;
+            run(handing);
+        }
     }
 
-    // At the home: what its caller may say of the stretch at this moment, of what is wanted.
+    // At the home: that it moves, if it can.
+    void move_home(NodeId to) {
+        if (state_.self() != to && state_.may_move() && !state_.is_down(to)) {
+            Event event;
+            event.type = Event::Type::move_home;
+            event.from = to;
+            event.holders.set(to);
+            event.holders.set((to + 1) % kNodes, state_.self() != (to + 1) % kNodes);
+            run(event);
+        }
+    }
+
+    // At the home: what its caller may say of the stretch at this moment, of what is wanted. What became a home only
+    // later knows of stretches what it was told.
     void order(Event::Type wanted, std::uint64_t stretch) {
-        if (!state_.is_home() || stretch >= stretches_.size() || stretches_[stretch].ended) {
+        if (state_.self() != kHome || moved_ || !state_.is_home() || stretch >= stretches_.size() ||
+            stretches_[stretch].ended) {
             return;
         }
         Stretch &about = stretches_[stretch];
@@ -72,6 +96,11 @@ class Executor {
             about.ended = true;
         } else {
             return;
+        }
+        if (state_.is_moving()) {
+            Event stay;
+            stay.type = Event::Type::stay_home;
+            run(stay);
         }
         Event event;
         event.type = wanted;
@@ -91,7 +120,8 @@ class Executor {
         return wanted;
     }
     void trace(const Event &event) const {
-        constexpr std::array kTypes{"fault", "evict", "message", "node down", "freeze", "snapshot", "thaw", "end"};
+        constexpr std::array kTypes{"fault", "evict", "message",   "node down", "freeze",   "snapshot",
+                                    "thaw",  "end",   "move home", "hand over", "stay home"};
         std::fprintf(stderr, "%s%s from %u, page %llu write %d window %u; %s\n", state_.describe().c_str(),
                      kTypes.at(static_cast<std::size_t>(event.type)), event.from,
                      static_cast<unsigned long long>(event.page), event.write ? 1 : 0, event.window,
@@ -105,6 +135,13 @@ class Executor {
         if (effect.type == Effect::Type::freeze || effect.type == Effect::Type::forget ||
             effect.type == Effect::Type::frozen) {
             return carry_out_of_stretch(effect, event);
+        }
+        if (effect.type == Effect::Type::may_hand_over || effect.type == Effect::Type::stays_home ||
+            effect.type == Effect::Type::home_known) {
+            return;
+        }
+        if (effect.type == Effect::Type::became_home) {
+            return take_holes();
         }
         FUZZ_CHECK(effect.mask != 0 && effect.base < frames_.size());
         FUZZ_CHECK(static_cast<std::uint64_t>(std::bit_width(effect.mask)) <= frames_.size() - effect.base);
@@ -139,6 +176,20 @@ class Executor {
             } else if (frames_[page] == Access::write && !(old && state_.access(page) == Access::write)) {
                 frames_[page] = Access::read;
             }
+        }
+    }
+
+    // Nothing was ever written: what nobody has asked for has no frame.
+    void give_holes() {
+        moved_ = true;
+        for (PageIndex page = 0; page < frames_.size(); ++page) {
+            frames_[page] = state_.access(page) == Access::none ? Access::none : frames_[page];
+        }
+    }
+    void take_holes() {
+        moved_ = true;
+        for (PageIndex page = 0; page < state_.pages(); ++page) {
+            frames_[page] = frames_[page] == Access::none ? state_.access(page) : frames_[page];
         }
     }
 
@@ -203,6 +254,7 @@ class Executor {
     std::vector<Stretch> stretches_; // at the home
     Outbox out_;
     std::uint64_t staged_ = 0;
+    bool moved_ = false;       // there has been another home
     std::uint64_t newest_ = 0; // transaction under which something has been given
 };
 
@@ -214,7 +266,7 @@ std::uint64_t some_number(Choices &choices, std::uint64_t first) {
 
 Msg some_message(Choices &choices, std::uint64_t pages) {
     Msg msg;
-    msg.type = static_cast<MsgType>(choices.below(14));
+    msg.type = static_cast<MsgType>(choices.below(21));
     const auto flags = choices.byte();
     msg.write = (flags & 1) != 0;
     msg.have = (flags & 2) != 0;
@@ -260,8 +312,12 @@ void core(Bytes input) {
         if (what >= 253) {
             constexpr std::array kOrders{Event::Type::freeze, Event::Type::snapshot, Event::Type::thaw,
                                          Event::Type::end};
-            const auto order = kOrders.at(choices.below(kOrders.size()));
-            executor.order(order, choices.below(kStretches));
+            const auto order = choices.below(kOrders.size() + 1);
+            if (order == kOrders.size()) {
+                executor.move_home(static_cast<NodeId>(choices.below(kNodes)));
+            } else {
+                executor.order(kOrders.at(order), choices.below(kStretches));
+            }
         } else {
             executor.run(some_event(choices, what, self, pages));
         }

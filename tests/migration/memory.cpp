@@ -7,9 +7,11 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -153,5 +155,36 @@ SYSTEM_CASE(memory_follows_over_several_nodes) {
     }
     stage = 2;
     JOIN(child);
+    return 0;
+}
+
+// The harness moves the child and kills the node where it was. What the child has is not there any more, nor is its
+// home: also what it has not touched yet can be had.
+SYSTEM_CASE(the_node_it_was_on_dies) {
+    auto child = systest::spawn(1, [] {
+        auto *words = words_of(kPages);
+        fill(words);
+        stage = 1;
+        wait_for(2);
+        check_and_change(words);
+        for (std::uint64_t page = 2; page < kPages; page += 3) {
+            CHECK_EQ(0U, std::exchange(words[page * kPage / sizeof *words], page));
+        }
+        auto grandchild = systest::spawn(0, [words] {
+            for (std::uint64_t page = 0; page < kPages; ++page) {
+                CHECK_EQ(page, words[page * kPage / sizeof *words]);
+            }
+        });
+        JOIN(grandchild);
+        stage = 3;
+    });
+    wait_for(1);
+    std::puts("begun");
+    std::fflush(stdout);
+    int status = 0;
+    while (norma_task_wait(child.port(), 50, &status) != KERN_NODE_DOWN) { // its name is of that node still
+    }
+    stage = 2;
+    wait_for(3);
     return 0;
 }

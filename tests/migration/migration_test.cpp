@@ -80,6 +80,22 @@ TEST(Migrations, AreMadeAtTheCommandLine) {
     EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
 
+class Homes : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Homes, FollowTheirTask) {
+    Job job({.nodes = 3, .transport = GetParam()}, {MIGRATION_APP, "the_node_it_was_on_dies"});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    EXPECT_EQ(answer_to(std::string(NORMA_PROGRAM) + " migrate 1.1 2 --job " + std::to_string(job.launcher())),
+              "task 1.1 is 2.1 on node 2 now\n");
+    ASSERT_EQ(::kill(job.node_server(1), SIGKILL), 0);
+    const auto end = job.finish();
+    EXPECT_EQ(end.status, 0);
+    EXPECT_EQ(end.err, "norma: node 1 is gone (killed by signal 9)\n");
+    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(, Homes, ::testing::Values("shm", "tcp"), [](const auto &kind) { return kind.param; });
+
 TEST(Migrations, AreRefusedWithAReason) {
     const auto end = check_run(MIGRATION_APP, {"refused", {"what_cannot_move_stays"}});
     EXPECT_THAT(end.err, HasSubstr("it has an open file besides the standard streams: descriptor"));
