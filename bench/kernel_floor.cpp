@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the kernel alone needs for a first touch that another process serves: a process that holds the toucher's
 // userfaultfd answers missing faults on a memfd with UFFDIO_COPY. No norma in it, but arranged as norma arranges it.
+// With --place: what it needs for many pages that nobody waits for.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -44,6 +45,7 @@ struct Options {
     unsigned spin_us = 50;
     std::vector<int> server_cpus;
     bool samples = false;
+    unsigned pages = 0; // to place
 };
 
 [[noreturn]] void fail(const char *what) {
@@ -177,6 +179,47 @@ std::vector<double> touch_pages(std::byte *memory, const Options &options) {
     return samples;
 }
 
+// As many pages at a time as a message brings.
+double place(std::byte *memory, std::size_t bytes, int userfaultfd) {
+    constexpr std::size_t kBatch = 64 * kPage;
+    const std::vector<std::byte> content(kBatch, std::byte{1});
+    const auto start = Clock::now();
+    for (std::size_t at = 0; at < bytes; at += kBatch) {
+        uffdio_copy copy{};
+        copy.dst = reinterpret_cast<std::uintptr_t>(memory + at);
+        copy.src = reinterpret_cast<std::uintptr_t>(content.data());
+        copy.len = std::min(kBatch, bytes - at);
+        if (::ioctl(userfaultfd, UFFDIO_COPY, &copy) != 0) {
+            fail("UFFDIO_COPY");
+        }
+    }
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+std::vector<double> place_pages(const Options &options) {
+    bind_to(options.server_cpus);
+    const std::size_t bytes = options.pages * kPage;
+    std::vector<double> samples;
+    for (unsigned i = 0; i < options.iterations; ++i) {
+        const int userfaultfd = make_userfaultfd();
+        auto *memory = make_memory(bytes, userfaultfd);
+        samples.push_back(place(memory, bytes, userfaultfd));
+        ::munmap(memory, bytes);
+        ::close(userfaultfd);
+    }
+    return samples;
+}
+
+std::vector<double> touch(const Options &options) {
+    const int userfaultfd = make_userfaultfd();
+    auto *memory = make_memory((options.iterations + options.warmup) * kPage, userfaultfd);
+    const pid_t server = start_server(userfaultfd, options);
+    auto samples = touch_pages(memory, options);
+    ::kill(server, SIGKILL);
+    ::waitpid(server, nullptr, 0);
+    return samples;
+}
+
 void report(const std::vector<double> &samples, const Options &options) {
     if (options.samples) {
         for (const double sample : samples) {
@@ -185,7 +228,8 @@ void report(const std::vector<double> &samples, const Options &options) {
         return;
     }
     norma::bench::print_header(norma::bench::current_setting("none", options.wait, 1));
-    norma::bench::print_row(norma::bench::latency_row("kernel_floor", kPage, samples));
+    norma::bench::print_row(
+        norma::bench::latency_row("kernel_floor", options.pages != 0 ? options.pages * kPage : kPage, samples));
 }
 
 } // namespace
@@ -201,6 +245,8 @@ int main(int argc, char **argv) {
     app.add_option("--server-cpus", options.server_cpus, "processors of the server, with commas")
         ->delimiter(',')
         ->check(CLI::Range(0, CPU_SETSIZE - 1));
+    app.add_option("--place", options.pages, "measure this instead: so many pages that nobody waits for")
+        ->check(CLI::Range(1U, 1U << 22));
     app.add_flag("--samples", options.samples, "print every sample and nothing else");
     try {
         app.parse(argc, argv);
@@ -211,13 +257,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     try {
-        const int userfaultfd = make_userfaultfd();
-        auto *memory = make_memory((options.iterations + options.warmup) * kPage, userfaultfd);
-        const pid_t server = start_server(userfaultfd, options);
-        const auto samples = touch_pages(memory, options);
-        ::kill(server, SIGKILL);
-        ::waitpid(server, nullptr, 0);
-        report(samples, options);
+        report(options.pages != 0 ? place_pages(options) : touch(options), options);
         return 0;
     } catch (const std::exception &error) {
         fmt::print(stderr, "norma-kernel-floor: {}\n", error.what());

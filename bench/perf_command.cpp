@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `norma perf`: checks its options, then runs norma-perf as a job, or norma-kernel-floor without one.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -62,11 +63,11 @@ int run_kernel_floor(const CommandLine &line) {
     return 1;
 }
 
-int run_job_of_tests(const CommandLine &line) {
+int run_job_of_tests(const CommandLine &line, const char *program) {
     std::vector<std::string> words{"run", "-N", std::to_string(line.nodes)};
     append_option(words, "-x", line.transport);
     append_option(words, "--wait", line.wait);
-    words.insert(words.end(), {"--", beside_this_program("norma-perf"), line.test.test});
+    words.insert(words.end(), {"--", beside_this_program(program), line.test.test});
     append_counts(words, line.test);
     append_option(words, "-s", line.test.size);
     append_option(words, "--json", line.test.json);
@@ -112,7 +113,8 @@ int perf_command(int argc, char **argv) {
         if (!checked.plot.empty()) {
             bench::check_plotter(checked.plot);
         }
-        return run_job_of_tests(line);
+        const bool whole = std::ranges::all_of(bench::chosen_tests(checked), &bench::TestInfo::whole_program);
+        return run_job_of_tests(line, whole ? "norma-perf-whole" : "norma-perf");
     } catch (const CLI::CallForHelp &help) {
         return app.exit(help);
     } catch (const CLI::ParseError &error) {

@@ -81,8 +81,14 @@ TEST(PerfOptions, UnknownTestsAndTooFewNodesAreNamed) {
     EXPECT_THAT(mistake(given("fault_read"), 1), HasSubstr("-N 1: at least 2 nodes"));
 }
 
-TEST(PerfOptions, AllIsEveryTest) {
-    EXPECT_EQ(chosen_tests(settings(given("all"), 2)).size(), tests().size());
+TEST(PerfOptions, AllIsEveryTestOfTheProgramThatIsNoWholeOne) {
+    const auto whole = std::ranges::count_if(tests(), &TestInfo::whole_program);
+    const auto chosen = chosen_tests(settings(given("all"), 2));
+    EXPECT_EQ(std::ranges::count_if(chosen, &TestInfo::whole_program), 0);
+    EXPECT_EQ(chosen.size() + static_cast<std::size_t>(whole), tests().size());
+    const auto alone = chosen_tests(settings(given("migrate"), 2));
+    ASSERT_EQ(alone.size(), 1U);
+    EXPECT_TRUE(alone[0].whole_program);
 }
 
 TEST(PerfOptions, CountsReplaceTheTestsOwn) {

@@ -22,6 +22,12 @@ for transport in tcp shm; do
     grep -q '"median_us": 0.000' "$json" && fail "a time of nothing over $transport"
     grep -v '"ratio_to_floor": [0-9]' "$json" | grep '"test"' && fail "a test has no ratio over $transport"
 done
+# A whole program's, in a job of its own.
+expect 0 "migrate_pause " "$norma" perf migrate -N 2 -x tcp -s 1M -n 3 -w 1 --json "$work/migrate.json"
+for name in migrate migrate_pause migrate_all migrate_lazy lazy_pause lazy_all; do
+    [ "$(grep -c "\"test\": \"$name\".*\"ratio_to_floor\": [0-9]" "$work/migrate.json")" -eq 1 ] ||
+        fail "no result of $name: $(cat "$work/migrate.json")"
+done
 for wait in spin block; do
     expect 0 "wait $wait" "$norma" perf fault_read -N 2 -x tcp --wait $wait -n 50 -w 5
 done
@@ -67,8 +73,9 @@ expect 2 "--frobnicate" "$norma" perf am_lat --frobnicate
 expect 2 "/nonexistent/x.json" "$norma" perf fault_local -N 2 --json /nonexistent/x.json
 expect 2 "/nonexistent/x.csv" "$norma" perf fault_local -N 2 --csv /nonexistent/x.csv
 expect 2 "norma perf" "$BUILD_DIR/bin/norma-perf" am_lat
+expect 2 "norma perf" "$BUILD_DIR/bin/norma-perf-whole" migrate
 
-for program in normad norma-perf norma-kernel-floor norma-rma-floor norma-rpc-pingpong; do
+for program in normad norma-perf norma-perf-whole norma-kernel-floor norma-rma-floor norma-rpc-pingpong; do
     left=$(pgrep -f "^$BUILD_DIR/bin/$program" | tr '\n' ' ')
     [ -z "$left" ] || fail "$program is left behind: $left"
 done

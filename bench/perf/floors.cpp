@@ -181,6 +181,13 @@ std::optional<double> transport_floor_us(const char *what, const TestInfo &test)
     return median_of(command, test.iterations);
 }
 
+double placing_us(std::uint64_t bytes) {
+    constexpr unsigned kTimes = 3;
+    return median_of({program("norma-kernel-floor"), "--samples", "--place", std::to_string(bytes / kPage), "-n",
+                      std::to_string(kTimes), "--server-cpus", cpu_list(::getppid(), ",")},
+                     kTimes);
+}
+
 double process_floor_us(unsigned iterations) {
     std::vector<double> samples;
     for (unsigned i = 0; i < iterations; ++i) {

@@ -55,6 +55,9 @@ double rma_floor_us(const RmaFloor &wanted);
 // between two processes bound as the node servers of this node and the next are. Nothing if these are not on one host.
 std::optional<double> transport_floor_us(const char *what, const TestInfo &test);
 
+// Microseconds that it takes the kernel to make pages with so many bytes, by UFFDIO_COPY as a node server does.
+double placing_us(std::uint64_t bytes);
+
 // What it takes to start this program as a process of its own, until it has ended again.
 double process_floor_us(unsigned iterations);
 

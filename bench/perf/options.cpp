@@ -47,6 +47,8 @@ constexpr std::array kTests = {
              kPage, kGiB},
     TestInfo{"teleport", "norma_task_teleport to another node, SIZE of memory touched", 20, 2, 16 * kMiB, kPage,
              8 * kGiB, kPage, kGiB},
+    TestInfo{"migrate", "norma_task_migrate to another node, SIZE of memory touched; not among all", 20, 2, 16 * kMiB,
+             kPage, 8 * kGiB, kPage, kGiB, true},
     TestInfo{"snapshot", "norma_task_create on another node: a copy of SIZE of memory touched", 5, 1, 16 * kMiB, kPage,
              8 * kGiB, kPage, kGiB},
     TestInfo{"cow_write", "first write to a page that a child has a copy of", 2000, 200, kPage},
@@ -168,7 +170,7 @@ Settings settings(const RawSettings &raw, unsigned nodes) {
 std::vector<TestInfo> chosen_tests(const Settings &settings) {
     std::vector<TestInfo> chosen;
     for (auto test : kTests) {
-        if (settings.test != "all" && settings.test != test.name) {
+        if (settings.test == "all" ? test.whole_program : settings.test != test.name) {
             continue;
         }
         if (settings.sweep && has_size(test)) {

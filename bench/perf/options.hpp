@@ -25,6 +25,7 @@ struct TestInfo {
     std::uint64_t least_size = 0, most_size = 0; // both 0: the size cannot be set
     std::uint64_t size_step = 1;
     std::uint64_t most_swept = most_size; // where `-a` ends
+    bool whole_program = false;           // in a job of its own, which `all` does without
 };
 
 std::span<const TestInfo> tests();

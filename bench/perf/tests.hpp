@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The tests, each run in the first task on node 0. What concerns two nodes happens between it and node 1.
+// The tests, each run in the first task on node 0, `migrate` in that of a program of its own. What concerns two nodes
+// happens between it and node 1.
 #pragma once
 
 #include <vector>
@@ -38,5 +39,6 @@ Rows get_bw(const TestInfo &test);
 Rows put_bw(const TestInfo &test);
 Rows atomic_lat(const TestInfo &test);
 Rows numa(const TestInfo &test);
+Rows migrate(const TestInfo &test);
 
 } // namespace norma::bench
