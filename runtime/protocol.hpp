@@ -232,6 +232,8 @@ enum class Op : std::uint32_t {
     // no target: to a node where a task has been that has moved
     pages_held = 218, // 0 first page, 1 pages; blob: stretch -> vals[0] the page up to which it says what it holds,
                       // vals[1] bytes that it holds of the object; blob: batches. Nothing if a task here uses it
+    // target: a task that was spawned without memory, before it makes room
+    furnish, // blob: task image
     // no target: the home of an object moves (docs/rehoming.md)
     home_fetch = 220, // to the home: to the node that asks; blob: stretch 0
     home_given,       // from the home to the next one: who uses the object; blob

@@ -231,6 +231,8 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::sync_task_moved), 135U);
     EXPECT_EQ(static_cast<unsigned>(Op::thaw), 138U);
     EXPECT_EQ(static_cast<unsigned>(Op::vm_pieces), 140U);
+    EXPECT_EQ(static_cast<unsigned>(Op::make_room), 216U);
+    EXPECT_EQ(static_cast<unsigned>(Op::furnish), 219U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
     EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
     EXPECT_EQ(static_cast<unsigned>(Command::set_state), 18U);

@@ -163,8 +163,9 @@ std::uint64_t Following::bytes(TaskId task) const {
         return 0;
     }
     const auto &pieces = found->second.pieces;
-    return std::accumulate(pieces.begin(), pieces.end(), found->second.homes * kMapPage,
-                           [](std::uint64_t sum, const Piece &piece) { return sum + piece.bytes; });
+    const auto known = std::accumulate(pieces.begin(), pieces.end(), std::uint64_t{0},
+                                       [](std::uint64_t sum, const Piece &piece) { return sum + piece.bytes; });
+    return std::max(known, std::uint64_t{kMapPage}); // 0 would say that it is over
 }
 
 void Following::serve(const Request &request, const Done &done) const {
@@ -191,7 +192,8 @@ void Following::serve(const Request &request, const Done &done) const {
     done(reply);
 }
 
-// By tasks, or for the moment by an operation; that an object has a name does not count.
+// By tasks, or for the moment by an operation. That an object has a name does not count, nor that a process has yet to
+// be ended whose threads go on elsewhere.
 bool Following::used_here(const Stretch &stretch) const {
     const auto object = node_.objects.find(stretch.object);
     if (object == node_.objects.end()) {
@@ -199,7 +201,11 @@ bool Following::used_here(const Stretch &stretch) const {
     }
     const auto use = object->second.stretches.find(stretch.number);
     const unsigned name = object->second.named && stretch.number == 0 ? 1 : 0;
-    return use != object->second.stretches.end() && use->second.users > name;
+    const auto left = std::ranges::count_if(node_.tasks, [&stretch](const auto &task) {
+        const auto &entries = task.second->map.entries();
+        return task.second->threads_moved && std::ranges::find(entries, stretch, &MapEntry::stretch) != entries.end();
+    });
+    return use != object->second.stretches.end() && use->second.users > name + static_cast<unsigned>(left);
 }
 
 } // namespace norma::rt

@@ -21,7 +21,7 @@ class Following {
     explicit Following(Node &node) : node_(node) {}
 
     void begin(const Task &task);
-    void task_over(TaskId task) { trails_.erase(task); }
+    void end(TaskId task) { trails_.erase(task); }
     std::uint64_t bytes(TaskId task) const; // that are still to come, about; 0 of a task that nothing follows
 
     // At a node where a task has been.

@@ -129,7 +129,7 @@ std::string why_not(const Reply &reply) {
 
 void Node::migrate(const launch::Migrate &order) {
     const auto found = tasks.find(order.task);
-    if (found == tasks.end()) {
+    if (found == tasks.end() || found->second->threads_moved) {
         to_launcher(launch::Migrated{.number = order.number, .task = 0, .why = "there is no such task"});
         return;
     }

@@ -24,9 +24,11 @@ const Operation *find_operation(Op op); // null: no such operation
 TaskImage image_of(Node &, const Task &parent, bool inherit);
 // Makes a child on `where`; a task that moves has the kin of its parent. Answers with the right, vals[0] its identity.
 void make_child(Node &, TaskId parent, TaskImage, const Kin &, dsm::NodeId where, Done);
+// Gives a child that was made without memory and ports those of the image.
+void furnish_child(Node &, TaskId parent, TaskImage, const Right &child, Done);
 void abandon(Node &, const Right &child); // of which nobody has been told, and which nobody will let go on
 std::int32_t check_node(const Node &, std::uint64_t argument);
-// The last steps of a move, when the parent's process is gone and the child is complete.
+// The last steps of a move, when nothing of the parent runs any more and the child is complete.
 struct Move {
     TaskId parent = 0;
     bool first = false; // the job ends with it
@@ -43,6 +45,7 @@ void op_task_create_on(Node &, const Request &, Done);
 void op_task_clone(Node &, const Request &, Done);
 void op_task_teleport(Node &, const Request &, Done);
 void op_spawn(Node &, const Request &, Done);
+void op_furnish(Node &, const Request &, Done);
 void op_task_terminate(Node &, const Request &, Done);
 void op_task_suspend(Node &, const Request &, Done);
 void op_task_resume(Node &, const Request &, Done);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A task that moves with all its threads (docs/migration.md). They are stopped first, then a child is made as for a
-// teleport, with a thread waiting in it for each. Nothing can fail any more when the parent's process is ended; until
-// then the threads can go on where they are.
+// A task that moves with all its threads (docs/migration.md). First a child is made, as for a teleport but without
+// memory, which is what takes long; then they are stopped, and the child gets the memory and a thread for each. Nothing
+// can fail any more when the parent's process is ended; until then the threads can go on where they are.
 #include "runtime/log.hpp"
 #include "runtime/server/ops.hpp"
 
@@ -22,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kPatience = 8s; // with threads that are in a library
 constexpr auto kPause = 1ms;   // between two looks at them
+constexpr auto kGrace = 20ms;  // for a process whose threads have moved
 
 struct MovedThread {
     std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
@@ -189,9 +190,36 @@ void fail(Node &node, const SharedMigration &move, std::int32_t status, const st
     answer(move, reply_with(status, why));
 }
 
+// The parent has ended before it could move.
+void give_up(Node &node, const SharedMigration &move) {
+    if (move->child.kind != Right::Kind::none) {
+        abandon(node, move->child);
+    }
+    answer(move, status_reply(KERN_INVALID_TASK));
+}
+
+// Whoever has asked something of the task is answered there. The old process has yet to be ended. The kernel takes the
+// longer for that the more memory it has, and needs the core of this node server, of which the threads want the pages
+// with which they go on; so that waits a moment.
+void arrived(Node &node, const SharedMigration &move, Reply reply) {
+    if (const auto left = node.tasks.find(move->parent); left != node.tasks.end()) {
+        left->second->gathering = false;
+        node.loop.at(Clock::now() + kGrace, [&node, parent = move->parent] {
+            if (const auto still = node.tasks.find(parent); still != node.tasks.end()) {
+                node.kill_task(*still->second, [] {});
+            }
+        });
+    } else if (const auto ended = node.ended.find(move->parent); ended != node.ended.end()) {
+        ended->second.arriving = false;
+    }
+    answer(move, std::move(reply));
+}
+
+// From here on the parent's threads stay where they are until their process ends.
 void finish(Node &node, const SharedMigration &move, Task &parent) {
     parent.successor = move->child;
     parent.threads_moved = true;
+    node.following.end(parent.id);
     Move last{.parent = parent.id,
               .first = parent.first,
               .kin = parent.kin,
@@ -199,10 +227,11 @@ void finish(Node &node, const SharedMigration &move, Task &parent) {
               .thread = 0,
               .all_threads = true,
               .onward = {},
-              .done = [move](Reply reply) { answer(move, std::move(reply)); }};
+              .done = [&node, move](Reply reply) { arrived(node, move, std::move(reply)); }};
     last.onward.op = Op::carry_on;
     last.onward.blob = encode(move->moved);
-    node.kill_task(parent, [&node, last] { finish_move(node, last); });
+    parent.state = Task::State::ending;
+    finish_move(node, last);
 }
 
 void make_room(Node &node, const SharedMigration &move) {
@@ -214,27 +243,27 @@ void make_room(Node &node, const SharedMigration &move) {
     node.router.call(move->where, std::move(room), [&node, move](const Reply &reply) {
         const auto found = node.tasks.find(move->parent);
         auto *parent = found == node.tasks.end() ? nullptr : node.running(found->second->own_right());
-        if (reply.status != KERN_SUCCESS || parent == nullptr) {
-            fail(node, move, reply.status == KERN_SUCCESS ? KERN_INVALID_TASK : reply.status,
+        if (parent == nullptr) {
+            give_up(node, move);
+        } else if (reply.status != KERN_SUCCESS) {
+            fail(node, move, reply.status,
                  reply.status == KERN_NOT_SUPPORTED ? "the processor there has other registers"
                                                     : "its threads cannot be made there");
-            return;
+        } else {
+            finish(node, move, *parent);
         }
-        finish(node, move, *parent);
     });
 }
 
-void make_target(Node &node, const SharedMigration &move, Task &parent) {
+void give_memory(Node &node, const SharedMigration &move, const Task &parent) {
     auto image = image_of(node, parent, true);
-    image.first = parent.first;
     image.teleported = true;
-    make_child(node, parent.id, std::move(image), parent.kin, move->where, [&node, move](const Reply &reply) {
-        if (reply.status != KERN_SUCCESS) {
-            fail(node, move, reply.status, "no process can be made there");
-            return;
+    furnish_child(node, parent.id, std::move(image), move->child, [&node, move](const Reply &reply) {
+        if (reply.status == KERN_SUCCESS) {
+            make_room(node, move);
+        } else {
+            fail(node, move, reply.status, "it cannot have its memory there");
         }
-        move->child = reply.rights.front();
-        make_room(node, move);
     });
 }
 
@@ -289,7 +318,7 @@ void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &a
     move->registers = ack.value;
     const auto process = rest.subspan(count * sizeof(StoppedThread));
     move->process.assign(process.begin(), process.end());
-    make_target(node, move, parent);
+    give_memory(node, move, parent);
 }
 
 // Those that wait for something are told to wait again, once the task has moved or stays.
@@ -334,13 +363,13 @@ void look_again(Node &node, const SharedMigration &move, const Task &parent, con
 void gather(Node &node, const SharedMigration &move, bool first) {
     const auto found = node.tasks.find(move->parent);
     if (found == node.tasks.end()) {
-        answer(move, status_reply(KERN_INVALID_TASK));
+        give_up(node, move);
         return;
     }
     node.command(*found->second, Command::gather, {first ? 1U : 0U}, [&node, move](const Ack &ack) {
         const auto again = node.tasks.find(move->parent);
         if (again == node.tasks.end() || node.running(again->second->own_right()) == nullptr) {
-            answer(move, status_reply(KERN_INVALID_TASK));
+            give_up(node, move);
         } else if (ack.error == 0) {
             stopped(node, move, *again->second, ack);
         } else if (ack.error == EAGAIN) {
@@ -348,6 +377,28 @@ void gather(Node &node, const SharedMigration &move, bool first) {
         } else {
             fail(node, move, KERN_NOT_SUPPORTED,
                  std::string(reinterpret_cast<const char *>(ack.blob.data()), ack.blob.size()));
+        }
+    });
+}
+
+void prepare(Node &node, const SharedMigration &move, const Task &parent) {
+    auto image = image_of(node, parent, false);
+    image.slots.clear();
+    image.first = parent.first;
+    image.teleported = true;
+    make_child(node, parent.id, std::move(image), parent.kin, move->where, [&node, move](const Reply &reply) {
+        if (reply.status == KERN_SUCCESS) {
+            move->child = reply.rights.front();
+        }
+        const auto found = node.tasks.find(move->parent);
+        if (found == node.tasks.end() || node.running(found->second->own_right()) == nullptr) {
+            give_up(node, move);
+        } else if (reply.status != KERN_SUCCESS) {
+            fail(node, move, reply.status, "no process can be made there");
+        } else {
+            found->second->gathering = true;
+            move->deadline = Clock::now() + kPatience;
+            gather(node, move, true);
         }
     });
 }
@@ -369,18 +420,18 @@ void op_task_migrate(Node &node, const Request &request, Done done) {
         done(reply_with(KERN_NOT_SUPPORTED, why));
         return;
     }
-    parent->moving = parent->gathering = true;
-    gather(node,
-           std::make_shared<Migration>(Migration{.parent = parent->id,
-                                                 .where = static_cast<dsm::NodeId>(request.args[0]),
-                                                 .request = request,
-                                                 .done = std::move(done),
-                                                 .deadline = Clock::now() + kPatience,
-                                                 .child = {},
-                                                 .moved = {},
-                                                 .registers = 0,
-                                                 .process = {}}),
-           true);
+    parent->moving = true;
+    prepare(node,
+            std::make_shared<Migration>(Migration{.parent = parent->id,
+                                                  .where = static_cast<dsm::NodeId>(request.args[0]),
+                                                  .request = request,
+                                                  .done = std::move(done),
+                                                  .deadline = {},
+                                                  .child = {},
+                                                  .moved = {},
+                                                  .registers = 0,
+                                                  .process = {}}),
+            *parent);
 }
 
 void op_make_room(Node &node, const Request &request, Done done) {

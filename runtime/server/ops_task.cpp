@@ -63,12 +63,11 @@ void abandon(Node &node, const Right &child) {
     node.router.tell(node_of(child.task), std::move(request));
 }
 
-// The parent's node holds all memory and ports of the image until the child's node has its own hold, so that none can
-// end on the way even if the parent does. A child that comes when its parent has given up waiting is ended.
-void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm::NodeId where, Done done) {
-    Request request;
-    request.op = Op::spawn;
-    put_kin(request, kin);
+namespace {
+
+// The parent's node holds all memory and ports of the image until the other node has its own hold, so that none can end
+// on the way even if the parent does.
+void send_image(Node &node, TaskId parent, TaskImage image, dsm::NodeId where, Request request, Done done, Done late) {
     request.blob = encode(image);
     const auto payer = node.tasks.find(parent);
     if (where != node.self && payer != node.tasks.end() &&
@@ -84,10 +83,25 @@ void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm:
     }
     node.router.call_to_the_end(
         where, std::move(request),
-        [&node, where, held = std::move(image.stretches), slots = std::move(image.slots),
+        [&node, held = std::move(image.stretches), slots = std::move(image.slots),
          done = std::move(done)](Reply reply) {
             release_all(node, held);
             let_go_of(node, slots);
+            done(std::move(reply));
+        },
+        std::move(late));
+}
+
+} // namespace
+
+// A child that comes when its parent has given up waiting is ended.
+void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm::NodeId where, Done done) {
+    Request request;
+    request.op = Op::spawn;
+    put_kin(request, kin);
+    send_image(
+        node, parent, std::move(image), where, std::move(request),
+        [where, done = std::move(done)](Reply reply) {
             const bool sound = reply.status != KERN_SUCCESS || child_of(reply, where) != nullptr;
             done(sound ? std::move(reply) : status_reply(KERN_FAILURE));
         },
@@ -96,6 +110,14 @@ void make_child(Node &node, TaskId parent, TaskImage image, const Kin &kin, dsm:
                 abandon(node, *child);
             }
         });
+}
+
+void furnish_child(Node &node, TaskId parent, TaskImage image, const Right &child, Done done) {
+    Request request;
+    request.op = Op::furnish;
+    request.target = child;
+    send_image(node, parent, std::move(image), node_of(child.task), std::move(request), std::move(done),
+               [](const Reply &) {});
 }
 
 std::int32_t check_node(const Node &node, std::uint64_t argument) {
@@ -140,6 +162,14 @@ void map_next(Node &node, TaskId id, std::shared_ptr<const TaskImage> image, std
         }
         map_next(node, id, image, next + 1, done);
     });
+}
+
+// From here on the task's record holds the memory, and gives it back when it ends.
+void begin_with(Node &node, Task &task, const TaskImage &image) {
+    node.pay_for_shared(image.stretches, task.ledgers);
+    for (const auto &entry : image.entries) {
+        task.map.insert(entry);
+    }
 }
 
 // The child goes on. Whichever way that fails, one node tells the launcher what became of a first task: the child's,
@@ -367,14 +397,10 @@ void op_spawn(Node &node, const Request &request, Done done) {
             task.awaited_by = source;
             task.token = shared->token;
             task.ledgers = ledgers;
-            node.pay_for_shared(shared->stretches, ledgers);
             if (shared->teleported) { // it takes over what its parent has at any of them
                 task.sync_homes.set();
             }
-            // From here on the task's record holds the memory, and gives it back when it ends.
-            for (const auto &entry : shared->entries) {
-                task.map.insert(entry);
-            }
+            begin_with(node, task, *shared);
         } catch (const std::system_error &error) {
             log_error("a task of {} cannot be made: {}", shared->program.path, error.what());
             release_all(node, shared->stretches);
@@ -382,6 +408,33 @@ void op_spawn(Node &node, const Request &request, Done done) {
             reply.vals[0] = EAGAIN;
             done(reply);
         }
+    });
+}
+
+// A child that has been made without memory gets it, and its ports.
+void op_furnish(Node &node, const Request &request, Done done) {
+    const auto *child = node.running(request.target);
+    if (child == nullptr || child->awaited_by != request.caller.node || !child->map.entries().empty()) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    auto image = decode_image(request.blob, node.window);
+    if (!image || image->program.data != child->program.data) {
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    const auto shared = std::make_shared<const TaskImage>(std::move(*image));
+    node.attach_all(shared->stretches, [&node, shared, right = request.target, done](std::int32_t status) {
+        auto *task = node.running(right);
+        if (status != KERN_SUCCESS || task == nullptr || !task->map.entries().empty()) {
+            if (status == KERN_SUCCESS) {
+                release_all(node, shared->stretches);
+            }
+            done(status_reply(status == KERN_SUCCESS ? KERN_INVALID_TASK : status));
+            return;
+        }
+        begin_with(node, *task, *shared);
+        map_next(node, task->id, shared, 0, done);
     });
 }
 

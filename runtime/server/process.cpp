@@ -319,7 +319,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     }
     close_if_open(task->parcel);
     open_files.task_over(*task);
-    following.task_over(task->id);
+    following.end(task->id);
     ports.task_over(task->names, task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {
@@ -337,6 +337,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
                        .status = task->terminated ? 0 : status,
                        .successor = task->successor,
                        .threads_moved = task->threads_moved,
+                       .arriving = task->threads_moved && task->gathering,
                        .awaited_by = task->awaited_by,
                        .first = task->first,
                        .kin = task->kin};
@@ -347,7 +348,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     } else if (!task->awaited_by && task->successor.kind == Right::Kind::none) {
         tell_family(Op::process_ended, task->kin, static_cast<std::uint64_t>(status));
     }
-    // Of a task that was teleported its node tells more than that it is gone; see finish_teleport().
+    // Of a task that was teleported its node tells more than that it is gone; see finish_move().
     const bool moved = task->successor.kind != Right::Kind::none;
     for (dsm::NodeId node = 0; !moved && node < count; ++node) {
         if (task->sync_homes[node]) {

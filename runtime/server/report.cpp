@@ -107,7 +107,9 @@ NodeReport report_of(const Node &node, TaskId of) {
                       .bytes_received = wire.bytes_received,
                       .tasks = {}};
     for (const auto &[id, task] : node.tasks) {
-        report.tasks.push_back(report_of(node, *task, id == of));
+        if (!task->threads_moved) { // else it is listed where it is now
+            report.tasks.push_back(report_of(node, *task, id == of));
+        }
     }
     return report;
 }

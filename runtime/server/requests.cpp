@@ -121,6 +121,7 @@ constexpr std::array kOperations{
     Operation{Op::task_clone, Kind::task, op_task_clone, false},
     Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
     Operation{Op::task_migrate, Kind::task, op_task_migrate, true},
+    Operation{Op::furnish, Kind::task, op_furnish, false},
     Operation{Op::make_room, Kind::task, op_make_room, false},
     Operation{Op::carry_on, Kind::task, op_carry_on, false},
     Operation{Op::task_terminate, Kind::task, op_task_terminate, false},
@@ -359,25 +360,38 @@ bool has_key(Node &node, const Right &right) {
 // its own threads have asked for is done, or they would not stop.
 bool must_wait(const Node &node, const Request &request) {
     constexpr std::array kAlways{Op::task_terminate, Op::task_wait, Op::thread_wait};
+    if (request.target.kind != Kind::task && request.target.kind != Kind::thread) {
+        return false;
+    }
+    if (const auto ended = node.ended.find(request.target.task); ended != node.ended.end()) {
+        return ended->second.arriving;
+    }
     const auto task = node.tasks.find(request.target.task);
-    const bool about_it = request.target.kind == Kind::task || request.target.kind == Kind::thread;
-    return about_it && task != node.tasks.end() && task->second->gathering &&
-           request.caller.task != request.target.task &&
-           std::find(kAlways.begin(), kAlways.end(), request.op) == kAlways.end();
+    if (task == node.tasks.end() || !task->second->gathering || request.caller.task == request.target.task) {
+        return false;
+    }
+    const bool leaves = task->second->threads_moved; // its end would be none
+    return std::find(kAlways.begin(), kAlways.end(), request.op) == kAlways.end() ||
+           (leaves && request.op == Op::task_terminate);
 }
 constexpr std::chrono::milliseconds kLater{2};
 
 // What a right to a task that has moved from here with all its threads, or to one of them, is to now; or kind none.
 Right where_it_moved(const Node &node, const Right &right) {
+    const auto live = node.tasks.find(right.task);
     const auto ended = node.ended.find(right.task);
-    const bool follows = right.kind == Kind::task || right.kind == Kind::thread;
-    if (!follows || ended == node.ended.end() || !ended->second.threads_moved) {
-        return {};
+    Right successor{};
+    if (live != node.tasks.end() && live->second->threads_moved && !live->second->gathering) {
+        successor = live->second->successor;
+    } else if (ended != node.ended.end() && ended->second.threads_moved) {
+        successor = ended->second.successor;
     }
-    const auto &successor = ended->second.successor;
-    return right.kind == Kind::task
-               ? successor
-               : Right{.kind = Kind::thread, .task = successor.task, .thread = right.thread, .key = right.key};
+    if (right.kind == Kind::task) {
+        return successor;
+    }
+    return right.kind == Kind::thread && successor.kind != Kind::none
+               ? Right{.kind = Kind::thread, .task = successor.task, .thread = right.thread, .key = right.key}
+               : Right{};
 }
 
 } // namespace

@@ -78,7 +78,7 @@ struct Task {
     pid_t pid = -1;
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way, or a move with all threads
-    bool gathering = false;  // its threads are being stopped for that, or have been
+    bool gathering = false;  // its threads are being stopped for that, or have been; until they go on, here or there
     dsm::NodeSet been;       // where it was before it moved with all its threads, once or more
     bool terminated = false; // by task_terminate: its end is no failure
     int control = -1;
@@ -140,6 +140,7 @@ struct EndedTask {
     int status = 0;
     Right successor{};
     bool threads_moved = false;            // as in Task
+    bool arriving = false;                 // they do not go on there yet
     std::optional<dsm::NodeId> awaited_by; // as in Task
     bool first = false;
     Kin kin{};

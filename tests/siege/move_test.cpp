@@ -57,8 +57,7 @@ class Move : public ::testing::Test {
         witness_.connect(job_);
         other_.stand_by(witness_);
     }
-    // Node 1 asks node 0 for the first task's successor.
-    rt::Right make_child() {
+    rt::TaskImage image() const {
         rt::TaskImage image;
         image.program.path = SIEGE_APP;
         image.program.argv = {SIEGE_APP, "wait_to_be_taken_over"};
@@ -66,8 +65,12 @@ class Move : public ::testing::Test {
         image.program.cwd = "/";
         image.first = true;
         image.teleported = true;
+        return image;
+    }
+    // Node 1 asks node 0 for the first task's successor.
+    rt::Right make_child() {
         auto request = request_for(rt::Op::spawn);
-        request.blob = rt::encode(image);
+        request.blob = rt::encode(image());
         const auto reply = other_.answer_to(other_.ask(std::move(request)));
         EXPECT_EQ(reply.status, KERN_SUCCESS);
         return reply.rights.at(0);
@@ -189,6 +192,25 @@ TEST_F(Move, IsForTheSourceAloneToComplete) {
     const auto child = make_child();
     EXPECT_EQ(witness_.answer_to(witness_.ask(request_for(rt::Op::take_over, child))).status, KERN_INVALID_TASK);
     EXPECT_TRUE(job_.is_silent(0, kQuiet));
+    job_.shut_down();
+}
+
+// So it is to give it its memory, before that, and of the program that it is.
+TEST_F(Move, IsForTheSourceAloneToFurnish) {
+    auto furnish = request_for(rt::Op::furnish, make_child());
+    furnish.blob = rt::encode(image());
+    EXPECT_EQ(witness_.answer_to(witness_.ask(furnish)).status, KERN_INVALID_TASK);
+    auto other_program = image();
+    other_program.program.data = {.start = 1 << 20, .size = 1 << 20};
+    auto wrong = furnish;
+    wrong.blob = rt::encode(other_program);
+    EXPECT_EQ(other_.answer_to(other_.ask(wrong)).status, KERN_INVALID_ARGUMENT);
+    wrong.blob.pop_back();
+    EXPECT_EQ(other_.answer_to(other_.ask(wrong)).status, KERN_INVALID_ARGUMENT);
+    EXPECT_EQ(other_.answer_to(other_.ask(furnish)).status, KERN_SUCCESS);
+    EXPECT_EQ(other_.answer_to(other_.ask(request_for(rt::Op::take_over, furnish.target))).status, KERN_SUCCESS);
+    EXPECT_EQ(other_.answer_to(other_.ask(furnish)).status, KERN_INVALID_TASK);
+    EXPECT_TRUE(std::holds_alternative<launch::Hosting>(job_.next_record(0)));
     job_.shut_down();
 }
 
