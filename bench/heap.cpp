@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "apps/common/application.hpp"
+#include "apps/common/heap.hpp"
 #include "apps/common/pages.hpp"
 #include "apps/common/threads.hpp"
 

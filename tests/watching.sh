@@ -63,7 +63,6 @@ expect 0 "kernel thread" "$norma" stat 0.1 --job "$launcher"
 shows "len(it['thread_list']) == it['threads'] and it['thread_list'][0]['tid'] > 0" "$norma" stat 0.1 --job "$launcher" --json
 expect 1 "has no task 1.77" "$norma" stat 1.77 --job "$launcher"
 expect 0 "READ/s" "$norma" top "$launcher" -n 2 -d 0.2
-expect 1 "task 0.1 of job $launcher has not moved: it is not a whole program" "$norma" migrate 0.1 1 --job "$launcher"
 expect 1 "there is no such task" "$norma" migrate 0.77 1 --job "$launcher"
 expect 1 "there is no such node" "$norma" migrate 0.1 2 --job "$launcher"
 expect 1 "there is no node server where it was made" "$norma" migrate 2.1 0 --job "$launcher"

@@ -15,6 +15,7 @@
 #include "apps/cg/solver.hpp"
 #include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
+#include "apps/common/heap.hpp"
 #include "apps/common/split.hpp"
 #include "apps/common/workers.hpp"
 
@@ -224,6 +225,7 @@ int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Conjugate gradients by tasks on all nodes. Start it with: norma run -N 2 cg FILE"};
     add_options(app, options);
-    return apps::run_application("cg", app, argc, argv,
-                                 [&options] { return options.generate.empty() ? solve(options) : generate(options); });
+    return apps::run_application("cg", app, argc, argv, [&options] {
+        return apps::in_heap([&] { return options.generate.empty() ? solve(options) : generate(options); });
+    });
 }

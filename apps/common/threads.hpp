@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -24,14 +23,5 @@ int nodes_for_threads(const char *program);
 /// Calls body(index, meet) in `count` threads, round robin over the nodes; the caller is the first. An exception that
 /// leaves a thread's body ends the program with its message. Throws NodeDied. Returns the nodes.
 std::vector<int> run_threads(unsigned count, const std::function<void(unsigned index, const Meet &meet)> &body);
-
-/// Calls `run`; that there is no memory for it is said as what it is in a whole program.
-template <class Run> auto in_heap(Run run) {
-    try {
-        return run();
-    } catch (const std::bad_alloc &) {
-        throw std::runtime_error("the heap is too small; NORMA_HEAP and NORMA_MEMORY say how large it is");
-    }
-}
 
 } // namespace apps

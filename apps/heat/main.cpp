@@ -11,6 +11,7 @@
 
 #include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
+#include "apps/common/heap.hpp"
 #include "apps/common/workers.hpp"
 #include "apps/heat/options.hpp"
 #include "apps/heat/picture.hpp"
@@ -219,5 +220,6 @@ int main(int argc, char **argv) {
     Options options;
     CLI::App app{"Heat diffusion on a plate, computed by tasks on all nodes. Start it with: norma run -N 2 heat"};
     add_options(app, options);
-    return apps::run_application("heat", app, argc, argv, [&options] { return Application(options).run(); });
+    return apps::run_application("heat", app, argc, argv,
+                                 [&options] { return apps::in_heap([&] { return Application(options).run(); }); });
 }

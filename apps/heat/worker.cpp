@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Runs in worker tasks. Everything it touches is coherent memory or its own stack: after a teleport of itself there is
-// no heap and no static data it could have kept.
+// Runs in worker tasks.
 #include "apps/heat/worker.hpp"
 
 #include <algorithm>

@@ -13,6 +13,7 @@
 
 #include "apps/common/application.hpp"
 #include "apps/common/hash.hpp"
+#include "apps/common/heap.hpp"
 #include "apps/common/split.hpp"
 #include "apps/common/threads.hpp"
 #include "apps/radix/sort.hpp"

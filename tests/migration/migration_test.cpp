@@ -96,6 +96,11 @@ TEST_P(Homes, FollowTheirTask) {
 
 INSTANTIATE_TEST_SUITE_P(, Homes, ::testing::Values("shm", "tcp"), [](const auto &kind) { return kind.param; });
 
+TEST(Migrations, AreOfWholePrograms) {
+    const auto end = check_run(SYSTEM_APP, {"refused", {"migration_of_no_whole_program"}});
+    EXPECT_THAT(end.err, HasSubstr("does not move to node 1: it is not a whole program"));
+}
+
 TEST(Migrations, AreRefusedWithAReason) {
     const auto end = check_run(MIGRATION_APP, {"refused", {"what_cannot_move_stays"}});
     EXPECT_THAT(end.err, HasSubstr("it has an open file besides the standard streams: descriptor"));

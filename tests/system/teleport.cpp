@@ -246,3 +246,10 @@ SYSTEM_CASE(teleport_with_lock) {
     (void)port;
     return 0;
 }
+
+// To move with its threads a task needs its variables and its heap in coherent memory.
+SYSTEM_CASE(migration_of_no_whole_program) {
+    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(mach_task_self(), 1, 0));
+    CHECK_EQ(0, norma::this_node());
+    return 0;
+}
