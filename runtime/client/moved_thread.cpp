@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/moved_thread.hpp"
 
+#include "runtime/client/inheritance.hpp"
+#include "runtime/client/job.hpp"
 #include "runtime/client/program.hpp"
 #include "runtime/client/threads.hpp"
+#include "runtime/families.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +15,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 namespace norma::rt {
 
@@ -28,6 +33,7 @@ constexpr std::uint64_t kGlobals = 16; // __cxa_eh_globals: the exceptions that 
 struct Saved {
     std::uint64_t register_bytes = 0, variable_bytes = 0;
     std::uint64_t canary = 0, stack_limit = 0;
+    SignalSet pending = 0;
     std::int32_t error = 0;
     std::array<std::byte, kGlobals> exceptions{};
     std::array<std::byte, kFrameBytes> frame{};
@@ -40,6 +46,41 @@ std::size_t bytes_of(const _libc_fpstate *registers) {
     std::array<std::uint32_t, 2> software{}; // magic, size
     std::memcpy(software.data(), reinterpret_cast<const std::byte *>(registers) + kSoftware, sizeof software);
     return software[0] == kMagic ? software[1] : kPlain;
+}
+
+// The signals that wait for this thread, and not for any of the process. Few ever have one.
+SignalSet pending_signals() {
+    sigset_t any;
+    sigpending(&any);
+    std::array<char, 4096> text{};
+    const int fd = signals_in(any) == 0 ? -1 : ::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    [[maybe_unused]] const auto size = ::read(fd, text.data(), text.size() - 1);
+    ::close(fd);
+    constexpr const char *kName = "SigPnd:";
+    const auto *found = std::strstr(text.data(), kName);
+    return found == nullptr ? 0 : std::strtoull(found + std::strlen(kName), nullptr, 16);
+}
+
+void send_to_this_thread(SignalSet signals) {
+    const auto set = set_of(signals);
+    for (int signal = 1; signal <= kSignals; ++signal) {
+        if (is_signal(static_cast<std::uint64_t>(signal)) && sigismember(&set, signal) == 1) {
+            tgkill(getpid(), gettid(), signal);
+        }
+    }
+}
+
+// Where handlers run: that is of norma's own memory, or of the program's if it has wished so.
+stack_t signal_stack(const std::byte *frame) {
+    stack_t stack{};
+    std::memcpy(&stack, frame + offsetof(ucontext_t, uc_stack), sizeof stack);
+    if (!job.in_window(stack.ss_sp)) {
+        sigaltstack(nullptr, &stack);
+    }
+    return stack;
 }
 
 std::uint64_t down(std::uint64_t address, std::uint64_t bytes) {
@@ -66,6 +107,7 @@ std::uint64_t save_thread(const ucontext_t &context) {
                                                                        .variable_bytes = variables.size,
                                                                        .canary = stack_canary(),
                                                                        .stack_limit = stack_limit(),
+                                                                       .pending = pending_signals(),
                                                                        .error = error};
     std::memcpy(saved->exceptions.data(), abi::__cxa_get_globals(), kGlobals);
     std::memcpy(saved->frame.data(), &context, kFrameBytes);
@@ -89,11 +131,11 @@ std::uint64_t stack_limit_of(std::uint64_t saved) {
     std::memcpy(registers.data(), reinterpret_cast<const void *>(registers_at), saved.register_bytes);
     std::memcpy(frame.data(), saved.frame.data(), kFrameBytes);
     std::memcpy(abi::__cxa_get_globals(), saved.exceptions.data(), kGlobals);
-    stack_t signal_stack{};
-    sigaltstack(nullptr, &signal_stack);
+    const auto handlers = signal_stack(frame.data());
+    send_to_this_thread(saved.pending); // all are blocked until it has its own mask
     auto *const registers_now = registers.data();
     std::memcpy(frame.data() + offsetof(ucontext_t, uc_mcontext.fpregs), &registers_now, sizeof registers_now);
-    std::memcpy(frame.data() + offsetof(ucontext_t, uc_stack), &signal_stack, sizeof signal_stack);
+    std::memcpy(frame.data() + offsetof(ucontext_t, uc_stack), &handlers, sizeof handlers);
     errno = saved.error;
     asm volatile("mov %0, %%fs:0x28\n\t"
                  "mov %1, %%rsp\n\t"
