@@ -2,22 +2,17 @@
 // What becomes of the memory of a task that is moved: it follows, comes when it is touched, or stays with those who use
 // it where it is.
 #include "runtime/probe.hpp"
-#include "tests/system/app.hpp"
+#include "tests/migration/moving.hpp"
 
 #include <array>
-#include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 namespace {
 
-using namespace std::chrono_literals;
-using systest::Args;
-using systest::self;
+using namespace moving;
 
 constexpr std::uint64_t kPages = 4096, kPage = 4096;
 constexpr auto kMoment = 200ms; // in which all of it could have come
@@ -64,14 +59,6 @@ void wait_for(int what) { // in the program itself, where a thread can be stoppe
     }
 }
 
-void move(task_t task, int node, int flags) {
-    auto status = norma_task_migrate(task, node, flags);
-    while (status == KERN_OPERATION_TIMED_OUT) { // on a machine with too much to do
-        status = norma_task_migrate(task, node, flags);
-    }
-    CHECK_KERN(KERN_SUCCESS, status);
-}
-
 } // namespace
 
 // Nobody else has it, so none of it is left where it was: only what was never touched is asked for there.
@@ -82,13 +69,13 @@ SYSTEM_CASE(memory_follows) {
         stage = 1;
         wait_for(2);
         CHECK_SOON(pages_in() >= kUsed);
-        std::this_thread::sleep_for(kMoment); // what its stack and the program's variables need comes, too
+        rest(kMoment); // what its stack and the program's variables need comes, too
         const auto before = pages_in();
         check_and_change(words);
         CHECK(pages_in() - before < kUsed / 10);
     });
     wait_for(1);
-    move(child.port(), 2, 0);
+    move_to(2, child.port());
     stage = 2;
     JOIN(child);
     return 0;
@@ -100,14 +87,14 @@ SYSTEM_CASE(memory_comes_when_it_is_touched) {
         fill(words);
         stage = 1;
         wait_for(2);
-        std::this_thread::sleep_for(kMoment);
+        rest(kMoment);
         CHECK(pages_in() < kUsed / 10);
         check_and_change(words);
         CHECK(pages_in() >= kUsed);
     });
     wait_for(1);
     CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(child.port(), 2, NORMA_MIGRATE_LAZY << 1));
-    move(child.port(), 2, NORMA_MIGRATE_LAZY);
+    move_to(2, child.port(), NORMA_MIGRATE_LAZY);
     stage = 2;
     JOIN(child);
     return 0;
@@ -122,11 +109,11 @@ SYSTEM_CASE(memory_in_use_stays) {
     auto child = systest::spawn(0, [] {
         stage = 1;
         wait_for(2);
-        std::this_thread::sleep_for(kMoment);
+        rest(kMoment);
         CHECK(pages_in() < kUsed / 10);
     });
     wait_for(1);
-    move(child.port(), 1, 0);
+    move_to(1, child.port());
     stage = 2;
     JOIN(child);
     check_and_change(words);
@@ -151,7 +138,7 @@ SYSTEM_CASE(memory_follows_over_several_nodes) {
     });
     wait_for(1);
     for (int to = 0; to < 9; ++to) {
-        move(child.port(), (to + 2) % norma::node_count(), 0);
+        move_to((to + 2) % norma::node_count(), child.port());
     }
     stage = 2;
     JOIN(child);

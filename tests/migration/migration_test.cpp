@@ -14,6 +14,7 @@
 namespace systest {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class Migration : public ::testing::TestWithParam<ProgramRun> {};
@@ -39,6 +40,57 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"itself", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n"},
         ProgramRun{"itself_as_user", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n", true}),
     [](const auto &run) { return run.param.label; });
+
+// One kind of state each.
+class State : public ::testing::TestWithParam<const char *> {};
+
+TEST_P(State, IsAsItWas) {
+    EXPECT_EQ(check_run(MIGRATION_APP, {GetParam(), {GetParam()}}).err, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , State,
+    ::testing::Values("general_registers_move", "ymm_registers_move", "zmm_and_mask_registers_move", "x87_stack_moves",
+                      "floating_point_modes_and_flags_move", "red_zone_moves", "string_instruction_goes_on",
+                      "deep_stack_moves", "jumps_lead_back", "coroutines_go_on", "exception_in_flight_moves",
+                      "nested_exceptions_move", "static_and_thread_local_objects_move", "containers_are_changed",
+                      "heap_blocks_are_freed_elsewhere", "pending_signals_move", "signal_actions_move",
+                      "signal_stack_moves", "timers_of_computing_time_go_on", "sleeps_end_in_time",
+                      "directory_and_umask_move", "children_and_their_ends_move", "signals_by_number_arrive",
+                      "inheritance_moves", "protection_moves", "lazy_copies_move", "one_memory_at_two_addresses_moves",
+                      "named_object_moves", "others_read_and_write_its_memory", "copies_of_it_are_of_one_moment",
+                      "contended_lock", "turns_by_a_word", "units_of_a_semaphore", "eight_at_a_barrier",
+                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro"),
+    [](const auto &name) { return std::string(name.param); });
+
+struct Obstacle {
+    const char *name, *reason;
+    const char *another = "";
+};
+
+class Refused : public ::testing::TestWithParam<Obstacle> {};
+
+TEST_P(Refused, WithTheReason) {
+    EXPECT_THAT(
+        check_run(MIGRATION_APP, {GetParam().name, {GetParam().name}, 3}).err,
+        AllOf(HasSubstr(std::string("does not move to node 1: ") + GetParam().reason), HasSubstr(GetParam().another)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , Refused,
+    ::testing::Values(Obstacle{"timer_stays", "it has timers made by timer_create"},
+                      Obstacle{"receive_right_stays", "it has rights to ports"},
+                      Obstacle{"exception_port_of_a_thread_stays", "a thread of it has exception ports of its own"},
+                      Obstacle{"wired_memory_stays", "it has wired memory"},
+                      Obstacle{"file_as_memory_stays", "it has opened files as memory objects"},
+                      Obstacle{"shared_tables_stay", "it shares open files, directories or signal actions"},
+                      Obstacle{"suspended_task_stays", "it is suspended"},
+                      Obstacle{"suspended_thread_stays", "a thread of it is suspended"},
+                      Obstacle{"threads_that_never_stop_stay",
+                               "a thread of it cannot be stopped: in some function of libc",
+                               "a thread of it cannot be stopped: a thread that norma has not made"},
+                      Obstacle{"open_pipe_stays", "it has an open file besides the standard streams"}),
+    [](const auto &obstacle) { return std::string(obstacle.param.name); });
 
 class NodesDie : public ::testing::TestWithParam<int> {};
 
@@ -99,12 +151,6 @@ INSTANTIATE_TEST_SUITE_P(, Homes, ::testing::Values("shm", "tcp"), [](const auto
 TEST(Migrations, AreOfWholePrograms) {
     const auto end = check_run(SYSTEM_APP, {"refused", {"migration_of_no_whole_program"}});
     EXPECT_THAT(end.err, HasSubstr("does not move to node 1: it is not a whole program"));
-}
-
-TEST(Migrations, AreRefusedWithAReason) {
-    const auto end = check_run(MIGRATION_APP, {"refused", {"what_cannot_move_stays"}});
-    EXPECT_THAT(end.err, HasSubstr("it has an open file besides the standard streams: descriptor"));
-    EXPECT_THAT(end.err, HasSubstr("a thread that norma has not made"));
 }
 
 } // namespace

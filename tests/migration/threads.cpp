@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Programs that set something up, are moved to another node by somebody who does not ask them, and look whether it is
-// still so. The names of the cases say what it is.
-#include "tests/system/app.hpp"
+// Threads that compute, hold or wait for something while their task is moved.
+#include "tests/migration/moving.hpp"
 
 #include <array>
 #include <atomic>
@@ -10,7 +9,6 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <fcntl.h>
 #include <immintrin.h>
 #include <memory>
 #include <pthread.h>
@@ -24,51 +22,7 @@
 
 namespace {
 
-using namespace std::chrono_literals;
-using systest::Args;
-using systest::self;
-
-std::atomic<bool> over;
-std::atomic<int> ready;
-
-int node_after(int node) {
-    return (node + 1) % norma::node_count();
-}
-
-void rest(std::chrono::milliseconds time) {
-    std::this_thread::sleep_for(time);
-}
-
-/// A thread that is not met outside of libraries for long, as on a machine with too much to do, keeps its task where it
-/// is; then somebody may try again.
-void move_to(int node, task_t task) {
-    auto status = norma_task_migrate(task, node, 0);
-    while (status == KERN_OPERATION_TIMED_OUT) {
-        status = norma_task_migrate(task, node, 0);
-    }
-    CHECK_KERN(KERN_SUCCESS, status);
-}
-
-/// Moves the task `times` times, at moments that are nobody's choice, over all nodes.
-void move_about(task_t task, int times) {
-    std::minstd_rand random(static_cast<unsigned>(getpid()));
-    int node = 0;
-    for (int i = 0; i < times; ++i) {
-        rest(std::chrono::milliseconds(random() % 30));
-        node = node_after(node);
-        move_to(node, task);
-    }
-}
-
-/// A child that runs `body` until it has been moved `times` times; then it must end well.
-template <class F> int moved_while(int times, F body) {
-    over = false;
-    auto child = systest::spawn(0, body);
-    move_about(child.port(), times);
-    over = true;
-    JOIN(child);
-    return 0;
-}
+using namespace moving;
 
 int fibonacci(int n) { // deep, with frames of its own all the way
     volatile int depth = n;
@@ -392,42 +346,6 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     int how = 0;
     const auto ended = norma_task_wait(child.release(), 20000, &how);
     CHECK(ended == KERN_NODE_DOWN || (ended == KERN_SUCCESS && (how == 0 || how == SIGBUS)));
-    return 0;
-}
-
-SYSTEM_CASE(what_cannot_move_stays) {
-    over = false;
-    ready = 0;
-    auto reader = systest::spawn(0, [] { // in a system call that nothing ends
-        std::array<int, 2> ends{};
-        CHECK_EQ(0, pipe(ends.data()));
-        ready = 1;
-        CHECK_SOON(over.load());
-        close(ends[0]);
-        close(ends[1]);
-    });
-    CHECK_SOON(ready == 1);
-    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(reader.port(), 1, 0));
-    over = true;
-    JOIN(reader);
-    over = false;
-    auto waiter = systest::spawn(0, [] {
-        std::thread other([] { CHECK_SOON(over.load()); }); // whose stack is the C library's
-        ready = 2;
-        while (!over) {
-            fibonacci(10);
-        }
-        other.join();
-    });
-    CHECK_SOON(ready == 2);
-    CHECK_KERN(KERN_OPERATION_TIMED_OUT, norma_task_migrate(waiter.port(), 1, 0));
-    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(waiter.port(), norma::node_count(), 0));
-    CHECK_KERN(KERN_SUCCESS, norma_task_migrate(waiter.port(), 0, 0)); // is there
-    CHECK_KERN(KERN_SUCCESS, task_suspend(waiter.port()));
-    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(waiter.port(), 1, 0));
-    CHECK_KERN(KERN_SUCCESS, task_resume(waiter.port()));
-    over = true;
-    JOIN(waiter);
     return 0;
 }
 
