@@ -349,4 +349,43 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     return 0;
 }
 
+// kills.py says when, and kills a node then. The task writes nothing but its stack, so that nothing else is lost with
+// it.
+SYSTEM_CASE(moves_when_told) {
+    static constexpr auto compute = [](void *) {
+        ++ready;
+        while (!over) {
+            CHECK_EQ(5, fibonacci(5));
+        }
+    };
+    static constexpr auto until_told = [] {
+        char line_end = 0;
+        std::fflush(stdout);
+        CHECK_EQ(1, read(STDIN_FILENO, &line_end, 1));
+    };
+    over = false;
+    ready = 0;
+    auto child = systest::spawn(1, [] {
+        std::array<thread_act_t, 3> threads{};
+        for (auto &thread : threads) {
+            CHECK_KERN(KERN_SUCCESS, norma_thread_start(self(), compute, nullptr, 0, &thread));
+        }
+        compute(nullptr);
+        for (const auto thread : threads) {
+            CHECK_KERN(KERN_SUCCESS, norma_thread_wait(thread, -1));
+        }
+    });
+    CHECK_SOON(ready == 4);
+    over = false; // now the variables are this node's
+    std::puts("begun");
+    until_told();
+    std::printf("status %d\n", norma_task_migrate(child.port(), 2, 0));
+    until_told();
+    over = true;
+    int how = 0;
+    const auto ended = norma_task_wait(child.release(), 20000, &how);
+    std::printf("ended %d %d\n", ended, how);
+    return 0;
+}
+
 } // namespace
