@@ -86,8 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Obstacle{"shared_tables_stay", "it shares open files, directories or signal actions"},
                       Obstacle{"suspended_task_stays", "it is suspended"},
                       Obstacle{"suspended_thread_stays", "a thread of it is suspended"},
-                      Obstacle{"threads_that_never_stop_stay",
-                               "a thread of it cannot be stopped: in some function of libc",
+                      Obstacle{"threads_that_never_stop_stay", "a thread of it cannot be stopped: in ",
                                "a thread of it cannot be stopped: a thread that norma has not made"},
                       Obstacle{"open_pipe_stays", "it has an open file besides the standard streams"}),
     [](const auto &obstacle) { return std::string(obstacle.param.name); });

@@ -137,7 +137,7 @@ norma::task make_asker(State &state, Call call, vm_address_t memory, bool used) 
 // The process of a task that moves may be killed when the task has left it: then once more.
 bool has_ended(State &state) {
     const long calls = state.asker.calls;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100)); // it may have to wait for a processor
     if (state.asker.calls == calls) {
         return true;
     }
