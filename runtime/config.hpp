@@ -48,6 +48,7 @@ struct Config {
     std::string account; // empty: none is kept on disk
     LogLevel log{};
     UffdMode uffd{};
+    int job = 0;      // 0: the only one
     int task_fd = -1; // -1: not a task of a job
 };
 

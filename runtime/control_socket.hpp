@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The local socket at which a launcher can be asked about its job. It has an abstract name (unix(7)), so it goes with
-// the launcher, however that ends. Only the launcher's user and root may talk there; both sides look at who the other
-// is (SO_PEERCRED), as anybody may bind and connect to such a name.
+// The local socket at which a launcher can be asked about its job (local_socket.hpp). Only the launcher's user and root
+// may talk there.
 #pragma once
 
 #include <string>

@@ -366,6 +366,7 @@ enum class TaskMsg : std::uint32_t {
     channel,      // a thread's channel comes as a descriptor
     thread_ended, // 0 kernel thread id
     program,      // 0 address, 1 bytes: the variables of a whole program. Before hello
+    exits,        // 0 exit code: of a process that has attached itself, which only says so by itself
 };
 
 struct TaskMsgHead {
@@ -374,6 +375,17 @@ struct TaskMsgHead {
     std::uint64_t args[3];
 };
 static_assert(sizeof(TaskMsgHead) == 32);
+
+// ---- Node server -> a process that attaches itself (docs/attach.md): the first packet on its control socket ----
+inline constexpr std::uint64_t kGreetingMagic = 0x6f6f446d726f4e21; // whatever else listens under such a name
+
+struct Greeting {
+    std::uint64_t magic;
+    std::uint32_t protocol; // kTaskProtocol; of another one only this and `magic` mean anything
+    std::int32_t status;    // KERN_SUCCESS: hello is awaited; blob: settings, NAME=VALUE with a zero behind each.
+                            // Else blob: why it is turned away
+};
+static_assert(sizeof(Greeting) == 16);
 
 // What a task, or one of its threads, has used.
 struct Usage {

@@ -10,8 +10,8 @@
  *
  * Every call is thread-safe, may be made from any thread of a task, writes its outputs only on success, and returns
  * one of the KERN_ values below. A call that has to reach another node returns KERN_NODE_DOWN if that node is gone,
- * and KERN_OPERATION_TIMED_OUT past its deadline (NORMA_CALL_TIMEOUT). Outside a job (the program was not started by
- * `norma run`) every call returns KERN_FAILURE.
+ * and KERN_OPERATION_TIMED_OUT past its deadline (NORMA_CALL_TIMEOUT). Outside a job (`norma run` has not started the
+ * program, and it has not called norma_attach) every call returns KERN_FAILURE.
  */
 #ifndef NORMA_MACH_H
 #define NORMA_MACH_H
@@ -180,7 +180,7 @@ kern_return_t host_page_size(host_t host, vm_size_t *page_size) NORMA_MACH_NOEXC
  * Errors: KERN_INVALID_TASK (parent), KERN_INVALID_LEDGER (not a ledger for that resource on the parent's node),
  * KERN_INVALID_ARGUMENT (null output, `ledger_count` over 3 or below 0), KERN_RESOURCE_SHORTAGE (the process could not
  * be made; NORMA_MEMORY; a ledger), KERN_NODE_DOWN (memory to be copied was allocated on a node that is gone),
- * KERN_OPERATION_TIMED_OUT.
+ * KERN_OPERATION_TIMED_OUT, KERN_NOT_SUPPORTED (the parent has attached itself: norma_attach).
  */
 kern_return_t task_create(task_t parent_task, ledger_port_array_t ledgers, int ledger_count, boolean_t inherit_memory,
                           task_t *child_task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_create);
@@ -195,7 +195,8 @@ NORMA_EXPORT kern_return_t norma_task_create(task_t parent_task, boolean_t inher
  * attributes themselves are copied. No page moves: the cost does not depend on the amount of memory. The child has
  * no threads and a suspend count of 0. `inherit_memory` false gives an empty address space. All or nothing.
  * Source: norma_task_clone(seed). Errors: KERN_INVALID_TASK (parent), KERN_INVALID_ARGUMENT (node out of range, null
- * output), KERN_NODE_DOWN, KERN_RESOURCE_SHORTAGE (the process could not be made).
+ * output), KERN_NODE_DOWN, KERN_RESOURCE_SHORTAGE (the process could not be made), KERN_NOT_SUPPORTED (the parent has
+ * attached itself: norma_attach).
  */
 NORMA_EXPORT kern_return_t norma_task_clone(task_t parent_task, boolean_t inherit_memory, int child_node,
                                             task_t *child_task) NORMA_MACH_NOEXCEPT;
@@ -223,7 +224,8 @@ NORMA_EXPORT kern_return_t norma_port_location_hint(task_t task, mach_port_t por
  * ended already: KERN_INVALID_TASK. */
 kern_return_t task_terminate(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_terminate);
 
-/** Suspends: counted; returns once every thread of the task has stopped (the caller itself excepted). */
+/** Suspends: counted; returns once every thread of the task has stopped (the caller itself excepted).
+ * KERN_NOT_SUPPORTED: it has attached itself (norma_attach), and may have threads that cannot be stopped. */
 kern_return_t task_suspend(task_t task) NORMA_MACH_NOEXCEPT NORMA_MACH_CALL(task_suspend);
 
 /** Undoes one task_suspend. KERN_FAILURE if the count is 0. */

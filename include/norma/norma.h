@@ -29,8 +29,26 @@ NORMA_EXPORT int norma_node_count(void) NORMA_MACH_NOEXCEPT;
 /** The node the calling task runs on; -1 outside a job. */
 NORMA_EXPORT int norma_node(void) NORMA_MACH_NOEXCEPT;
 
-/** Non-zero if the caller runs inside a job. */
+/** Non-zero if the caller runs inside a job, or has attached itself to one. */
 NORMA_EXPORT int norma_in_job(void) NORMA_MACH_NOEXCEPT;
+
+/** Makes the calling process a task of a job that runs on this machine, for the rest of its life: it has no coherent
+ * memory yet, and every call of norma's works in it from then on, from any thread; docs/attach.md says what cannot be
+ * done with such a task. Its end is the task's: with its exit code, or else as if signal 9 had ended it. When the job
+ * or the node server ends, the process goes on: calls return KERN_NODE_DOWN, and coherent memory raises SIGBUS.
+ * `job` is the process id of the job's `norma run` (on a host that has joined it: of its `norma node --join`); 0: that
+ * in NORMA_JOB, or the only one the caller's user has on this machine. `node` is one of its nodes on this machine;
+ * below 0: the first of them. For timeout_ms (below 0: for ever) it waits for a job, and a node, that is not there yet.
+ * `why`, unless it is null, gets the reason of a failure as a text of at most why_bytes, with the zero at its end.
+ * KERN_INVALID_NAME (there is no such job, or more than one), KERN_INVALID_SECURITY (it is another user's; root cannot
+ * join it either), KERN_INVALID_HOST (it has no such node on this machine), KERN_INVALID_TASK (the caller is a task
+ * already, or has been one), KERN_TERMINATED (the job is ending), KERN_NOT_SUPPORTED (a job of another version of
+ * norma; a whole program; the caller is in a container where the node server cannot see it), KERN_NO_SPACE (the job's
+ * window is not free in this process), KERN_RESOURCE_SHORTAGE (NORMA_TASKS; userfaultfd cannot be had),
+ * KERN_OPERATION_TIMED_OUT (the node server does not answer), KERN_INVALID_ARGUMENT (NORMA_JOB is no number).
+ * Thread-safe. */
+NORMA_EXPORT kern_return_t norma_attach(int job, int node, int timeout_ms, char *why,
+                                        vm_size_t why_bytes) NORMA_MACH_NOEXCEPT;
 
 /** Waits for a task's end. A task that was teleported is followed to where it went. timeout_ms < 0: for ever. *status
  * (may be null) is how it ended: exit code in bits 8..15, signal in bits 0..6, as wait(2) has it.

@@ -27,6 +27,8 @@ inline int errno_of(std::int32_t status) noexcept {
         return ETIMEDOUT;
     case KERN_ABORTED:
         return EINTR;
+    case KERN_NOT_SUPPORTED:
+        return ENOTSUP;
     case KERN_FAILURE: // outside a job
         return ENOSYS;
     default:

@@ -4,6 +4,7 @@
 #include "norma/norma.h"
 #include "runtime/client/descriptors.hpp"
 #include "runtime/client/program.hpp"
+#include "runtime/client/window.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/sockets.hpp"
 
@@ -13,7 +14,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
-#include <sys/mman.h>
 #include <unistd.h>
 
 namespace norma::rt {
@@ -27,20 +27,34 @@ namespace {
     std::_Exit(126);
 }
 
-void reserve_window() {
-    void *const base = reinterpret_cast<void *>(job.window_base);
-    const void *const got = mmap(base, job.window_size, PROT_NONE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (got != base) {
+void need_window() {
+    if (const int error = reserve_window(); error != 0) {
         std::fprintf(stderr,
                      "norma: the window of %zu bytes at %p cannot be reserved: %s; NORMA_WINDOW_BASE and "
                      "NORMA_WINDOW_SIZE choose another one\n",
-                     static_cast<std::size_t>(job.window_size), base, std::strerror(errno));
+                     static_cast<std::size_t>(job.window_size), reinterpret_cast<void *>(job.window_base),
+                     std::strerror(error));
         std::_Exit(126);
     }
 }
 
 } // namespace
+
+int open_userfault(bool user_faults_only) {
+    job.userfault = dsm::Userfault::open(user_faults_only, job.fault_mode);
+    return job.userfault < 0 ? errno : 0;
+}
+
+int say_hello(int userfault_error) {
+    const auto identity = program_identity();
+    TaskMsgHead hello{};
+    hello.type = static_cast<std::uint32_t>(TaskMsg::hello);
+    hello.args[0] = kTaskProtocol;
+    hello.args[1] = static_cast<std::uint64_t>(job.fault_mode);
+    hello.args[2] = static_cast<std::uint64_t>(userfault_error);
+    return send_packet(job.control, std::as_bytes(std::span(&hello, 1)), std::as_bytes(std::span(identity)),
+                       job.userfault);
+}
 
 bool join_job() {
     if (std::getenv("NORMA_TASK_FD") == nullptr) {
@@ -60,8 +74,7 @@ bool join_job() {
     if (fcntl(job.control, F_SETFD, FD_CLOEXEC) != 0) {
         give_up("NORMA_TASK_FD is no descriptor", errno);
     }
-    reserve_window();
-    const auto identity = program_identity();
+    need_window();
     if (const auto data = coherent_data(); data.size != 0) {
         job.data_start = data.start;
         job.data_size = data.size;
@@ -71,15 +84,7 @@ bool join_job() {
         program.args[1] = data.size;
         send_packet(job.control, std::as_bytes(std::span(&program, 1)), {}); // if it fails, so does the next one
     }
-    TaskMsgHead hello{};
-    hello.type = static_cast<std::uint32_t>(TaskMsg::hello);
-    hello.args[0] = kTaskProtocol;
-    job.userfault = dsm::Userfault::open(config.uffd == UffdMode::user, job.fault_mode);
-    hello.args[1] = static_cast<std::uint64_t>(job.fault_mode);
-    hello.args[2] = job.userfault < 0 ? static_cast<std::uint64_t>(errno) : 0;
-    if (const int error = send_packet(job.control, std::as_bytes(std::span(&hello, 1)),
-                                      std::as_bytes(std::span(identity)), job.userfault);
-        error != 0) {
+    if (const int error = say_hello(open_userfault(config.uffd == UffdMode::user)); error != 0) {
         if (error == EPIPE || error == ECONNRESET) {
             std::_Exit(126); // the node server is gone; the launcher says which
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What libnorma knows of the job it is in. Set once before main(), read-only afterwards, so any thread may read it.
+// What libnorma knows of the job it is in. Set once, before main() or by norma_attach(), read-only afterwards, so any
+// thread may read it that has found `active` to be true.
 #pragma once
 
 #include "dsm/userfault.hpp"
@@ -12,7 +13,8 @@
 namespace norma::rt {
 
 struct Job {
-    bool active = false; // false: the program was not started by `norma run`
+    std::atomic<bool> active{false}; // false: the process is no task
+    pid_t attached = 0;              // the process, if norma has not started it
     int node = -1;
     int nodes = 0;
     int pid = 0;      // what the task calls itself as a process of the job
@@ -38,6 +40,11 @@ struct Job {
 };
 
 extern Job job;
+
+// 0 or an errno value.
+int open_userfault(bool user_faults_only);
+// The node server is told why there is no userfaultfd, if there is none.
+int say_hello(int userfault_error);
 
 // Joins the job: reserves the window and says hello. False outside a job; does not return if it fails.
 bool join_job();

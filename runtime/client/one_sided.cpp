@@ -2,6 +2,8 @@
 // <norma/region.h>, and finding the library that does it.
 #include "runtime/client/one_sided.hpp"
 
+#include "runtime/c_strings.hpp"
+#include "runtime/client/attach.hpp"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
 
@@ -46,7 +48,8 @@ OneSided *open_library() {
         return nullptr;
     }
     std::string why;
-    const auto config = load_config(environ);
+    const auto settings = settings_in_force();
+    const auto config = load_config(c_strings(settings).data());
     auto *const made = open(
         {.transport = config.transport,
          .verbs = {.device = config.verbs_device, .port = config.verbs_port, .gid_index = config.verbs_gid_index},

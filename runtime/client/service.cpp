@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/service.hpp"
 
+#include "runtime/client/attach.hpp"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/clone.hpp"
 #include "runtime/client/exceptions.hpp"
@@ -27,6 +28,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <pthread.h>
 #include <unistd.h>
 #include <utility>
@@ -189,15 +191,19 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
     acknowledge(head.number, EINVAL);
 }
 
-// The next command. Ends the process if the node server is gone, as the kernel is about to do anyway.
-CommandHead next_command(std::span<const std::byte> &blob, int &fd) {
+// The next command; none if the node server is gone. Then a process that norma has started ends, as the kernel is about
+// to see to anyway.
+std::optional<CommandHead> next_command(std::span<const std::byte> &blob, int &fd) {
     static Order order;
     ssize_t size = 0;
     do {
         size = receive_packet(job.control, std::as_writable_bytes(std::span(&order, 1)), fd);
     } while (size < 0);
     if (size < static_cast<ssize_t>(sizeof order.head)) {
-        std::_Exit(126);
+        if (job.attached == 0) {
+            std::_Exit(126);
+        }
+        return std::nullopt;
     }
     blob = std::span(order.blob).first(static_cast<std::size_t>(size) - sizeof order.head);
     return order.head;
@@ -210,24 +216,27 @@ void *serve(void *) {
         int fd = -1;
         std::span<const std::byte> blob;
         const auto head = next_command(blob, fd);
-        obey(head, blob, fd);
+        if (!head) {
+            lose_job();
+            return nullptr;
+        }
+        obey(*head, blob, fd);
         close_if_open(fd);
     }
-    return nullptr;
 }
 
-void start_service_thread() {
+int start_service_thread() {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's threads
     pthread_t thread{};
-    if (const int error = pthread_create(&thread, nullptr, serve, nullptr); error != 0) {
-        std::fprintf(stderr, "norma: the service thread cannot be made: %s\n", std::strerror(error));
-        std::_Exit(126);
+    const int error = pthread_create(&thread, nullptr, serve, nullptr);
+    if (error == 0) {
+        pthread_detach(thread);
     }
-    pthread_detach(thread);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return error;
 }
 
 } // namespace
@@ -242,10 +251,13 @@ MainStack serve_until_main() {
     for (;;) {
         int fd = -1;
         std::span<const std::byte> blob;
-        const auto head = next_command(blob, fd);
+        const auto head = next_command(blob, fd).value_or(CommandHead{});
         if (static_cast<Command>(head.command) == Command::run_main) {
             pthread_sigmask(SIG_SETMASK, &before, nullptr);
-            start_service_thread();
+            if (const int error = start_service_thread(); error != 0) {
+                std::fprintf(stderr, "norma: the service thread cannot be made: %s\n", std::strerror(error));
+                std::_Exit(126);
+            }
             acknowledge(head.number, 0);
             allocate_privately(false);
             return {.address = head.args[0], .bytes = head.args[1]};
@@ -253,6 +265,18 @@ MainStack serve_until_main() {
         obey(head, blob, fd);
         close_if_open(fd);
     }
+}
+
+int serve_from_now_on() {
+    int fd = -1;
+    std::span<const std::byte> blob;
+    const auto head = next_command(blob, fd);
+    if (!head) {
+        return ECONNRESET;
+    }
+    obey(*head, blob, fd);
+    close_if_open(fd);
+    return start_service_thread();
 }
 
 } // namespace norma::rt

@@ -14,4 +14,8 @@ struct MainStack {
 };
 MainStack serve_until_main();
 
+// Of a process that has attached itself: carries out the first command, then a thread of its own serves until the node
+// server is gone (client/attach.hpp). 0, or an errno value: ECONNRESET if it is gone already.
+int serve_from_now_on();
+
 } // namespace norma::rt

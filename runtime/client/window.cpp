@@ -39,7 +39,36 @@ int map_fixed(std::uint64_t address, std::uint64_t bytes, int protection, int fl
                                                                                                                  : 0;
 }
 
+// A mapping behind the end of its file raises SIGBUS on every access, with the address that was touched.
+int map_nothing(std::uint64_t address, std::uint64_t bytes) {
+    static const int empty = memfd_create("norma-poison", MFD_CLOEXEC);
+    return empty < 0 ? ENOMEM : map_fixed(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, empty, 0);
+}
+
 } // namespace
+
+int reserve_window() {
+    const void *const got = mmap(at(job.window_base), job.window_size, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == MAP_FAILED) {
+        return errno;
+    }
+    if (got != at(job.window_base)) { // a kernel that does not know the flag
+        munmap(const_cast<void *>(got), job.window_size);
+        return EEXIST;
+    }
+    return 0;
+}
+
+void release_window() {
+    munmap(at(job.window_base), job.window_size);
+}
+
+void poison_window() {
+    if (map_nothing(job.window_base, job.window_size) != 0) { // then an access ends the process in another way
+        map_fixed(job.window_base, job.window_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+}
 
 int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset) {
     if (!inside(address, bytes)) {
@@ -118,13 +147,8 @@ int blank_page(std::uint64_t address) {
                : EINVAL;
 }
 
-// A mapping behind the end of its file raises SIGBUS on every access, with the address that was touched.
 int poison_page(std::uint64_t address) {
-    if (!inside(address, kPage)) {
-        return EINVAL;
-    }
-    static const int empty = memfd_create("norma-poison", MFD_CLOEXEC);
-    return empty < 0 ? ENOMEM : map_fixed(address, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, empty, 0);
+    return inside(address, kPage) ? map_nothing(address, kPage) : EINVAL;
 }
 
 } // namespace norma::rt

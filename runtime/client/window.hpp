@@ -6,6 +6,12 @@
 
 namespace norma::rt {
 
+// All of it, while none of it is in use: 0 or an errno value, EEXIST if there is something else.
+int reserve_window();
+void release_window();
+// Every access to any of it raises SIGBUS from now on.
+void poison_window();
+
 // Each returns 0 or an errno value; EINVAL for a range outside the window.
 int map_frames(std::uint64_t address, std::uint64_t bytes, int mach_protection, int fd, std::uint64_t offset);
 // The same, and the range has the contents afterwards that it had before. For memory that nobody else maps yet, and

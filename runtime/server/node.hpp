@@ -31,7 +31,9 @@
 
 namespace norma::rt {
 
+class Door;
 class Probe;
+struct Visitor;
 
 // Who uses a stretch. `users` counts, on this node, the tasks that map any of it and the operations that hold it for
 // the moment. At the home `mappers` are the other nodes with users; there the stretch ends when it has neither.
@@ -179,6 +181,9 @@ class Node {
     bool on_control(TaskId id); // whether there was a message
     void on_channel(TaskId id, int fd);
 
+    // ---- attached.cpp: processes that norma did not start ----
+    void let_in(Visitor visitor);
+
     // ---- ops_family.cpp: tasks as processes ----
     // Tells the homes of a process and of its parent: process_moved, process_ended.
     void tell_family(Op op, const Kin &kin, std::uint64_t status, std::vector<std::byte> blob = {});
@@ -253,6 +258,11 @@ class Node {
     void connect_all(const launch::Start &start);
     void run_first(launch::Run run);
     void migrate(const launch::Migrate &order);
+    void open_door();
+    void open_door_again();
+    std::unique_ptr<Task> new_task(Program program, Kin kin);
+    bool is_task(pid_t pid);
+    void attached_over(TaskId id);
     void peer_message(dsm::NodeId from, std::span<const std::byte> record, std::span<const std::byte> payload);
     void send_request(dsm::NodeId to, const std::vector<std::byte> &record);
     void send_pages(dsm::NodeId to, std::span<const dsm::ObjectMsg> messages, rpc::StagingPtr payload);
@@ -286,7 +296,8 @@ class Node {
     std::map<Stretch, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
     std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation
     int signal_fd_ = -1;
-    std::uint64_t dropped_ = 0; // messages by the transport, whatever its reason
+    std::shared_ptr<Door> door_; // of which only node_job.cpp knows what it is
+    std::uint64_t dropped_ = 0;  // messages by the transport, whatever its reason
     bool shutting_down_ = false;
     std::size_t saving_ = 0; // objects that are being saved before they end
     std::vector<std::function<void()>> when_saved_;

@@ -6,10 +6,12 @@
 #include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
+#include "runtime/server/door.hpp"
 #include "runtime/server/report.hpp"
 
 #include <csignal>
 #include <fmt/format.h>
+#include <memory>
 #include <stdexcept>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -18,6 +20,8 @@
 namespace norma::rt {
 
 namespace {
+
+constexpr auto kDoorPause = std::chrono::seconds(1);
 
 void to_launcher(const launch::Record &record) {
     const auto bytes = launch::encode(record);
@@ -158,6 +162,30 @@ void Node::connect_all(const launch::Start &start) {
         }
     }
     to_launcher(launch::Connected{});
+    open_door();
+}
+
+// For processes that attach themselves. The job goes on if nobody can.
+void Node::open_door() {
+    try {
+        door_ = std::make_shared<Door>(::getppid(), self);
+        open_door_again();
+    } catch (const std::system_error &error) {
+        log_warning("no process can attach itself to this node: {}", error.what());
+    }
+}
+
+// Whoever cannot be taken in for want of descriptors waits, and the node server does not look at him all the time.
+void Node::open_door_again() {
+    loop.watch(door_->fd(), [this](std::uint32_t) {
+        while (auto visitor = door_->next()) {
+            let_in(std::move(*visitor));
+        }
+        if (door_->is_stuck()) {
+            loop.unwatch(door_->fd());
+            loop.at(Clock::now() + kDoorPause, [this] { open_door_again(); });
+        }
+    });
 }
 
 void Node::run_first(launch::Run run) {
@@ -189,10 +217,13 @@ void Node::suspect(dsm::NodeId node, const std::string &why) {
 void Node::shut_down() {
     shutting_down_ = true;
     for (auto &[id, task] : tasks) {
-        processes.kill(task->pid);
+        if (!task->is_attached()) { // else its process goes on, without the job
+            processes.kill(task->pid);
+        }
     }
     for (auto &[id, task] : tasks) {
-        add_to_account(*task, processes.wait_for(task->pid));
+        add_to_account(*task, task->is_attached() ? Processes::End{.pid = task->pid, .status = 0, .cpu = {}}
+                                                  : processes.wait_for(task->pid));
     }
     if (!config.account.empty()) {
         write_account(config.account, self, spent, pager.counters());

@@ -28,6 +28,7 @@ void make_child(Node &, TaskId parent, TaskImage, const Kin &, dsm::NodeId where
 void furnish_child(Node &, TaskId parent, TaskImage, const Right &child, Done);
 void abandon(Node &, const Right &child); // of which nobody has been told, and which nobody will let go on
 std::int32_t check_node(const Node &, std::uint64_t argument);
+std::int32_t check_parent(const Task *parent); // null: it does not run
 // The last steps of a move, when nothing of the parent runs any more and the child is complete.
 struct Move {
     TaskId parent = 0;

@@ -176,7 +176,8 @@ int take_offer(Node &node, const Caller &caller) {
 
 void op_clone(Node &node, const Request &request, Done done) {
     const auto *parent = node.running(request.target);
-    const auto status = parent == nullptr ? KERN_INVALID_TASK : check_clone(node, *parent, request);
+    auto status = check_parent(parent);
+    status = status == KERN_SUCCESS ? check_clone(node, *parent, request) : status;
     if (status != KERN_SUCCESS) {
         done(status_reply(status));
         return;

@@ -110,8 +110,11 @@ void op_deliver(Node &node, const Request &request, Done done) {
         done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
         return;
     }
-    if (request.args[0] != 0) {
-        node.processes.signal(task->pid, static_cast<int>(request.args[0]));
+    const auto signal = static_cast<int>(request.args[0]);
+    if (signal != 0 && task->is_attached()) {
+        node.processes.signal_through(task->pidfd, signal);
+    } else if (signal != 0) {
+        node.processes.signal(task->pid, signal);
     }
     done(status_reply(KERN_SUCCESS));
 }

@@ -141,6 +141,9 @@ bool has_exception_port(const Task &task, std::uint64_t thread) {
 
 // What this node's records say that keeps a task from moving; empty: nothing.
 std::string obstacle(const Task &task) {
+    if (task.is_attached()) {
+        return "it has attached itself (docs/attach.md): norma has not started its process, and cannot start another";
+    }
     if (task.program.data.size == 0) {
         return "it is not a whole program (docs/programs.md): its variables and its heap would stay behind";
     }

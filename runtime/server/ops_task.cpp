@@ -213,10 +213,14 @@ void finish_move(Node &node, const Move &move) {
     }
 }
 
+std::int32_t check_parent(const Task *parent) {
+    return parent == nullptr ? KERN_INVALID_TASK : parent->is_attached() ? KERN_NOT_SUPPORTED : KERN_SUCCESS;
+}
+
 void op_task_clone(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
-    if (parent == nullptr) {
-        done(status_reply(KERN_INVALID_TASK));
+    if (const auto status = check_parent(parent); status != KERN_SUCCESS) {
+        done(status_reply(status));
         return;
     }
     if (const auto status = check_node(node, request.args[1]); status != KERN_SUCCESS) {
@@ -258,8 +262,8 @@ bool ledgers_for_child(Node &node, const Task &parent, std::span<const Right> na
 
 void create_with(Node &node, const Request &request, std::span<const Right> named, Done done) {
     const auto *parent = node.running(request.target);
-    if (parent == nullptr) {
-        done(status_reply(KERN_INVALID_TASK));
+    if (const auto status = check_parent(parent); status != KERN_SUCCESS) {
+        done(status_reply(status));
         return;
     }
     const auto where = parent->child_node.value_or(node.self);
@@ -303,7 +307,8 @@ void op_task_create(Node &node, const Request &request, Done done) {
 
 void op_task_create_on(Node &node, const Request &request, Done done) {
     const auto *parent = node.running(request.target);
-    const auto status = parent == nullptr ? KERN_INVALID_TASK : check_node(node, request.args[1]);
+    auto status = check_parent(parent);
+    status = status == KERN_SUCCESS ? check_node(node, request.args[1]) : status;
     if (status != KERN_SUCCESS) {
         done(status_reply(status));
         return;
@@ -314,8 +319,9 @@ void op_task_create_on(Node &node, const Request &request, Done done) {
 
 void op_task_teleport(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
-    if (parent == nullptr || parent->moving) {
-        done(status_reply(KERN_INVALID_TASK));
+    const auto sound = parent != nullptr && parent->moving ? KERN_INVALID_TASK : check_parent(parent);
+    if (sound != KERN_SUCCESS) {
+        done(status_reply(sound));
         return;
     }
     if (const auto status = check_node(node, request.args[1]); status != KERN_SUCCESS) {
@@ -450,8 +456,8 @@ void op_task_terminate(Node &node, const Request &request, Done done) {
 
 void op_task_suspend(Node &node, const Request &request, Done done) {
     auto *task = node.running(request.target);
-    if (task == nullptr) {
-        done(status_reply(KERN_INVALID_TASK));
+    if (task == nullptr || task->is_attached()) { // which may have threads that no signal reaches
+        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_NOT_SUPPORTED));
         return;
     }
     ++task->suspend_count;

@@ -6,17 +6,19 @@
 #include "runtime/sockets.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fmt/format.h>
+#include <sys/wait.h>
 #include <system_error>
 
 namespace norma::rt {
 
-Task &Node::start_process(Program program, bool first, Kin kin, std::function<void(std::int32_t)> on_ready) {
+// `kin` without an identity: it gets a new one. Throws std::system_error.
+std::unique_ptr<Task> Node::new_task(Program program, Kin kin) {
     if (tasks.size() >= config.tasks) {
         throw std::system_error(EAGAIN, std::generic_category(), fmt::format("{} tasks (NORMA_TASKS)", tasks.size()));
     }
-    auto ends = socket_pair();
     const TaskId id = TaskId{self} << 48 | TaskId{incarnation & 0xffff} << 32 | ++next_task_;
     auto task = std::make_unique<Task>(id, window, std::move(program));
     task->kin = kin;
@@ -24,20 +26,27 @@ Task &Node::start_process(Program program, bool first, Kin kin, std::function<vo
         task->kin.identity = families.make(task->own_right(), kin.pid);
         task->kin.pid = kin.pid == 0 ? task->kin.identity : kin.pid;
     }
-    task->first = first;
+    if (task->kin.identity == 0) {
+        throw std::system_error(EAGAIN, std::generic_category(), "no process id is left");
+    }
     task->ledgers = ledgers.roots();
-    task->on_ready = std::move(on_ready);
+    return task;
+}
+
+Task &Node::start_process(Program program, bool first, Kin kin, std::function<void(std::int32_t)> on_ready) {
+    auto ends = socket_pair();
+    std::unique_ptr<Task> task;
     try {
-        if (task->kin.identity == 0) {
-            throw std::system_error(EAGAIN, std::generic_category(), "no process id is left");
-        }
-        loop.watch(ends.first, [this, id](std::uint32_t) { on_control(id); });
+        task = new_task(std::move(program), kin);
+        task->first = first;
+        task->on_ready = std::move(on_ready);
+        loop.watch(ends.first, [this, id = task->id](std::uint32_t) { on_control(id); });
         task->pid = processes.start(task->program, first, ends.second);
     } catch (...) {
         loop.unwatch(ends.first);
         close_if_open(ends.first);
         close_if_open(ends.second);
-        if (kin.identity == 0) {
+        if (kin.identity == 0 && task != nullptr) {
             families.remove(task->kin.identity);
         }
         throw;
@@ -45,7 +54,7 @@ Task &Node::start_process(Program program, bool first, Kin kin, std::function<vo
     close_if_open(ends.second);
     task->control = ends.first;
     auto &made = *task;
-    tasks[id] = std::move(task);
+    tasks[made.id] = std::move(task);
     return made;
 }
 
@@ -60,6 +69,8 @@ bool Node::on_control(TaskId id) {
     const auto size = receive_packet(task.control, buffer, fd);
     if (size > 0) {
         handle_task_message(task, std::span(buffer).first(static_cast<std::size_t>(size)), fd);
+    } else if (size == 0 && task.is_attached()) {
+        attached_over(id);
     } else if (size == 0) { // the process has ended, or has closed it: the reaper will see to the rest
         loop.unwatch(task.control);
     }
@@ -78,6 +89,9 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
         hello(task, *message, fd);
         return;
     case TaskMsg::program:
+        if (task.is_attached()) { // libnorma does not attach a whole program
+            break;
+        }
         whole_program(task, {.start = head.args[0], .size = head.args[1]});
         break;
     case TaskMsg::channel:
@@ -102,6 +116,11 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
     case TaskMsg::thread_ended:
         if (const auto number = task.number_of(static_cast<pid_t>(head.args[0])); number != 0) {
             thread_ended(task, number);
+        }
+        break;
+    case TaskMsg::exits:
+        if (task.is_attached()) {
+            task.exit_status = W_EXITCODE(static_cast<int>(head.args[0] & 0xff), 0);
         }
         break;
     }
@@ -256,13 +275,21 @@ void Node::on_channel(TaskId id, int fd) {
 void Node::kill_task(Task &task, std::function<void()> reaped) {
     task.state = Task::State::ending;
     task.on_reaped.push_back(std::move(reaped));
-    processes.kill(task.pid);
+    if (task.is_attached() && task.space == nullptr) { // it has nothing of the job yet: not a process to be killed
+        loop.at(Clock::now(), [this, id = task.id] { attached_over(id); });
+        return;
+    }
+    if (task.is_attached()) {
+        processes.signal_through(task.pidfd, SIGKILL);
+    } else {
+        processes.kill(task.pid);
+    }
 }
 
 void Node::reap() {
     while (const auto end = processes.next_end()) {
         for (auto entry = tasks.begin(); entry != tasks.end(); ++entry) {
-            if (entry->second->pid == end->pid) {
+            if (entry->second->pid == end->pid && !entry->second->is_attached()) {
                 // What it said before it ended counts: a thread that started and ended the task has started.
                 const auto id = entry->first;
                 while (on_control(id)) {

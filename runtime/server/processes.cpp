@@ -11,6 +11,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -87,6 +88,10 @@ void Processes::kill(pid_t pid) {
 
 void Processes::signal(pid_t pid, int signal) {
     ::kill(pid, signal);
+}
+
+void Processes::signal_through(int pidfd, int signal) {
+    syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
 }
 
 std::optional<Processes::End> Processes::next_end() {

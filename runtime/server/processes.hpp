@@ -21,7 +21,8 @@ class Processes {
     pid_t start(const Program &program, bool first, int control);
     void kill(pid_t pid);
     void signal(pid_t pid, int signal);
-    std::optional<End> next_end(); // of a process that has ended, each once
+    void signal_through(int pidfd, int signal); // of a process that was not started here
+    std::optional<End> next_end();              // of a process that has ended, each once
     End wait_for(pid_t pid);
 };
 

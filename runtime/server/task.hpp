@@ -76,6 +76,9 @@ struct Task {
     int parcel = -1;                       // the open files that it is to begin with, until it has them
     TableId open_files = 0;                // that it shares; 0: they are its own
     pid_t pid = -1;
+    int pidfd = -1;                 // of a process that norma did not start
+    std::optional<int> exit_status; // that such a process has said it will end with, as wait(2) has it
+    bool is_attached() const { return pidfd >= 0; }
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way, or a move with all threads
     bool gathering = false;  // its threads are being stopped for that, or have been; until they go on, here or there

@@ -135,6 +135,8 @@ void Processes::kill(pid_t pid) {
 
 void Processes::signal(pid_t, int) {} // nobody here sends any
 
+void Processes::signal_through(int, int) {} // nor attaches himself
+
 std::optional<Processes::End> Processes::next_end() {
     return world().next_end();
 }
