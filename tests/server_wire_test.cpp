@@ -60,7 +60,7 @@ TEST(CoherenceRecord, RefusesWhatNoNodeWrites) {
         return !decode_coherence(bytes_of(record));
     };
     EXPECT_TRUE(refused([](auto &record) { record.type = 0; }));
-    EXPECT_TRUE(refused([](auto &record) { record.type = 13; }));
+    EXPECT_TRUE(refused([](auto &record) { record.type = static_cast<std::uint8_t>(dsm::MsgType::homeless) + 1; }));
     EXPECT_TRUE(refused([](auto &record) { record.write = 2; }));
     EXPECT_TRUE(refused([](auto &record) { record.have = 2; }));
     EXPECT_TRUE(refused([](auto &record) { record.lost = 2; }));
