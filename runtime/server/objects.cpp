@@ -130,7 +130,8 @@ void Node::end_of(const Stretch &stretch) {
 // Nothing of it is in use here.
 void Node::forget(const dsm::ObjectId &id) {
     const auto object = objects.find(id);
-    if (!router.is_down(rehoming.home_of(id))) { // else others may use it still, and nobody knows how long
+    // If it was made here and has died with a later home, others may use it still, and nobody knows how long.
+    if (id.home != self || !router.is_down(rehoming.home_of(id))) {
         for (const auto &range : object->second.addresses) {
             addresses.release(range);
         }
