@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/launcher_leases.hpp"
 
+#include <algorithm>
+
 namespace norma::rt {
+
+namespace {
+
+// Between an answer and the next question. To another host a question that is not acknowledged sets the clock of
+// TCP_USER_TIMEOUT going, which otherwise is that of the last probe: so the connection may live so much longer.
+constexpr auto kMostRest = std::chrono::seconds(2);
+
+} // namespace
 
 Leases::Leases(std::size_t nodes, Clock::duration length, Clock::time_point now)
     : length_(length), leases_(nodes, {.over = false, .asked = false, .since = now}) {}
@@ -23,7 +33,7 @@ void Leases::answered(std::size_t node, Clock::time_point now) {
     auto &lease = leases_.at(node);
     if (lease.asked) {
         lease.asked = false;
-        lease.since = now + length_ / 4;
+        lease.since = now + std::min<Clock::duration>(length_ / 4, kMostRest);
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which node servers still answer. Each has a lease: it is asked four times in it, and one that does not answer for the
-// whole of it is given up, also if its process is there (it hangs, or is stopped, or its host is). A question is out
-// until it is answered, so a launcher that was stopped itself blames nobody: the answers have come meanwhile.
-// Pure but for the time, which the caller says.
+// Which node servers still answer. Each has a lease: it is asked four times in it or more often, and one that does not
+// answer for the whole of it is given up, also if its process is there (it hangs, or is stopped, or its host is). A
+// question is out until it is answered, so a launcher that was stopped itself blames nobody: the answers have come
+// meanwhile. Pure but for the time, which the caller says.
 #pragma once
 
 #include <chrono>

@@ -26,6 +26,13 @@ TEST(Leases, WhoAnswersIsAskedAgainAQuarterLater) {
     EXPECT_THAT(leases.run_out(kStart + 7s), IsEmpty());
 }
 
+TEST(Leases, WithALongLeaseOneIsAskedAsOften) {
+    Leases leases(1, 60s, kStart);
+    leases.to_ask(kStart);
+    leases.answered(0, kStart);
+    EXPECT_EQ(leases.deadline(), kStart + 2s);
+}
+
 TEST(Leases, WhoDoesNotAnswerIsGivenUpOnce) {
     Leases leases(3, 8s, kStart);
     leases.to_ask(kStart);

@@ -11,6 +11,7 @@ guest=$bin/attach_guest
 background() {
     local name=$1
     shift
+    : >"$work/$name" # what the one before has said must not be taken for its words
     "$guest" "$@" >"$work/$name" 2>&1 &
     process=$!
 }
