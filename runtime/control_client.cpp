@@ -86,6 +86,15 @@ launch::Migrated ControlClient::migrate(TaskId task, std::uint16_t node, bool la
     throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
 }
 
+launch::NodeAdded ControlClient::add_node() {
+    stream_.send(launch::encode(launch::AddNode{.number = ++asked_}));
+    auto record = next_record(-1ms);
+    if (auto *added = std::get_if<launch::NodeAdded>(&record)) {
+        return std::move(*added);
+    }
+    throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
+}
+
 JobName choose_job(std::optional<pid_t> launcher) {
     const auto jobs = jobs_here();
     if (launcher) {

@@ -33,6 +33,9 @@ class ControlClient {
     // Throws likewise, but waits as long as it takes: the task's node server sees to it that it ends.
     launch::Migrated migrate(TaskId task, std::uint16_t node, bool lazy);
 
+    // The number of a new node, or why there is none. Throws likewise; the launcher sees to it that it ends.
+    launch::NodeAdded add_node();
+
   private:
     launch::Record next_record(std::chrono::milliseconds patience); // < 0: for ever
 

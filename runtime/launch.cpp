@@ -88,7 +88,7 @@ void put(Writer &writer, const Proof &record) {
 void put(Writer &writer, const Welcome &record) {
     writer.put(LaunchMsg::welcome);
     put_number(writer, record.proof);
-    writer.put(record.node).put(record.nodes);
+    writer.put(record.node).put(record.nodes).put(record.founders).put(record.places);
     put_strings(writer, record.settings);
     writer.put_string(record.program).put_string(record.cwd);
 }
@@ -147,6 +147,23 @@ void put(Writer &writer, const Unseen &record) {
     writer.put(LaunchMsg::unseen).put(record.number).put(record.node).put_string(record.why);
 }
 
+void put(Writer &writer, const Newcomer &record) {
+    writer.put(LaunchMsg::newcomer).put(record.node).put(record.incarnation).put_bytes(record.address);
+    writer.put(std::uint8_t{record.nearby});
+}
+void put(Writer &writer, const Joined &record) {
+    writer.put(LaunchMsg::joined).put(record.node);
+}
+void put(Writer &writer, const Met &record) {
+    writer.put(LaunchMsg::met).put(record.node).put_string(record.why);
+}
+void put(Writer &writer, const AddNode &record) {
+    writer.put(LaunchMsg::add_node).put(record.number);
+}
+void put(Writer &writer, const NodeAdded &record) {
+    writer.put(LaunchMsg::node_added).put(record.number).put(record.node).put_string(record.why);
+}
+
 std::optional<Record> get_join(Reader &reader) {
     if (reader.get<std::uint64_t>() != kJoinMagic) {
         return std::nullopt;
@@ -171,6 +188,8 @@ Welcome get_welcome(Reader &reader) {
     welcome.proof = get_number(reader);
     welcome.node = reader.get<std::uint16_t>();
     welcome.nodes = reader.get<std::uint16_t>();
+    welcome.founders = reader.get<std::uint16_t>();
+    welcome.places = reader.get<std::uint16_t>();
     welcome.settings = get_strings(reader);
     welcome.program = reader.get_string();
     welcome.cwd = reader.get_string();
@@ -282,6 +301,26 @@ std::optional<Record> get_record(Reader &reader) {
         const auto number = reader.get<std::uint64_t>();
         const auto node = reader.get<std::uint16_t>();
         return Unseen{.number = number, .node = node, .why = reader.get_string()};
+    }
+    case LaunchMsg::newcomer: {
+        const auto node = reader.get<std::uint16_t>();
+        const auto incarnation = reader.get<std::uint32_t>();
+        auto address = get_copy(reader);
+        return Newcomer{
+            .node = node, .incarnation = incarnation, .address = std::move(address), .nearby = reader.get<bool>()};
+    }
+    case LaunchMsg::joined:
+        return Joined{.node = reader.get<std::uint16_t>()};
+    case LaunchMsg::met: {
+        const auto node = reader.get<std::uint16_t>();
+        return Met{.node = node, .why = reader.get_string()};
+    }
+    case LaunchMsg::add_node:
+        return AddNode{.number = reader.get<std::uint64_t>()};
+    case LaunchMsg::node_added: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto node = reader.get<std::uint16_t>();
+        return NodeAdded{.number = number, .node = node, .why = reader.get_string()};
     }
     }
     return std::nullopt;

@@ -22,7 +22,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 5;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 6;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -50,6 +50,18 @@ enum class LaunchMsg : std::uint8_t {
     still_here,
     overview = 96,
     unseen,
+    newcomer,
+    joined,
+    met,
+    add_node,
+    node_added,
+};
+
+// How many nodes a job has. What is laid out once for the whole job goes by the other two, which do not change.
+struct JobSize {
+    unsigned nodes = 1;         // so far, those that have died included
+    unsigned founders = nodes;  // when its program was started
+    unsigned places = founders; // at most, with those that join while it runs
 };
 
 namespace launch {
@@ -88,6 +100,11 @@ struct Seen { // the answer to Look; the launcher hands it on with the number th
 struct Here { // the answer to StillHere
     bool operator==(const Here &) const = default;
 };
+struct Met { // the answer to Newcomer
+    std::uint16_t node = 0;
+    std::string why; // the connection to it cannot be made; empty: it has been
+    bool operator==(const Met &) const = default;
+};
 struct Migrated { // the answer to Migrate; handed on likewise
     std::uint64_t number = 0;
     TaskId task = 0; // what it is called now; 0: it has not moved
@@ -118,8 +135,9 @@ struct Proof { // joiner to launcher: it knows the key
 struct Welcome {    // launcher to joiner: it has a place
     Number proof{}; // the launcher knows the key, and has written this
     std::uint16_t node = 0, nodes = 0;
-    std::vector<std::string> settings; // NAME=VALUE: what was set for the job
-    std::string program, cwd;          // have to be there too
+    std::uint16_t founders = 0, places = 0; // as JobSize has them
+    std::vector<std::string> settings;      // NAME=VALUE: what was set for the job
+    std::string program, cwd;               // have to be there too
     bool operator==(const Welcome &) const = default;
 };
 struct Refused {
@@ -168,6 +186,17 @@ struct Look { // how does it stand; also to the launcher from who looks at the j
 struct StillHere { // does it answer (launcher_leases.hpp)
     bool operator==(const StillHere &) const = default;
 };
+struct Newcomer { // a node wants to join while the job runs: connect to it. Its number is that of the nodes so far
+    std::uint16_t node = 0;
+    std::uint32_t incarnation = 0;
+    std::vector<std::byte> address;
+    bool nearby = false; // it shares the launcher's machine
+    bool operator==(const Newcomer &) const = default;
+};
+struct Joined { // everybody has met it: tasks may be told of it. Also to the node itself
+    std::uint16_t node = 0;
+    bool operator==(const Joined &) const = default;
+};
 struct Migrate { // move a task that is there; also to the launcher from who wants it
     std::uint64_t number = 0;
     TaskId task = 0;
@@ -191,9 +220,21 @@ struct Unseen {
     bool operator==(const Unseen &) const = default;
 };
 
+// ---- who wants one more node on the launcher's machine, and the answer ----
+struct AddNode {
+    std::uint64_t number = 0;
+    bool operator==(const AddNode &) const = default;
+};
+struct NodeAdded {
+    std::uint64_t number = 0;
+    std::uint16_t node = 0;
+    std::string why; // there is none; empty: there is
+    bool operator==(const NodeAdded &) const = default;
+};
+
 using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
                             Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Here, Migrated, Look, StillHere,
-                            Migrate, Overview, Unseen>;
+                            Migrate, Overview, Unseen, Newcomer, Joined, Met, AddNode, NodeAdded>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

@@ -43,10 +43,12 @@ int LauncherJob::run() {
         if (control_) {
             control_->serve([this] { return seen_from_outside(); });
         }
+        serve_wishes();
         handle_signals();
         handle_deaths();
         handle_leases();
         handle_disputes();
+        handle_late_arrival();
         handle_deadline();
         if (killed_ && !deadline_) {
             break;
@@ -64,14 +66,15 @@ void LauncherJob::open_control() {
 }
 
 Control::Job LauncherJob::seen_from_outside() {
+    const auto there = nodes_.size() - (arrival_ ? 1 : 0);
     Control::Job job{.overview = {.number = 0,
-                                  .nodes = static_cast<std::uint16_t>(nodes_.size()),
+                                  .nodes = static_cast<std::uint16_t>(there),
                                   .first_task_at = static_cast<std::uint16_t>(first_task_at_),
                                   .running = phase_ == Phase::running,
                                   .program = options_.program},
                      .alive = {},
                      .ask = [this](std::size_t node, const launch::Record &question) { send(node, question); }};
-    for (const auto &node : nodes_) {
+    for (const auto &node : std::span(nodes_).first(there)) {
         job.alive.push_back(node.alive());
     }
     return job;
@@ -93,7 +96,9 @@ void LauncherJob::wait_for_events() {
     if (!disputes_.empty()) {
         no_later_than(disputes_.front().at);
     }
-    if (gate_) {
+    if (arrival_) { // others wait at the gate
+        no_later_than(arrival_->deadline);
+    } else if (gate_) {
         gate_->add_to(fds);
         no_later_than(gate_->deadline());
     }
@@ -220,6 +225,9 @@ void LauncherJob::drain(std::size_t index) {
 void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> bytes) {
     const auto record = launch::decode(bytes);
     if (record) {
+        if (from_arrival(index, *record)) {
+            return;
+        }
         if (const auto *ready = std::get_if<launch::Ready>(&*record); ready != nullptr && phase_ == Phase::gathering) {
             return node_ready(index, ready->address);
         }
@@ -280,7 +288,7 @@ void LauncherJob::suspected(std::size_t by, const launch::Suspect &suspect) {
         return std::minmax(dispute.victim, dispute.other) == std::minmax(by, other);
     });
     if (!known && nodes_[by].alive() && nodes_[other].alive()) {
-        const auto victim = other == first_task_at_ ? by : other;
+        const auto victim = is_arriving(by) || other == first_task_at_ ? by : other;
         disputes_.push_back({.at = Clock::now() + kDyingLimit,
                              .victim = victim,
                              .other = victim == by ? other : by,
@@ -310,6 +318,9 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     if (killed_) {
         return;
     }
+    if (phase_ == Phase::running && is_arriving(index)) {
+        return arrival_ended(end.why);
+    }
     if (phase_ == Phase::gathering && !nodes_[index].host.empty() && may_come_again()) {
         say("node {} on {} is gone ({}); its place is free again", index, nodes_[index].host, end.why);
         nodes_[index] = {};
@@ -332,6 +343,9 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     }
     if (index == first_task_at_) {
         deadline_ = Clock::now() + kFirstTaskLostLimit;
+    }
+    if (arrival_ && arrival_->awaited.erase(index) != 0) {
+        settle_arrival();
     }
 }
 

@@ -21,14 +21,16 @@ struct Joining {
     std::string key;
     unsigned local = 1; // nodes that the launcher starts itself, the first ones
     std::chrono::seconds limit{60};
+    bool late = false;                           // others may join while the program runs, too
     bool announce = false, announce_key = false; // on standard error
     // By node, who is to join, each once; empty: whoever comes, again if need be.
     std::vector<std::string> expected;
 };
 
 struct JobOptions {
-    unsigned nodes = 1;
-    std::vector<std::string> node_server; // path and leading arguments; `--node K --nodes N` is appended
+    unsigned nodes = 1;                   // when the program is started
+    unsigned places = 0;                  // at most, with those that join while it runs; below `nodes`: as many as that
+    std::vector<std::string> node_server; // path and leading arguments; which node it is, is appended
     std::string program;                  // absolute path of the first task's program
     std::vector<std::string> argv;        // its arguments, its own name first
     std::vector<std::string> env;         // environment of the node servers and of the program
@@ -59,6 +61,6 @@ int join_job(Place place);
 int run_command(int argc, char **argv);
 
 // `norma node --join`.
-int join_command(int argc, char **argv);
+int join_node_command(int argc, char **argv);
 
 } // namespace norma::rt

@@ -22,9 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kWrongInput = 2;
+constexpr unsigned kUsualPlaces = 16; // of which each has its share of the addresses, taken or not
 
 struct CommandLine {
-    std::optional<unsigned> nodes, local, join_timeout;
+    std::optional<unsigned> nodes, local, join_timeout, max_nodes;
     std::string transport, wait, listen, key_file;
     bool verbose = false;
     std::vector<std::string> program; // its name and its arguments
@@ -77,6 +78,7 @@ std::optional<Joining> joining(const CommandLine &line, const Environment &env) 
     joining.listen = parse_endpoint(line.listen);
     joining.local = local;
     joining.limit = limit_for_joiners(line);
+    joining.late = line.max_nodes.has_value();
     const auto key = given_key(line.key_file);
     joining.key = key.value_or(fmt::format("{:016x}", random_number()));
     joining.announce_key = !key;
@@ -88,12 +90,20 @@ std::optional<Joining> joining(const CommandLine &line, const Environment &env) 
 JobOptions job_options(const CommandLine &line, Environment env) {
     JobOptions options;
     options.nodes = line.nodes.value_or(1);
+    options.places = line.max_nodes.value_or(kUsualPlaces);
     options.program = find_program(line.program.front());
     options.argv = line.program;
     options.env = std::move(env);
     options.cwd = fs::current_path();
     options.node_server = {find_node_server()};
     return options;
+}
+
+void check_places(const CommandLine &line, unsigned nodes) {
+    if (line.max_nodes && *line.max_nodes < nodes) {
+        throw std::invalid_argument(
+            fmt::format("--max-nodes {} is less than the {} nodes that the job begins with", *line.max_nodes, nodes));
+    }
 }
 
 void check_without_ranks(const CommandLine &line) {
@@ -121,6 +131,7 @@ int run_as_one_of(std::unique_ptr<Ranks> ranks, const CommandLine &line, const E
     RankOrders orders{.env = env, .limit = limit_for_joiners(line), .verbose = line.verbose};
     try {
         check_for_ranks(line, ranks->count());
+        check_places(line, ranks->count());
         orders.key = given_key(line.key_file);
         if (ranks->self() == 0) {
             orders.job = job_options(line, env);
@@ -133,6 +144,7 @@ int run_as_one_of(std::unique_ptr<Ranks> ranks, const CommandLine &line, const E
 }
 
 int run_alone(const CommandLine &line, Environment env) {
+    check_places(line, line.nodes.value_or(1));
     if (!line.listen.empty()) {
         set_for_several_hosts(env, line.local.value_or(1));
     }
@@ -160,6 +172,10 @@ int run_command(int argc, char **argv) {
     app.add_option("--key-file", line.key_file, "with --listen: its first line is the job's key (else NORMA_JOB_KEY)");
     app.add_option("--join-timeout", line.join_timeout, "with --listen: seconds to wait for the others; default: 60")
         ->check(CLI::Range(1U, 86'400U));
+    app.add_option("--max-nodes", line.max_nodes,
+                   "nodes there can be with those that join while the program runs (norma join; with this option and\n"
+                   "--listen norma node --join, too); default: 16, or -N if that is more")
+        ->check(CLI::Range(1U, rpc::kMaxNodes));
     app.add_flag("-v,--verbose", line.verbose, "with --listen: say where to join, and who has");
     app.prefix_command();
     app.footer(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/launcher_control.hpp"
 
+#include <algorithm>
+
 #include <unistd.h>
 
 #include "runtime/control_socket.hpp"
@@ -62,11 +64,14 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
         const auto record = received == RecordStream::Received::record ? launch::decode(bytes) : std::nullopt;
         const auto *look = record ? std::get_if<launch::Look>(&*record) : nullptr;
         const auto *move = record ? std::get_if<launch::Migrate>(&*record) : nullptr;
-        const bool room = questions_.size() + moves_.size() < kMostQuestions;
+        const auto *add = record ? std::get_if<launch::AddNode>(&*record) : nullptr;
+        const bool room = questions_.size() + moves_.size() + wishes_.size() < kMostQuestions;
         if (look != nullptr && room) {
             begin(client, *look, job());
         } else if (move != nullptr && room) {
             begin(client, *move, job());
+        } else if (add != nullptr && room) {
+            wishes_[next_question_++] = {.client = client, .number = add->number};
         } else {
             client->over = true;
         }
@@ -116,6 +121,22 @@ void Control::migrated(std::size_t node, const launch::Migrated &answer) {
         to_client.number = found->second.number;
         say_to(*found->second.client, to_client);
         moves_.erase(found);
+    }
+}
+
+std::optional<std::uint64_t> Control::next_wish() {
+    const auto found = std::ranges::find_if(wishes_, [](const auto &entry) { return !entry.second.taken; });
+    if (found == wishes_.end()) {
+        return std::nullopt;
+    }
+    found->second.taken = true;
+    return found->first;
+}
+
+void Control::wish_ends(std::uint64_t wish, std::uint16_t node, const std::string &why_not) {
+    if (const auto found = wishes_.extract(wish)) { // else nobody waits for it any more
+        const auto &[client, number, taken] = found.mapped();
+        say_to(*client, launch::NodeAdded{.number = number, .node = node, .why = why_not});
     }
 }
 
@@ -171,6 +192,7 @@ void Control::drop_those_gone() {
             const auto asked = [client](const auto &entry) { return entry.second.client == client; };
             std::erase_if(questions_, asked);
             std::erase_if(moves_, asked);
+            std::erase_if(wishes_, asked);
             client = clients_.erase(client);
         } else {
             ++client;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Those who look at a running job or move tasks of it, and what they wait for. Owned and used by the launcher's loop.
+// Those who look at a running job, move tasks of it or add a node to it, and what they wait for. Owned and used by the
+// launcher's loop.
 #pragma once
 
 #include <chrono>
@@ -40,6 +41,9 @@ class Control {
     void serve(const std::function<Job()> &job); // which is called for each question
     void seen(std::size_t node, const launch::Seen &answer);
     void migrated(std::size_t node, const launch::Migrated &answer);
+    // The next wish for one more node, and what has become of it.
+    std::optional<std::uint64_t> next_wish();
+    void wish_ends(std::uint64_t wish, std::uint16_t node, const std::string &why_not);
     void node_ended(std::size_t node);
 
   private:
@@ -61,6 +65,12 @@ class Control {
         std::size_t node = 0;     // that has been asked
     };
 
+    struct Wish { // for one more node
+        std::list<Client>::iterator client;
+        std::uint64_t number = 0; // the client's
+        bool taken = false;
+    };
+
     void accept_all();
     void hear(std::list<Client>::iterator client, const std::function<Job()> &job);
     void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
@@ -73,6 +83,7 @@ class Control {
     std::list<Client> clients_;
     std::map<std::uint64_t, Question> questions_; // by the number that node servers get
     std::map<std::uint64_t, Move> moves_;         // likewise
+    std::map<std::uint64_t, Wish> wishes_;
     std::uint64_t next_question_ = 1;
 };
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/launcher_gate.hpp"
+
+#include <algorithm>
+
 #include <unistd.h>
 
 #include "rpc/record.hpp"
@@ -38,9 +41,9 @@ std::optional<Gate::Clock::time_point> Gate::deadline() const {
 }
 
 bool Gate::serve(const FindPlace &free_place, const Admit &admit) {
-    turned_away_ = false;
+    turned_away_ = admitted_ = false;
     accept_all();
-    visitors_.remove_if([&](Visitor &visitor) { return hear(visitor, free_place, admit); });
+    visitors_.remove_if([&](Visitor &visitor) { return !admitted_ && hear(visitor, free_place, admit); });
     return turned_away_;
 }
 
@@ -106,7 +109,7 @@ bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &
     auto why = objection(visitor);
     const auto node = why ? std::nullopt : free_place(join.node);
     if (!why && !node) {
-        why = join.node == 0 ? fmt::format("the job has all its {} nodes", terms_.nodes)
+        why = join.node == 0 ? fmt::format("the job has all its {} nodes", terms_.most)
                              : fmt::format("the job has no place {} that is free", join.node);
     }
     if (why) {
@@ -115,13 +118,16 @@ bool Gate::judge(Visitor &visitor, const launch::Proof &proof, const FindPlace &
         return true;
     }
     launch::Welcome welcome{.node = static_cast<std::uint16_t>(*node),
-                            .nodes = static_cast<std::uint16_t>(terms_.nodes),
+                            .nodes = static_cast<std::uint16_t>(std::max(terms_.size.nodes, *node + 1)),
+                            .founders = static_cast<std::uint16_t>(terms_.size.founders),
+                            .places = static_cast<std::uint16_t>(terms_.size.places),
                             .settings = settings_for_joiners(terms_.env),
                             .program = terms_.program,
                             .cwd = terms_.cwd};
     welcome.proof = proof_of_launcher(terms_.key, join, visitor.challenge, welcome);
     visitor.stream.set_limit(kMaxLaunchBytes);
     visitor.stream.send(launch::encode(welcome));
+    admitted_ = true;
     admit(*node, Guest{std::move(visitor.stream), name});
     return true;
 }

@@ -23,7 +23,8 @@ class Gate {
   public:
     using Clock = std::chrono::steady_clock;
     struct Terms {
-        unsigned nodes = 0;
+        JobSize size;      // when its program is started
+        unsigned most = 0; // nodes there can be of those who come by this gate
         std::string key;
         Environment env; // of the job
         std::string program, cwd;
@@ -47,7 +48,7 @@ class Gate {
 
     // Hears those who have connected, and judges who has said all. `free_place` is asked for a node without a server;
     // `admit` gets who has it, and has been told so. Everybody else is told why not; true if one was among them who
-    // knows the key.
+    // knows the key. At most one is admitted.
     bool serve(const FindPlace &free_place, const Admit &admit);
 
   private:
@@ -72,6 +73,7 @@ class Gate {
     std::list<Visitor> visitors_;
     unsigned strangers_ = 0;
     bool turned_away_ = false; // somebody who knows the key
+    bool admitted_ = false;
 };
 
 } // namespace norma::rt

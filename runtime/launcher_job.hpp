@@ -8,12 +8,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "runtime/job_settings.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/launcher.hpp"
 #include "runtime/launcher_control.hpp"
@@ -49,6 +51,16 @@ class LauncherJob {
         std::string why;
     };
 
+    // A node that joins while the program runs. There is one at a time; others wait.
+    struct Arrival {
+        std::size_t node = 0;
+        std::uint64_t wish = 0;        // of Control, for it; 0: it has come by the gate
+        bool announced = false;        // the others have been told of it: its number is taken for good
+        std::set<std::size_t> awaited; // who has still to meet it
+        std::string trouble;           // why it cannot come
+        std::optional<Clock::time_point> deadline;
+    };
+
     // ---- launcher_start.cpp: until the program runs ----
     void open_gate();
     void start_node_servers();
@@ -59,6 +71,21 @@ class LauncherJob {
     void node_connected(std::size_t index);
     void send_start();
     void send_run();
+
+    // ---- launcher_arrival.cpp: nodes that join while it runs ----
+    void serve_wishes();
+    void add_node_here(std::uint64_t wish);
+    Environment environment_here() const;
+    void begin_arrival(std::unique_ptr<NodeServer> server, std::string host, std::uint64_t wish);
+    bool from_arrival(std::size_t index, const launch::Record &record); // false: it means something else
+    void announce_arrival();
+    void meet_arrival(std::size_t index, const launch::Met &met);
+    void settle_arrival();
+    void give_up_arrival(const std::string &why);
+    void handle_late_arrival();
+    void arrival_ended(const std::string &why);
+    bool is_arriving(std::size_t index) const { return arrival_ && arrival_->node == index; }
+    JobSize size_with(std::size_t nodes) const;
 
     // ---- launcher.cpp ----
     void open_control();
@@ -98,7 +125,8 @@ class LauncherJob {
     const std::chrono::milliseconds lease_; // 0: none
     Signals signals_;
     std::vector<Node> nodes_;
-    std::vector<Dispute> disputes_; // in the order of their moments
+    std::optional<Arrival> arrival_; // of the last node
+    std::vector<Dispute> disputes_;  // in the order of their moments
     std::optional<Gate> gate_;
     std::optional<Control> control_;
     std::optional<Leases> leases_; // while the program runs

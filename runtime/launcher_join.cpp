@@ -193,8 +193,9 @@ bool Joiner::start_node(const launch::Welcome &welcome) {
         return false;
     }
     try {
-        node_ = std::make_unique<NodeProcess>(welcome.node, welcome.nodes, std::vector{find_node_server()}, env,
-                                              signals_.before());
+        node_ = std::make_unique<NodeProcess>(
+            welcome.node, JobSize{.nodes = welcome.nodes, .founders = welcome.founders, .places = welcome.places},
+            std::vector{find_node_server()}, env, signals_.before());
     } catch (const std::exception &error) {
         give_up(error.what());
         return false;
@@ -314,7 +315,7 @@ int join_job(Place place) {
     return Joiner(std::move(place)).run();
 }
 
-int join_command(int argc, char **argv) {
+int join_node_command(int argc, char **argv) {
     CLI::App app{"Joins a job that was started on another host with `norma run --listen`, and serves one node of it.",
                  "norma node"};
     CommandLine line;

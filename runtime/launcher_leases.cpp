@@ -30,8 +30,8 @@ std::vector<std::size_t> Leases::to_ask(Clock::time_point now) {
 }
 
 void Leases::answered(std::size_t node, Clock::time_point now) {
-    auto &lease = leases_.at(node);
-    if (lease.asked) {
+    if (node < leases_.size() && leases_[node].asked) {
+        auto &lease = leases_[node];
         lease.asked = false;
         lease.since = now + std::min<Clock::duration>(length_ / 4, kMostRest);
     }
@@ -50,7 +50,15 @@ std::vector<std::size_t> Leases::run_out(Clock::time_point now) {
 }
 
 void Leases::end(std::size_t node) {
-    leases_.at(node).over = true;
+    if (node < leases_.size()) { // else it has not had one yet
+        leases_[node].over = true;
+    }
+}
+
+void Leases::begin(std::size_t node, Clock::time_point now) {
+    constexpr Lease kNobodys{.over = true, .asked = false, .since = {}};
+    leases_.resize(std::max(leases_.size(), node + 1), kNobodys);
+    leases_[node] = {.over = false, .asked = false, .since = now};
 }
 
 std::optional<Leases::Clock::time_point> Leases::deadline() const {

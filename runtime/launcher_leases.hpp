@@ -22,7 +22,8 @@ class Leases {
     void answered(std::size_t node, Clock::time_point now);
     // Nodes whose lease has run out. Each is named once, and not asked any more.
     std::vector<std::size_t> run_out(Clock::time_point now);
-    void end(std::size_t node); // it is gone
+    void end(std::size_t node);                          // it is gone
+    void begin(std::size_t node, Clock::time_point now); // it is new
     // When there will be something to do; nothing: never.
     std::optional<Clock::time_point> deadline() const;
 

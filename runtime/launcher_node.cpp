@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "runtime/c_strings.hpp"
-#include "runtime/launch.hpp"
 
 namespace norma::rt {
 namespace {
@@ -87,10 +86,12 @@ NodeServer::End describe_end(int status) {
     return {.why = fmt::format("exit status {}", WEXITSTATUS(status))};
 }
 
-NodeProcess::NodeProcess(unsigned index, unsigned count, const std::vector<std::string> &command,
+NodeProcess::NodeProcess(unsigned index, const JobSize &size, const std::vector<std::string> &command,
                          const std::vector<std::string> &env, const sigset_t &signal_mask) {
     auto arguments = command;
-    arguments.insert(arguments.end(), {"--node", std::to_string(index), "--nodes", std::to_string(count)});
+    arguments.insert(arguments.end(),
+                     {"--node", std::to_string(index), "--nodes", std::to_string(size.nodes), "--founders",
+                      std::to_string(size.founders), "--places", std::to_string(size.places)});
     const auto argv = c_strings(arguments);
     const auto envp = c_strings(env);
 

@@ -12,6 +12,8 @@
 #include <poll.h>
 #include <sys/types.h>
 
+#include "runtime/launch.hpp"
+
 namespace norma::rt {
 
 class NodeServer {
@@ -49,8 +51,8 @@ NodeServer::End describe_end(int status);
 
 class NodeProcess final : public NodeServer {
   public:
-    // Starts `command --node index --nodes count`; the child gets `signal_mask`. Throws std::system_error.
-    NodeProcess(unsigned index, unsigned count, const std::vector<std::string> &command,
+    // Starts `command --node index` with the job's size; the child gets `signal_mask`. Throws std::system_error.
+    NodeProcess(unsigned index, const JobSize &size, const std::vector<std::string> &command,
                 const std::vector<std::string> &env, const sigset_t &signal_mask);
     ~NodeProcess() override; // kills what is left; never blocks, so it does not reap
 

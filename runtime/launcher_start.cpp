@@ -34,14 +34,17 @@ void LauncherJob::open_gate() {
     }
     const auto &joining = *options_.joining;
     gate_.emplace(joining.listener >= 0 ? joining.listener : listen_at(joining.listen),
-                  Gate::Terms{.nodes = options_.nodes,
+                  Gate::Terms{.size = size_with(options_.nodes),
+                              .most = joining.late ? size_with(options_.nodes).places : options_.nodes,
                               .key = joining.key,
                               .env = options_.env,
                               .program = options_.program,
                               .cwd = options_.cwd});
     if (joining.announce && joining.expected.empty()) {
         const auto others = options_.nodes - joining.local;
-        say("waiting for {} node{} to join: {}norma node --join {}", others, others == 1 ? "" : "s",
+        const auto whom = others == 0 ? std::string("nodes may join")
+                                      : fmt::format("waiting for {} node{} to join", others, others == 1 ? "" : "s");
+        say("{}: {}norma node --join {}", whom,
             joining.announce_key ? fmt::format("NORMA_JOB_KEY={} ", joining.key) : "", gate_->address());
     }
 }
@@ -50,7 +53,7 @@ void LauncherJob::start_node_servers() {
     unsigned index = 0;
     try {
         for (const auto count = options_.joining ? options_.joining->local : options_.nodes; index < count; ++index) {
-            nodes_[index].server = std::make_unique<NodeProcess>(index, options_.nodes, options_.node_server,
+            nodes_[index].server = std::make_unique<NodeProcess>(index, size_with(options_.nodes), options_.node_server,
                                                                  options_.env, signals_.before());
             send(index, launch::JobKey{.key = key_});
         }
@@ -61,12 +64,17 @@ void LauncherJob::start_node_servers() {
     }
 }
 
-// The gate stays open until the end, for those who come late to be told so.
+// The gate stays open until the end: for those who may come late, and for the others to be told that they may not.
 void LauncherJob::admit_joiners() {
-    if (!gate_) {
+    if (!gate_ || arrival_) {
         return;
     }
     const auto free_place = [this](unsigned wanted) -> std::optional<unsigned> {
+        if (phase_ == Phase::running) {
+            const auto next = static_cast<unsigned>(nodes_.size());
+            const bool room = options_.joining->late && wanted == 0 && next < size_with(next).places;
+            return room ? std::optional(next) : std::nullopt;
+        }
         const auto is_free = [](const Node &node) { return node.server == nullptr; };
         auto found = std::ranges::find_if(nodes_, is_free);
         if (wanted != 0) {
@@ -78,6 +86,10 @@ void LauncherJob::admit_joiners() {
     const bool turned_away = gate_->serve(free_place, [this](unsigned index, Gate::Guest guest) {
         if (options_.joining->announce) {
             say("node {} is on {}", index, guest.name);
+        }
+        if (phase_ == Phase::running) {
+            begin_arrival(std::make_unique<RemoteNode>(std::move(guest.stream)), guest.name, 0);
+            return;
         }
         nodes_[index].host = guest.name;
         nodes_[index].server = std::make_unique<RemoteNode>(std::move(guest.stream));

@@ -327,7 +327,7 @@ enum class Command : std::uint32_t {
     blank,        // 0 address of a page: it is private memory, all zeros, from now on
     map_data,     // as map, and what is there now is there afterwards, too
     heap,         // 0 address, 1 bytes of each part, 2 parts: where the program has its heap
-    heap_lost,    // 0 part, which is not to be used any more
+    heap_lost,    // 0 part, which is not to be used any more; 1 whether the node of that number has died
     sample,       // 0 microseconds of a thread's processor time between samples, from now on (0: no more)
                   // -> how many were lost; blob: Samples since the last time
     // 0 function, 1 its argument, 2 top of the stack; blob: what the task begins with; its open files may come as a
@@ -347,6 +347,7 @@ enum class Command : std::uint32_t {
     go_on,        // 0 KERN_...: they go on here, and who asked for the move from inside is told so
     make_threads, // 0 how many, 1 registers; blob: what the process begins with
     carry_on,     // blob: for each where its state lies -> blob: u64 kernel thread ids
+    nodes,        // 0 number of nodes, from now on
 };
 inline constexpr std::size_t kMaxCommandBlob = 16 * 1024;
 

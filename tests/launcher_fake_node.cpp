@@ -181,8 +181,8 @@ void serve(int signals) {
 } // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 5 || std::strcmp(argv[1], "--node") != 0 || std::strcmp(argv[3], "--nodes") != 0) {
-        fail("usage: --node K --nodes N");
+    if (argc < 5 || std::strcmp(argv[1], "--node") != 0 || std::strcmp(argv[3], "--nodes") != 0) {
+        fail("usage: --node K --nodes N ...");
     }
     self = static_cast<unsigned>(std::atoi(argv[2]));
     count = static_cast<unsigned>(std::atoi(argv[4]));

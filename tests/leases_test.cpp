@@ -56,6 +56,18 @@ TEST(Leases, WhoHasAnsweredMeanwhileIsKept) {
     EXPECT_THAT(leases.to_ask(kStart + 62s), ElementsAre(0));
 }
 
+TEST(Leases, ANodeThatComesLaterHasOneFromThenOn) {
+    Leases leases(1, 8s, kStart);
+    leases.answered(2, kStart); // neither is there yet
+    leases.end(2);
+    leases.begin(2, kStart + 20s);
+    EXPECT_THAT(leases.to_ask(kStart + 20s), ElementsAre(0, 2));
+    leases.answered(0, kStart + 21s);
+    EXPECT_THAT(leases.run_out(kStart + 28s), ElementsAre(2));
+    leases.end(2);
+    EXPECT_EQ(leases.deadline(), kStart + 23s);
+}
+
 TEST(Leases, AnAnswerToNothingChangesNothing) {
     Leases leases(1, 8s, kStart);
     leases.to_ask(kStart);

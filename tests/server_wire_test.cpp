@@ -132,36 +132,36 @@ TaskImage image_sample() {
 
 TEST(Image, RoundTripAndEveryTruncation) {
     const auto bytes = encode(image_sample());
-    const auto back = decode_image(bytes, kWindow);
+    const auto back = decode_image(bytes, kWindow, kWindow.slices);
     ASSERT_TRUE(back);
     EXPECT_EQ(back->program.argv, image_sample().program.argv);
     EXPECT_EQ(back->entries, image_sample().entries);
     EXPECT_TRUE(back->first);
     EXPECT_FALSE(back->teleported);
     for (std::size_t size = 0; size < bytes.size(); ++size) {
-        EXPECT_FALSE(decode_image(std::span(bytes).first(size), kWindow)) << size;
+        EXPECT_FALSE(decode_image(std::span(bytes).first(size), kWindow, kWindow.slices)) << size;
     }
 }
 
 TEST(Image, RefusesRegionsOutsideTheirStretch) {
     auto beyond = image_sample();
     beyond.entries[0].offset = 3 * kMapPage;
-    EXPECT_FALSE(decode_image(encode(beyond), kWindow));
+    EXPECT_FALSE(decode_image(encode(beyond), kWindow, kWindow.slices));
     auto unknown = image_sample();
     unknown.entries[0].stretch.object.serial = 3;
-    EXPECT_FALSE(decode_image(encode(unknown), kWindow));
+    EXPECT_FALSE(decode_image(encode(unknown), kWindow, kWindow.slices));
     auto other = image_sample();
     other.entries[0].stretch.number = 4;
-    EXPECT_FALSE(decode_image(encode(other), kWindow));
+    EXPECT_FALSE(decode_image(encode(other), kWindow, kWindow.slices));
     auto too_far = image_sample(); // in no file
     too_far.entries[0].stretch.number = too_far.stretches[0].stretch.number = dsm::kEndOfPages / 4;
-    EXPECT_FALSE(decode_image(encode(too_far), kWindow));
+    EXPECT_FALSE(decode_image(encode(too_far), kWindow, kWindow.slices));
     --too_far.entries[0].stretch.number;
     --too_far.stretches[0].stretch.number;
-    EXPECT_TRUE(decode_image(encode(too_far), kWindow));
+    EXPECT_TRUE(decode_image(encode(too_far), kWindow, kWindow.slices));
     auto nameless = image_sample();
     nameless.program.path.clear();
-    EXPECT_FALSE(decode_image(encode(nameless), kWindow));
+    EXPECT_FALSE(decode_image(encode(nameless), kWindow, kWindow.slices));
 }
 
 // Whatever the bytes, a decoder answers; sanitizer builds see to the rest.
@@ -178,7 +178,7 @@ TEST(PeerRecords, DamagedBytesAreHarmless) {
         }
         refused += !decode_request(bytes);
         refused += !decode_reply(bytes, call);
-        refused += !decode_image(bytes, kWindow);
+        refused += !decode_image(bytes, kWindow, kWindow.slices);
         refused += !decode_coherence(bytes);
     }
     EXPECT_GT(refused, 60'000U);

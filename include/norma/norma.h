@@ -23,7 +23,7 @@ extern "C" {
 
 typedef uint64_t norma_sync_t; /* 0 is never a valid id */
 
-/** Number of nodes the job was started with; 0 outside a job. */
+/** Number of nodes of the job, dead ones included; 0 outside a job. It grows when a node joins (norma join). */
 NORMA_EXPORT int norma_node_count(void) NORMA_MACH_NOEXCEPT;
 
 /** The node the calling task runs on; -1 outside a job. */

@@ -11,6 +11,7 @@ int perf_command(int argc, char **argv);
 int info_command(int argc, char **argv);
 int ps_command(int argc, char **argv);
 int stat_command(int argc, char **argv);
+int join_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
 int top_command(int argc, char **argv);
 

@@ -29,6 +29,7 @@ Commands:
   ps       the tasks of your jobs on this machine
   top      what the nodes and tasks of a job are doing, again and again
   stat     one task of a job:    norma stat TASK
+  join     add a node of this machine to a job while it runs
   migrate  move a task of a job while it runs:  norma migrate TASK NODE
   version  version and commit
   help     this text, or the help of a command:  norma help run
@@ -53,10 +54,10 @@ struct Command {
     int (*run)(int argc, char **argv);
 };
 constexpr std::array kCommands = {
-    Command{"run", run_command},   Command{"info", info_command},       Command{"perf", perf_command},
-    Command{"node", node_command}, Command{"ps", ps_command},           Command{"stat", stat_command},
-    Command{"top", top_command},   Command{"migrate", migrate_command}, Command{"version", version_command},
-    Command{"help", help_command},
+    Command{"run", run_command},         Command{"info", info_command},       Command{"perf", perf_command},
+    Command{"node", node_command},       Command{"ps", ps_command},           Command{"stat", stat_command},
+    Command{"top", top_command},         Command{"migrate", migrate_command}, Command{"join", join_command},
+    Command{"version", version_command}, Command{"help", help_command},
 };
 
 const Command *find(std::string_view name) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What libnorma knows of the job it is in. Set once, before main() or by norma_attach(), read-only afterwards, so any
-// thread may read it that has found `active` to be true.
+// What libnorma knows of the job it is in. Set once, before main() or by norma_attach(), and, but for what is atomic,
+// read-only afterwards, so any thread may read it that has found `active` to be true.
 #pragma once
 
 #include "dsm/userfault.hpp"
@@ -16,9 +16,9 @@ struct Job {
     std::atomic<bool> active{false}; // false: the process is no task
     pid_t attached = 0;              // the process, if norma has not started it
     int node = -1;
-    int nodes = 0;
-    int pid = 0;      // what the task calls itself as a process of the job
-    int control = -1; // the task's control socket
+    std::atomic<int> nodes{0}; // grows when a node joins
+    int pid = 0;               // what the task calls itself as a process of the job
+    int control = -1;          // the task's control socket
     // The node server serves the faults. It is held here as well, for if the server's were the only one, its death
     // would let this process read zeros until the kernel has killed it too; so a thread that faults then waits for
     // that.

@@ -15,7 +15,7 @@
 extern "C" {
 [[gnu::weak]] void norma_program_begin(void *heap, std::size_t part_bytes, unsigned parts, unsigned node,
                                        std::uint64_t (*lost_from)(const void *address));
-[[gnu::weak]] void norma_program_lose(unsigned part);
+[[gnu::weak]] void norma_program_lose(unsigned part, bool with_its_node);
 [[gnu::weak]] void norma_program_allocate_privately(bool from_now_on);
 }
 
@@ -243,9 +243,9 @@ void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts)
     }
 }
 
-void lose_heap_of(unsigned node) {
+void lose_heap_of(unsigned part, bool with_its_node) {
     if (is_whole_program()) {
-        norma_program_lose(node);
+        norma_program_lose(part, with_its_node);
     }
 }
 

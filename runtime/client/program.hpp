@@ -30,8 +30,8 @@ ProgramRange thread_variables();
 // The program's heap is there, in all tasks that share it.
 void begin_heap(std::uint64_t address, std::uint64_t part_bytes, unsigned parts);
 
-// The node of a part has died: nothing of it is touched any more.
-void lose_heap_of(unsigned node);
+// A part is not to be touched any more; the node of that number may have died, also one that has no part.
+void lose_heap_of(unsigned part, bool with_its_node);
 
 // Whether all that the calling thread allocates is memory of this process alone, whatever code asks for it.
 void allocate_privately(bool from_now_on);

@@ -76,6 +76,9 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         job.nodes = static_cast<int>(args[1]);
         job.pid = static_cast<int>(args[2]);
         return acknowledge(head.number, 0);
+    case Command::nodes:
+        job.nodes = static_cast<int>(args[0]);
+        return acknowledge(head.number, 0);
     case Command::map:
         return acknowledge(head.number, map_frames(args[0], args[1], static_cast<int>(args[2]), fd, args[3]));
     case Command::map_data:
@@ -84,7 +87,7 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         begin_heap(args[0], args[1], static_cast<unsigned>(args[2]));
         return acknowledge(head.number, 0);
     case Command::heap_lost:
-        lose_heap_of(static_cast<unsigned>(args[0]));
+        lose_heap_of(static_cast<unsigned>(args[0]), args[1] != 0);
         return acknowledge(head.number, 0);
     case Command::unmap:
         revoke_exports(args[0], args[1]);

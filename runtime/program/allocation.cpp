@@ -4,6 +4,7 @@
 #include "runtime/program/owner.hpp"
 #include "runtime/program/private_code.hpp"
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -29,9 +30,10 @@ namespace {
 
 // Set by begin_allocation() before there is a second thread that allocates; read-only afterwards.
 std::optional<heap::Heap> shared;
-unsigned own_part;
+unsigned own_node, parts;
 pthread_key_t slot_key;
 std::atomic<std::uint64_t> lost_parts{0}; // bit by part
+std::array<std::atomic<bool>, 256> dead_nodes;
 std::optional<LostPages> lost_pages;
 
 // This thread's place in the heap. Not remembered across anything that may block: after a teleport the thread goes on
@@ -60,8 +62,22 @@ void leave(void *held) {
     slot = nullptr;
 }
 
+// Of a thread on another node nothing is known but whether that has died.
+bool lives(std::uint64_t owner) {
+    const auto node = node_of(owner);
+    return node == own_node ? is_alive(owner) : !dead_nodes[node].load(std::memory_order_relaxed);
+}
+
+unsigned part_to_use() {
+    unsigned part = own_node % parts;
+    for (unsigned tries = 1; is_lost(part) && tries < parts; ++tries) {
+        part = (part + 1) % parts;
+    }
+    return part;
+}
+
 [[gnu::noinline]] heap::Slot *enter() {
-    slot = shared->attach(own_part, this_owner());
+    slot = shared->attach(part_to_use(), this_owner(own_node));
     if (slot != nullptr) {
         pthread_setspecific(slot_key, slot);
     }
@@ -90,18 +106,24 @@ bool from_shared(const void *caller) {
 
 void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_from) {
     find_private_code();
-    own_part = node;
+    own_node = node;
+    parts = layout.parts;
     pthread_key_create(&slot_key, leave);
-    lost_pages.emplace(std::span(layout.base + node * layout.part_bytes, layout.part_bytes), lost_from);
-    shared.emplace(layout, heap::Hooks{.alive = is_alive, .lost = is_lost, .broken = broken, .gone = is_gone});
+    lost_pages.emplace(std::span(layout.base + node % parts * layout.part_bytes, layout.part_bytes), lost_from);
+    shared.emplace(layout, heap::Hooks{.alive = lives, .lost = is_lost, .broken = broken, .gone = is_gone});
 }
 
 void allocate_privately(bool from_now_on) {
     only_private = from_now_on;
 }
 
-void lose_part(unsigned part) {
-    lost_parts.fetch_or(std::uint64_t{1} << part);
+void lose_part(unsigned part, bool with_its_node) {
+    if (part < parts) {
+        lost_parts.fetch_or(std::uint64_t{1} << part);
+    }
+    if (with_its_node) {
+        dead_nodes.at(part).store(true);
+    }
     lost_pages->ask_again();
     shared->beware();
 }

@@ -9,12 +9,13 @@
 
 namespace norma::rt {
 
-// Once per process, before its program runs. `node`: whose part of the heap this process allocates from.
+// Once per process, before its program runs. `node`: which one this is. A node that has joined later has no part of its
+// own, and allocates from another one's.
 // lost_from(page) says of 64 pages from that one on which have died with a node; it may be asked by any thread that
 // allocates.
 void begin_allocation(const heap::Layout &layout, unsigned node, LostFrom lost_from);
-// The node of a part has died: nothing of it is touched any more. From any thread.
-void lose_part(unsigned part);
+// Nothing of a part is touched any more, if there is such a part; with its node, that has died. From any thread.
+void lose_part(unsigned part, bool with_its_node);
 
 // What the calling thread allocates is its process's own, whatever code asks, or is shared again.
 void allocate_privately(bool from_now_on);

@@ -20,8 +20,8 @@ NORMA_EXPORT void norma_program_begin(void *heap, std::size_t part_bytes, unsign
                                 node, lost_from);
 }
 
-NORMA_EXPORT void norma_program_lose(unsigned part) {
-    norma::rt::lose_part(part);
+NORMA_EXPORT void norma_program_lose(unsigned part, bool with_its_node) {
+    norma::rt::lose_part(part, with_its_node);
 }
 
 NORMA_EXPORT void norma_program_allocate_privately(bool from_now_on) {

@@ -11,6 +11,9 @@ namespace norma::rt {
 
 namespace {
 
+constexpr int kNodeShift = 56; // the kernel numbers threads with 22 bits
+constexpr std::uint64_t kThread = (std::uint64_t{1} << kNodeShift) - 1;
+
 // The thread's number above, when it was started below (in ticks since the system was, cut to 32 bits); 0: there is no
 // such thread, or it is one that has ended and is still listed.
 std::uint64_t owner_of(pid_t tid) {
@@ -42,12 +45,17 @@ std::uint64_t owner_of(pid_t tid) {
 
 } // namespace
 
-std::uint64_t this_owner() {
-    return owner_of(gettid());
+std::uint64_t this_owner(unsigned node) {
+    return std::uint64_t{node} << kNodeShift | owner_of(gettid());
+}
+
+unsigned node_of(std::uint64_t owner) {
+    return static_cast<unsigned>(owner >> kNodeShift);
 }
 
 bool is_alive(std::uint64_t owner) {
-    return owner_of(static_cast<pid_t>(owner >> 32)) == owner;
+    const auto thread = owner & kThread;
+    return owner_of(static_cast<pid_t>(thread >> 32)) == thread;
 }
 
 } // namespace norma::rt

@@ -22,7 +22,7 @@ struct Program {
     std::string build_id; // of the main program; empty until a task has told
     // Of a whole program (docs/programs.md); empty otherwise.
     Range data{}; // its variables
-    Range heap{}; // as many equal parts as the job has nodes; empty until the first task has it
+    Range heap{}; // as many equal parts as the job began with nodes; empty until the first task has it
     // What the heap, of so many parts, keeps at an address.
     enum class HeapPage : std::uint8_t { block, inbox, state };
     HeapPage heap_page(std::uint64_t address, unsigned parts) const;
@@ -48,7 +48,7 @@ struct TaskImage {
 bool can_be_data(Range data, const Window &window);
 
 std::vector<std::byte> encode(const TaskImage &image);
-// No value: damaged, or a map that does not fit `window`.
-std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window);
+// No value: damaged, or a map that does not fit `window`, or a heap that is not made of so many parts.
+std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window, unsigned parts);
 
 } // namespace norma::rt

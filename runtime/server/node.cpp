@@ -9,8 +9,9 @@
 
 namespace norma::rt {
 
-Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings)
-    : self(node), count(nodes), incarnation(life), config(std::move(settings)), loop(config.wait, config.spin),
+Node::Node(dsm::NodeId node, const JobSize &size, std::uint32_t life, Config settings)
+    : self(node), founders(size.founders), count(size.nodes), announced(size.nodes), incarnation(life),
+      config(std::move(settings)), loop(config.wait, config.spin),
       router(
           self, loop, config.call_timeout,
           [this](dsm::NodeId to, const std::vector<std::byte> &record) { send_request(to, record); },
@@ -25,9 +26,9 @@ Node::Node(dsm::NodeId node, unsigned nodes, std::uint32_t life, Config settings
                               std::uint64_t stretch) { frozen({.object = id, .number = stretch}); },
              .home = [this](const dsm::ObjectId &id, dsm::HomeNews news) { rehoming.heard(id, news); },
              .now = now}),
-      window{.base = config.window_base, .size = config.window_size, .slices = nodes}, addresses(window.slice(node)),
-      memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())), ledgers(self, incarnation),
-      families(self), groups(self), open_files(*this), following(*this), rehoming(*this) {}
+      window{.base = config.window_base, .size = config.window_size, .slices = size.places},
+      addresses(window.slice(node)), memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())),
+      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this) {}
 
 Node::~Node() = default;
 
@@ -197,10 +198,11 @@ void Node::poison(dsm::Space &space, std::uint64_t address) {
             if (lent) {
                 loan->second.lost = true;
             }
-            const auto page = task->program.heap_page(address, count);
+            const auto page = task->program.heap_page(address, founders);
             if (page == Program::HeapPage::state) {
                 const auto &heap = task->program.heap;
-                command(*task, Command::heap_lost, {(address - heap.start) / (heap.size / count)}, [](const Ack &) {});
+                command(*task, Command::heap_lost, {(address - heap.start) / (heap.size / founders)},
+                        [](const Ack &) {});
             }
             const bool forgiven = lent || page != Program::HeapPage::block;
             command(*task, forgiven ? Command::blank : Command::poison, {address},
@@ -226,7 +228,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     ports.node_down(node);
     for (auto &[id, task] : tasks) { // before any of them touches what is lost
         if (task->program.heap.size != 0 && task->state == Task::State::running) {
-            command(*task, Command::heap_lost, {node}, [](const Ack &) {});
+            command(*task, Command::heap_lost, {node, 1}, [](const Ack &) {});
         }
     }
     pager.node_down(node);

@@ -73,13 +73,15 @@ struct Place {
 
 class Node {
   public:
-    Node(dsm::NodeId self, unsigned count, std::uint32_t incarnation, Config config);
+    Node(dsm::NodeId self, const JobSize &size, std::uint32_t incarnation, Config config);
     ~Node();
     int run(); // the exit status of the node server
 
     // ---- state, in the order in which it depends on each other ----
     const dsm::NodeId self;
-    const unsigned count;
+    const unsigned founders; // nodes that the job began with: names of objects and heaps go by them
+    unsigned count;          // nodes that this one knows, with those that have died, and one that is joining
+    unsigned announced;      // of which tasks have been told
     const std::uint32_t incarnation;
     const Config config;
     unsigned nodes_here() const { return config.host_nodes != 0 ? config.host_nodes : count; } // on this machine
@@ -256,6 +258,8 @@ class Node {
   private:
     void serve_launcher();
     void connect_all(const launch::Start &start);
+    void meet(const launch::Newcomer &newcomer);
+    void announce(dsm::NodeId joined);
     void run_first(launch::Run run);
     void migrate(const launch::Migrate &order);
     void open_door();

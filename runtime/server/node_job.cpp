@@ -49,7 +49,8 @@ int Node::run() {
                                ? bind_to_share(config.core_share % config.core_shares, config.core_shares)
                                : bind_to_share(self % nodes_here(), nodes_here());
         log_info("bound to processors {}", share.processors);
-        if (!share.alone) { // spinning would only keep the others from answering
+        const bool latecomer = self >= founders && nodes_here() > 1; // its processors are others' as well
+        if (!share.alone || latecomer) { // spinning would only keep the others from answering
             loop.never_spin();
         }
     }
@@ -98,6 +99,10 @@ void Node::serve_launcher() {
         if (down->node < count) {
             node_down(down->node, down->why);
         }
+    } else if (const auto *newcomer = std::get_if<launch::Newcomer>(&*order)) {
+        meet(*newcomer);
+    } else if (const auto *joined = std::get_if<launch::Joined>(&*order)) {
+        announce(joined->node);
     } else if (const auto *look = std::get_if<launch::Look>(&*order)) {
         to_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
     } else if (std::holds_alternative<launch::StillHere>(*order)) {
@@ -157,12 +162,48 @@ void Node::connect_all(const launch::Start &start) {
         throw std::runtime_error(fmt::format("the launcher listed {} nodes instead of {}", start.nodes.size(), count));
     }
     for (dsm::NodeId node = 0; node < count; ++node) {
-        if (node != self) {
+        if (node != self && !router.is_down(node)) {
             transport->connect(node, start.nodes[node].incarnation, start.nodes[node].address);
         }
     }
     to_launcher(launch::Connected{});
-    open_door();
+    if (self < founders) { // else when all have met it
+        open_door();
+    }
+}
+
+// It knows all nodes already. What it cannot know is where objects are that have moved.
+void Node::meet(const launch::Newcomer &newcomer) {
+    if (newcomer.node != count || newcomer.node >= window.slices) {
+        throw std::runtime_error(fmt::format("the launcher says that node {} joins a job of {} nodes with room for {}",
+                                             newcomer.node, count, window.slices));
+    }
+    ++count;
+    log_info("node {} joins", newcomer.node);
+    if (newcomer.nearby) { // it has processors that nodes here have, too
+        loop.never_spin();
+    }
+    launch::Met met{.node = newcomer.node, .why = ""};
+    try {
+        transport->connect(newcomer.node, newcomer.incarnation, newcomer.address);
+    } catch (const std::runtime_error &error) {
+        met.why = error.what();
+        to_launcher(met);
+        return;
+    }
+    rehoming.tell(newcomer.node, [met] { to_launcher(met); });
+}
+
+void Node::announce(dsm::NodeId joined) {
+    announced = joined + 1U;
+    if (joined == self) {
+        open_door();
+    }
+    for (auto &[id, task] : tasks) {
+        if (task->state == Task::State::running) {
+            command(*task, Command::nodes, {announced}, [](const Ack &) {});
+        }
+    }
 }
 
 // For processes that attach themselves. The job goes on if nobody can.

@@ -11,7 +11,7 @@ namespace norma::rt {
 namespace {
 
 bool valid_name(const Node &node, std::span<const std::byte> name) {
-    return !name.empty() && name.size() <= kMostNameBytes && home_of_name(name, node.count) == node.self;
+    return !name.empty() && name.size() <= kMostNameBytes && home_of_name(name, node.founders) == node.self;
 }
 
 std::string string_of(std::span<const std::byte> name) {

@@ -369,7 +369,7 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
 }
 
 void op_spawn(Node &node, const Request &request, Done done) {
-    auto image = decode_image(request.blob, node.window);
+    auto image = decode_image(request.blob, node.window, node.founders);
     const auto kin = kin_in(node, request);
     if (!image || !kin) {
         done(status_reply(KERN_INVALID_ARGUMENT));
@@ -424,7 +424,7 @@ void op_furnish(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    auto image = decode_image(request.blob, node.window);
+    auto image = decode_image(request.blob, node.window, node.founders);
     if (!image || image->program.data != child->program.data) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;

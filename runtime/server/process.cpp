@@ -209,7 +209,7 @@ void Node::hello(Task &task, const Packet<TaskMsgHead> &message, int fd) {
         return;
     }
     task.state = Task::State::running;
-    command(task, Command::welcome, {self, count, static_cast<std::uint64_t>(task.kin.pid)}, [](const Ack &) {});
+    command(task, Command::welcome, {self, announced, static_cast<std::uint64_t>(task.kin.pid)}, [](const Ack &) {});
     if (original && task.program.data.size != 0) {
         begin_program(task.id);
         return;

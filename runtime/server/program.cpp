@@ -75,15 +75,15 @@ void map_parts(const Shared &work) {
     auto &node = work->node;
     auto *task = work->task();
     const auto start =
-        task == nullptr ? std::nullopt : node.addresses.allocate(work->part_bytes * node.count, kPartAlignment - 1);
+        task == nullptr ? std::nullopt : node.addresses.allocate(work->part_bytes * node.founders, kPartAlignment - 1);
     if (!start) {
         give_up(work,
                 task == nullptr ? "the task has ended" : "no addresses are left for its heap (NORMA_WINDOW_SIZE)");
         return;
     }
-    task->program.heap = {.start = *start, .size = work->part_bytes * node.count};
-    work->open = node.count;
-    for (dsm::NodeId part = 0; part < node.count; ++part) {
+    task->program.heap = {.start = *start, .size = work->part_bytes * node.founders};
+    work->open = node.founders;
+    for (dsm::NodeId part = 0; part < node.founders; ++part) {
         MapEntry entry;
         entry.start = *start + part * work->part_bytes;
         entry.size = work->part_bytes;
@@ -106,8 +106,8 @@ void map_parts(const Shared &work) {
 
 void make_parts(const Shared &work) {
     auto &node = work->node;
-    work->parts.resize(node.count);
-    work->open = node.count;
+    work->parts.resize(node.founders);
+    work->open = node.founders;
     const auto settle = [work](dsm::NodeId where, std::int32_t status) {
         if (status != KERN_SUCCESS) {
             work->trouble = fmt::format("node {} has no {} bytes for its heap (status {}; NORMA_HEAP, NORMA_MEMORY)",
@@ -115,7 +115,7 @@ void make_parts(const Shared &work) {
         }
         answered(work, map_parts);
     };
-    for (dsm::NodeId where = 0; where < node.count; ++where) {
+    for (dsm::NodeId where = 0; where < node.founders; ++where) {
         if (where == node.self) {
             settle(where, node.make_object(work->part_bytes, work->payers, work->parts[where].object));
             continue;
@@ -173,10 +173,10 @@ void Node::begin_program(TaskId id) {
 void Node::tell_of_heap(Task &task) {
     const auto &heap = task.program.heap;
     if (heap.size != 0 && task.map.check_mapped(heap.start, heap.size) == KERN_SUCCESS) {
-        command(task, Command::heap, {heap.start, heap.size / count, count}, [](const Ack &) {});
+        command(task, Command::heap, {heap.start, heap.size / founders, founders}, [](const Ack &) {});
         for (dsm::NodeId node = 0; node < count; ++node) {
             if (router.is_down(node)) {
-                command(task, Command::heap_lost, {node}, [](const Ack &) {});
+                command(task, Command::heap_lost, {node, 1}, [](const Ack &) {});
             }
         }
     }

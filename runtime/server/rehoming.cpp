@@ -242,6 +242,22 @@ void Rehoming::forget(const dsm::ObjectId &id) {
     }
 }
 
+void Rehoming::tell(dsm::NodeId newcomer, const std::function<void()> &done) {
+    const auto open = std::make_shared<std::size_t>(1); // one more than the answers that are missing
+    const auto answered = [open, done] {
+        if (--*open == 0) {
+            done();
+        }
+    };
+    for (const auto &[id, home] : homes_) {
+        if (home_of(id) == node_.self) {
+            ++*open;
+            node_.router.call(newcomer, about(Op::home_is_here, id), [answered](const Reply &) { answered(); });
+        }
+    }
+    answered();
+}
+
 void Rehoming::node_down(dsm::NodeId node) {
     std::erase_if(given_, [node](const auto &given) { return given.second.from == node; });
 }

@@ -37,6 +37,8 @@ class Rehoming {
     void serve_given(const Request &request, const Done &done);
     void serve_is_here(const Request &request, const Done &done);
     void heard(const dsm::ObjectId &id, dsm::HomeNews news);
+    // Tells a node that is new of the objects that have moved here. `done`: it knows them.
+    void tell(dsm::NodeId newcomer, const std::function<void()> &done);
     void node_down(dsm::NodeId node);
 
   private:

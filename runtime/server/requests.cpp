@@ -528,7 +528,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     } else if (request.op == Op::process_parent) {
         request.args[0] = static_cast<std::uint64_t>(task.kin.parent);
     } else if (request.op == Op::object_open || request.op == Op::object_remove) {
-        destination = home_of_name(blob, count);
+        destination = home_of_name(blob, founders);
         if (request.op == Op::object_open) {
             request.blob = encode_opening(marks_of(task.ledgers), blob);
         }

@@ -108,14 +108,14 @@ void port_message(Bytes input) {
 }
 
 void image(Bytes input) {
-    const auto got = decode_image(input, kWindow);
+    const auto got = decode_image(input, kWindow, kWindow.slices);
     if (!got) {
         return;
     }
     for (const auto &entry : got->entries) {
         FUZZ_CHECK(kWindow.range().contains(entry.start, entry.size) && page_aligned(entry.start) && entry.size > 0);
     }
-    const auto back = decode_image(encode(*got), kWindow);
+    const auto back = decode_image(encode(*got), kWindow, kWindow.slices);
     FUZZ_CHECK(back && back->entries == got->entries && back->program.argv == got->program.argv &&
                back->ledgers == got->ledgers && back->token == got->token &&
                back->stretches.size() == got->stretches.size() && back->slots == got->slots);

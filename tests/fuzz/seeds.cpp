@@ -219,6 +219,11 @@ void launches() {
     keep("launch", "migrated", encode(Migrated{.number = 1, .task = 0, .why = "it is suspended"}));
     keep("launch", "overview", encode(Overview{.number = 1, .nodes = 2, .running = true, .program = "/bin/app"}));
     keep("launch", "unseen", encode(Unseen{.number = 1, .node = 1, .why = "gone"}));
+    keep("launch", "newcomer", encode(Newcomer{.node = 2, .incarnation = 1, .address = address, .nearby = true}));
+    keep("launch", "joined", encode(Joined{.node = 2}));
+    keep("launch", "met", encode(Met{.node = 2, .why = "no way"}));
+    keep("launch", "add_node", encode(AddNode{.number = 3}));
+    keep("launch", "node_added", encode(NodeAdded{.number = 3, .node = 2, .why = ""}));
     keep("launch", "node-down", encode(NodeDown{.node = 3, .why = "killed"}));
 }
 

@@ -25,7 +25,8 @@ class GateTest : public ::testing::Test {
   protected:
     GateTest()
         : gate_(listen_at({.host = "127.0.0.1", .port = {}}),
-                {.nodes = 3,
+                {.size = {.nodes = 3, .founders = 3, .places = 16},
+                 .most = 3,
                  .key = "the key",
                  .env = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info", "HOME=/"},
                  .program = "/bin/app",
@@ -107,6 +108,8 @@ TEST_F(GateTest, AdmitsWhoKnowsTheKeyWhileThereIsAPlace) {
         EXPECT_EQ(*welcome, (launch::Welcome{.proof = welcome->proof,
                                              .node = node,
                                              .nodes = 3,
+                                             .founders = 3,
+                                             .places = 16,
                                              .settings = {"NORMA_TRANSPORT=tcp", "NORMA_LOG=info"},
                                              .program = "/bin/app",
                                              .cwd = "/tmp"}));

@@ -86,7 +86,7 @@ says_times() {
 # ends WHO STATUS
 ends() {
     local status
-    timeout 20 tail --pid="${pid[$1]}" -f /dev/null || {
+    timeout 20 tail -s 0.05 --pid="${pid[$1]}" -f /dev/null || {
         fail "$1 hangs"
         kill -KILL "${pid[$1]}"
     }

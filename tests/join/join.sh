@@ -101,7 +101,7 @@ def read(connection):
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 connection, _ = listener.accept()
 join = read(connection)
-challenge, welcome = bytes([0x24]) + bytes(32), bytes([0x21]) + bytes(32) + struct.pack("<HHI", 1, 2, 0)
+challenge, welcome = bytes([0x24]) + bytes(32), bytes([0x21]) + bytes(32) + struct.pack("<HHHHI", 1, 2, 2, 2, 0)
 for text in b"/bin/true", b"/":
     welcome += struct.pack("<I", len(text)) + text
 connection.sendall(struct.pack("<I", len(challenge)) + challenge)

@@ -63,7 +63,8 @@ Job::Job(unsigned servers, unsigned nodes, const std::string &transport, std::ve
     sigset_t none;
     sigemptyset(&none);
     for (unsigned node = 0; node < servers; ++node) {
-        servers_.push_back(std::make_unique<NodeProcess>(node, nodes, command, environment_, none));
+        servers_.push_back(
+            std::make_unique<NodeProcess>(node, norma::rt::JobSize{.nodes = nodes}, command, environment_, none));
         send(node, launch::JobKey{.key = kJobKey});
     }
     for (unsigned node = 0; node < servers; ++node) {

@@ -70,7 +70,7 @@ void World::start_node(NodeId number, std::uint32_t incarnation) {
     auto &host = hosts_[number];
     as(number, [&] {
         host.loop = static_cast<int>(loops_.size());
-        host.node = std::make_unique<rt::Node>(number, plan.nodes, incarnation, config);
+        host.node = std::make_unique<rt::Node>(number, rt::JobSize{.nodes = plan.nodes}, incarnation, config);
         host.node->start({.self = number, .kind = "sim", .job_key = 0x5eed, .incarnation = incarnation});
         host.children = fds.add_signal();
         host.node->loop.watch(host.children, [this, number](std::uint32_t) {

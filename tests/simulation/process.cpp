@@ -142,6 +142,7 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::go_on:
     case Command::make_threads:
     case Command::carry_on:
+    case Command::nodes:
         break;
     case Command::map:
         map(command, fd);

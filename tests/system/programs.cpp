@@ -36,7 +36,7 @@ Program::Program(Stage &stage, std::uint64_t seed) : stage_(stage), seed_(seed),
     most_actors_ = 2 + below(kActors - 1);
     asides_ = chance(50) ? 50 : 0;
     const auto nodes = static_cast<vm_size_t>(norma::node_count());
-    const vm_size_t slice = kWindowSize / nodes / kPageBytes * kPageBytes;
+    const vm_size_t slice = kWindowSize / 16 / kPageBytes * kPageBytes; // there is room for so many nodes
     const std::size_t pages = 1 + below(kArenaPages);
     places_.push_back({kWindow + slice * (1 + below(nodes)) - 2 * kArenaPages * kPageBytes, pages});
     actors_[0] = Actor{.task = mach_task_self(), .node = norma::this_node(), .mute = false, .memory = {}};
