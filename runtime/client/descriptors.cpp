@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <mutex>
+#include <string_view>
 #include <unistd.h>
 #include <vector>
 
@@ -21,10 +24,22 @@ namespace {
 constexpr std::size_t kMost = 65536; // descriptors of the library's that are known as such
 std::array<std::atomic<bool>, kMost> own;
 std::vector<int> from_the_start;
+// Nobody lists what is open while the library opens or closes something that is not known as its own.
+std::recursive_mutex listing;
+
+// The service thread has such a file for a moment when it maps memory, and gets it in a way that takes no lock.
+bool is_frames(int fd) {
+    constexpr std::string_view kName = "/memfd:norma-";
+    std::array<char, kName.size()> name{};
+    const auto link = fmt::format("/proc/self/fd/{}", fd);
+    return ::readlink(link.c_str(), name.data(), name.size()) == static_cast<ssize_t>(name.size()) &&
+           std::string_view(name.data(), name.size()) == kName;
+}
 
 template <class Visit> bool for_each_descriptor(Visit visit) {
-    return for_each_number_in("/proc/self/fd", [&visit](int fd, int folder) {
-        if (fd != folder && !is_private(fd)) {
+    const std::lock_guard lock(listing);
+    return for_each_number_in("/proc/self/fd", [&visit](int fd) {
+        if (!is_private(fd) && !is_frames(fd)) {
             visit(fd);
         }
     });
@@ -96,6 +111,18 @@ void close_private(int fd) noexcept {
         own.at(static_cast<std::size_t>(fd)) = false;
     }
     close_if_open(fd);
+}
+
+int open_briefly(const char *path) noexcept {
+    const std::lock_guard lock(listing);
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    keep_private(fd);
+    return fd;
+}
+
+void close_briefly(int fd) noexcept {
+    const std::lock_guard lock(listing);
+    close_private(fd);
 }
 
 int list_files(std::vector<PackedFile> &files) noexcept {

@@ -13,6 +13,10 @@ void keep_private(int fd) noexcept;
 void close_private(int fd) noexcept;
 bool is_private(int fd) noexcept;
 
+// A file that the library needs for a moment, and no child gets either. Not for signal handlers. -1 with errno set.
+int open_briefly(const char *path) noexcept;
+void close_briefly(int fd) noexcept; // or -1
+
 // Appends all open files that are not the library's. 0 or an errno value.
 int list_files(std::vector<PackedFile> &files) noexcept;
 

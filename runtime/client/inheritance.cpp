@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/inheritance.hpp"
 
+#include "runtime/client/descriptors.hpp"
 #include "runtime/client/exceptions.hpp"
 #include "runtime/client/shared_directories.hpp"
 #include "runtime/families.hpp"
@@ -37,11 +38,11 @@ namespace {
 // umask(2) cannot tell it without changing it for other threads.
 int read_umask(mode_t &mask) {
     std::array<char, 512> text{};
-    const int fd = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    const int fd = open_briefly("/proc/self/status");
     const auto size = fd < 0 ? -1 : ::read(fd, text.data(), text.size() - 1);
     const int error = errno;
     if (fd >= 0) {
-        ::close(fd);
+        close_briefly(fd);
     }
     if (size < 0) {
         return error;

@@ -3,24 +3,22 @@
 // coherent memory.
 #pragma once
 
-#include "runtime/sockets.hpp"
+#include "runtime/client/descriptors.hpp"
 
 #include <cstdlib>
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <vector>
 
 namespace norma::rt {
 
-// Visits each with the descriptor by which the folder is being read. False with errno set: it cannot be read to its
-// end.
+// False with errno set: it cannot be read to its end.
 template <class Visit> bool for_each_number_in(const char *path, Visit visit) {
     struct Folder {
         int fd;
-        ~Folder() { close_if_open(fd); }
-    } const folder{::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        ~Folder() { close_briefly(fd); }
+    } const folder{open_briefly(path)};
     std::vector<char> entries(4096);
     for (;;) {
         const auto bytes = syscall(SYS_getdents64, folder.fd, entries.data(), entries.size());
@@ -31,7 +29,7 @@ template <class Visit> bool for_each_number_in(const char *path, Visit visit) {
             const auto *entry = reinterpret_cast<const dirent64 *>(entries.data() + at);
             at += entry->d_reclen;
             if (entry->d_name[0] != '.') {
-                visit(std::atoi(entry->d_name), folder.fd);
+                visit(std::atoi(entry->d_name));
             }
         }
     }

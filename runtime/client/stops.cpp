@@ -254,7 +254,7 @@ void stop_point() {
 
 std::vector<std::uint64_t> thread_ids() {
     std::vector<std::uint64_t> ids;
-    for_each_number_in("/proc/self/task", [&ids](pid_t tid, int) {
+    for_each_number_in("/proc/self/task", [&ids](pid_t tid) {
         if (!job.is_library_thread(tid)) {
             ids.push_back(static_cast<std::uint64_t>(tid));
         }

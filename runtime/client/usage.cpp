@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/client/usage.hpp"
 
+#include "runtime/client/descriptors.hpp"
 #include "runtime/client/job.hpp"
 
 #include <algorithm>
@@ -21,11 +22,11 @@ constexpr std::uint64_t kMicroseconds = 1'000'000;
 // The text of a small file of proc(5); empty if it cannot be read.
 std::array<char, 1024> text_of(const char *path) {
     std::array<char, 1024> text{};
-    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open_briefly(path);
     if (fd >= 0) {
         const auto size = ::read(fd, text.data(), text.size() - 1);
         text.at(static_cast<std::size_t>(std::max<ssize_t>(size, 0))) = 0;
-        ::close(fd);
+        close_briefly(fd);
     }
     return text;
 }

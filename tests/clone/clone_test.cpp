@@ -48,6 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"mask_order", {"masks_change_in_order"}, 3}, ProgramRun{"roots", {"roots_are_shared"}},
         ProgramRun{"directories_of_generations", {"directories_of_generations"}},
         ProgramRun{"moving_parent", {"moving_parent"}}, ProgramRun{"directories", {"directories_are_copied"}},
+        ProgramRun{"files_of_the_library", {"what_the_library_has_open_is_not_copied"}},
         ProgramRun{"files", {"files_are_copied"}}, ProgramRun{"files_user", {"files_are_copied"}, 2, "", {}, "", true},
         ProgramRun{"many_files", {"many_files"}}, ProgramRun{"shared_files", {"files_are_shared"}},
         ProgramRun{"shared_files_3", {"files_are_shared"}, 3, "tcp"},

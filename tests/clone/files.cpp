@@ -120,4 +120,40 @@ SYSTEM_CASE(many_files) {
     return 0;
 }
 
+// The library maps memory and reads what is in /proc now and then, as here because it is asked for.
+SYSTEM_CASE(what_the_library_has_open_is_not_copied) {
+    static std::atomic<bool> over;
+    over = false;
+    thread_act_t asker = MACH_PORT_NULL;
+    const auto ask = [](void *) {
+        while (!over) {
+            task_basic_info_data_t info{};
+            mach_msg_type_number_t count = TASK_BASIC_INFO_COUNT;
+            CHECK_KERN(KERN_SUCCESS,
+                       task_info(systest::self(), TASK_BASIC_INFO, reinterpret_cast<task_info_t>(&info), &count));
+            vm_address_t address = 0;
+            CHECK_KERN(KERN_SUCCESS, vm_allocate(systest::self(), &address, 4096, TRUE));
+            CHECK_KERN(KERN_SUCCESS, vm_deallocate(systest::self(), address, 4096));
+        }
+    };
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(systest::self(), ask, nullptr, 0, &asker));
+    for (int i = 0; i < 60; ++i) {
+        const int pid = child(0, CLONE_VM | SIGCHLD, [] {
+            for (int fd = 3; fd < 64; ++fd) {
+                std::array<char, 64> name{};
+                const auto link = "/proc/self/fd/" + std::to_string(fd);
+                const std::string file(name.data(), readlink(link.c_str(), name.data(), name.size()) > 0
+                                                        ? std::string_view(name.data()).size()
+                                                        : 0);
+                CHECK(!file.starts_with("/proc/") && !file.starts_with("/memfd:"));
+            }
+            return 0;
+        });
+        CHECK_EQ(0, end_of(pid));
+    }
+    over = true;
+    CHECK_KERN(KERN_SUCCESS, norma_thread_wait(asker, -1));
+    return 0;
+}
+
 } // namespace
