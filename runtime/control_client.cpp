@@ -95,6 +95,22 @@ launch::NodeAdded ControlClient::add_node() {
     throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
 }
 
+launch::Drained ControlClient::drain(std::uint16_t node, std::uint16_t to,
+                                     const std::function<void(const launch::Draining &)> &progress) {
+    stream_.send(launch::encode(launch::Drain{.number = ++asked_, .node = node, .to = to}));
+    for (;;) {
+        auto record = next_record(-1ms);
+        if (auto *drained = std::get_if<launch::Drained>(&record)) {
+            return std::move(*drained);
+        }
+        const auto *draining = std::get_if<launch::Draining>(&record);
+        if (draining == nullptr) {
+            throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
+        }
+        progress(*draining);
+    }
+}
+
 JobName choose_job(std::optional<pid_t> launcher) {
     const auto jobs = jobs_here();
     if (launcher) {

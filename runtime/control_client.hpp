@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ class ControlClient {
     JobView look(TaskId of);
     // Throws likewise, but waits as long as it takes: the task's node server sees to it that it ends.
     launch::Migrated migrate(TaskId task, std::uint16_t node, bool lazy);
+    // The same of a node that is to leave; `progress` hears how far it is.
+    launch::Drained drain(std::uint16_t node, std::uint16_t to,
+                          const std::function<void(const launch::Draining &)> &progress);
 
     // The number of a new node, or why there is none. Throws likewise; the launcher sees to it that it ends.
     launch::NodeAdded add_node();

@@ -102,4 +102,56 @@ std::optional<Families::Ended> Families::take_ended(Pid parent, Pid wanted, Kind
     return ended;
 }
 
+// ---- to another node ----
+
+void put_kin(rpc::Writer &writer, const Kin &kin) {
+    writer.put(kin.identity).put(kin.pid).put(kin.parent).put(kin.exit_signal);
+}
+
+Kin get_kin(rpc::Reader &reader) {
+    Kin kin;
+    kin.identity = reader.get<Pid>();
+    kin.pid = reader.get<Pid>();
+    kin.parent = reader.get<Pid>();
+    kin.exit_signal = reader.get<int>();
+    return kin;
+}
+
+void Families::write(rpc::Writer &writer) const {
+    writer.put(static_cast<std::uint32_t>(processes_.size()));
+    for (const auto &[identity, process] : processes_) {
+        writer.put(identity).put(process.pid);
+        put_right(writer, process.where);
+        writer.put(static_cast<std::uint32_t>(process.children.size()));
+        for (const auto &[pid, child] : process.children) {
+            put_kin(writer, child.kin);
+            writer.put(child.node).put(std::uint8_t{child.status.has_value()}).put(child.status.value_or(0));
+        }
+    }
+}
+
+bool Families::read(rpc::Reader &reader) {
+    constexpr std::size_t kProcessBytes = 12 + kRightBytes, kChildBytes = kKinBytes + 7;
+    for (auto left = reader.get_count(kProcessBytes); left > 0 && reader.ok(); --left) {
+        auto &process = processes_[reader.get<Pid>()];
+        process.pid = reader.get<Pid>();
+        if (!get_right(reader, process.where) || process.where.kind != Right::Kind::task) {
+            return false;
+        }
+        for (auto children = reader.get_count(kChildBytes); children > 0; --children) {
+            const auto kin = get_kin(reader);
+            auto &child = process.children[kin.identity];
+            child.kin = kin;
+            child.node = reader.get<dsm::NodeId>();
+            const bool ended = reader.get<bool>();
+            const auto status = reader.get<int>();
+            child.status = ended ? std::optional(status) : std::nullopt;
+            if (child.node >= dsm::kMaxNodes) {
+                return false;
+            }
+        }
+    }
+    return reader.ok();
+}
+
 } // namespace norma::rt

@@ -35,6 +35,10 @@ struct Kin {
     int exit_signal = 0; // for the parent when it ends; 0: none
 };
 
+inline constexpr std::size_t kKinBytes = 16;
+void put_kin(rpc::Writer &writer, const Kin &kin);
+Kin get_kin(rpc::Reader &reader);
+
 // Which children a wait is about, as wait(2) has it.
 enum class Kinds : std::uint8_t { usual, clones, all }; // that end with SIGCHLD; that do not
 
@@ -82,6 +86,11 @@ class Families {
     std::optional<Ended> take_ended(Pid parent, Pid wanted, Kinds kinds, bool &any);
 
     std::size_t size() const { return processes_.size(); }
+
+    // For when it goes to another node as a whole (docs/draining.md).
+    void write(rpc::Writer &writer) const;
+    bool read(rpc::Reader &reader); // into an empty one; false: it is no such thing
+    void merge(Families &&other) { processes_.merge(other.processes_); }
 
   private:
     Child *find_child(Pid parent, Pid child);

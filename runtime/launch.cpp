@@ -129,6 +129,27 @@ void put(Writer &writer, const Here &) {
 void put(Writer &writer, const Migrated &record) {
     writer.put(LaunchMsg::migrated).put(record.number).put(record.task).put_string(record.why);
 }
+void put(Writer &writer, const Draining &record) {
+    writer.put(LaunchMsg::draining).put(record.number).put(record.tasks).put(record.bytes);
+}
+void put(Writer &writer, const Drained &record) {
+    writer.put(LaunchMsg::drained).put(record.number).put(record.moved).put_string(record.why);
+}
+void put(Writer &writer, const Leaves &record) {
+    writer.put(LaunchMsg::leaves).put(record.number).put(record.moved).put(record.successor);
+}
+void put(Writer &writer, const Served &record) {
+    writer.put(LaunchMsg::served).put(record.node);
+}
+void put(Writer &writer, const Drain &record) {
+    writer.put(LaunchMsg::drain).put(record.number).put(record.node).put(record.to);
+}
+void put(Writer &writer, const Serve &record) {
+    writer.put(LaunchMsg::serve).put(record.node);
+}
+void put(Writer &writer, const NodeLeft &record) {
+    writer.put(LaunchMsg::node_left).put(record.node).put(record.successor);
+}
 void put(Writer &writer, const Look &record) {
     writer.put(LaunchMsg::look).put(record.number).put(record.task);
 }
@@ -294,6 +315,34 @@ std::optional<Record> get_record(Reader &reader) {
         const auto task = reader.get<TaskId>();
         const auto node = reader.get<std::uint16_t>();
         return Migrate{.number = number, .task = task, .node = node, .lazy = reader.get<bool>()};
+    }
+    case LaunchMsg::draining: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto tasks = reader.get<std::uint32_t>();
+        return Draining{.number = number, .tasks = tasks, .bytes = reader.get<std::uint64_t>()};
+    }
+    case LaunchMsg::drained: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto moved = reader.get<std::uint32_t>();
+        return Drained{.number = number, .moved = moved, .why = reader.get_string()};
+    }
+    case LaunchMsg::leaves: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto moved = reader.get<std::uint32_t>();
+        return Leaves{.number = number, .moved = moved, .successor = reader.get<std::uint16_t>()};
+    }
+    case LaunchMsg::served:
+        return Served{.node = reader.get<std::uint16_t>()};
+    case LaunchMsg::drain: {
+        const auto number = reader.get<std::uint64_t>();
+        const auto node = reader.get<std::uint16_t>();
+        return Drain{.number = number, .node = node, .to = reader.get<std::uint16_t>()};
+    }
+    case LaunchMsg::serve:
+        return Serve{.node = reader.get<std::uint16_t>()};
+    case LaunchMsg::node_left: {
+        const auto node = reader.get<std::uint16_t>();
+        return NodeLeft{.node = node, .successor = reader.get<std::uint16_t>()};
     }
     case LaunchMsg::overview:
         return get_overview(reader);

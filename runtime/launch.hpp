@@ -34,6 +34,10 @@ enum class LaunchMsg : std::uint8_t {
     seen,
     migrated,
     here,
+    draining = 16,
+    drained,
+    leaves,
+    served,
     join = 32,
     welcome,
     refused,
@@ -48,6 +52,9 @@ enum class LaunchMsg : std::uint8_t {
     look,
     migrate,
     still_here,
+    drain = 80,
+    serve,
+    node_left,
     overview = 96,
     unseen,
     newcomer,
@@ -110,6 +117,30 @@ struct Migrated { // the answer to Migrate; handed on likewise
     TaskId task = 0; // what it is called now; 0: it has not moved
     std::string why; // not
     bool operator==(const Migrated &) const = default;
+};
+
+// A node leaves the job (docs/draining.md).
+struct Draining { // how far it is; handed on likewise to who wants it
+    std::uint64_t number = 0;
+    std::uint32_t tasks = 0; // that are still there
+    std::uint64_t bytes = 0; // of frames
+    bool operator==(const Draining &) const = default;
+};
+struct Drained { // the answer to Drain; handed on likewise
+    std::uint64_t number = 0;
+    std::uint32_t moved = 0; // tasks
+    std::string why;         // it has not left; empty: it has
+    bool operator==(const Drained &) const = default;
+};
+struct Leaves { // nothing is there any more that the successor does not have
+    std::uint64_t number = 0;
+    std::uint32_t moved = 0;
+    std::uint16_t successor = 0;
+    bool operator==(const Leaves &) const = default;
+};
+struct Served { // the answer to Serve
+    std::uint16_t node = 0;
+    bool operator==(const Served &) const = default;
 };
 
 // ---- between a joiner and the launcher ----
@@ -205,6 +236,22 @@ struct Migrate { // move a task that is there; also to the launcher from who wan
     bool operator==(const Migrate &) const = default;
 };
 
+inline constexpr std::uint16_t kAnyNode = 0xffff;
+struct Drain { // leave the job; also to the launcher from who wants it
+    std::uint64_t number = 0;
+    std::uint16_t node = 0;
+    std::uint16_t to = kAnyNode; // where its tasks are to go, and what its services know
+    bool operator==(const Drain &) const = default;
+};
+struct Serve { // what a node that leaves has entrusted to this one is this one's
+    std::uint16_t node = 0;
+    bool operator==(const Serve &) const = default;
+};
+struct NodeLeft { // to all others; it gets Shutdown
+    std::uint16_t node = 0, successor = 0;
+    bool operator==(const NodeLeft &) const = default;
+};
+
 // ---- launcher -> who looks at the job; for each node, in any order, there follows Seen or Unseen ----
 struct Overview {
     std::uint64_t number = 0;
@@ -234,7 +281,8 @@ struct NodeAdded {
 
 using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
                             Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Here, Migrated, Look, StillHere,
-                            Migrate, Overview, Unseen, Newcomer, Joined, Met, AddNode, NodeAdded>;
+                            Migrate, Draining, Drained, Leaves, Served, Drain, Serve, NodeLeft, Overview, Unseen, Newcomer,
+                            Joined, Met, AddNode, NodeAdded>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

@@ -67,15 +67,19 @@ void LauncherJob::open_control() {
 
 Control::Job LauncherJob::seen_from_outside() {
     const auto there = nodes_.size() - (arrival_ ? 1 : 0);
-    Control::Job job{.overview = {.number = 0,
-                                  .nodes = static_cast<std::uint16_t>(there),
-                                  .first_task_at = static_cast<std::uint16_t>(first_task_at_),
-                                  .running = phase_ == Phase::running,
-                                  .program = options_.program},
-                     .alive = {},
-                     .ask = [this](std::size_t node, const launch::Record &question) { send(node, question); }};
+    Control::Job job{
+        .overview = {.number = 0,
+                     .nodes = static_cast<std::uint16_t>(there),
+                     .first_task_at = static_cast<std::uint16_t>(first_task_at_),
+                     .running = phase_ == Phase::running,
+                     .program = options_.program},
+        .alive = {},
+        .left = {},
+        .ask = [this](std::size_t node, const launch::Record &question) { send(node, question); },
+        .drain = [this](std::uint64_t number, const launch::Drain &order) { return begin_departure(number, order); }};
     for (const auto &node : std::span(nodes_).first(there)) {
-        job.alive.push_back(node.alive());
+        job.alive.push_back(node.alive() && !node.left);
+        job.left.push_back(node.left);
     }
     return job;
 }
@@ -258,6 +262,9 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
         if (const auto *migrated = std::get_if<launch::Migrated>(&*record); migrated != nullptr && control_) {
             return control_->migrated(index, *migrated);
         }
+        if (handle_departure(index, *record)) {
+            return;
+        }
         if (const auto *suspect = std::get_if<launch::Suspect>(&*record);
             suspect != nullptr && suspect->node < nodes_.size() && suspect->node != index) {
             return suspected(index, *suspect);
@@ -287,7 +294,8 @@ void LauncherJob::suspected(std::size_t by, const launch::Suspect &suspect) {
     const bool known = std::ranges::any_of(disputes_, [&](const Dispute &dispute) {
         return std::minmax(dispute.victim, dispute.other) == std::minmax(by, other);
     });
-    if (!known && nodes_[by].alive() && nodes_[other].alive()) {
+    const bool left = nodes_[by].left || nodes_[other].left;
+    if (!known && !left && nodes_[by].alive() && nodes_[other].alive()) {
         const auto victim = is_arriving(by) || other == first_task_at_ ? by : other;
         disputes_.push_back({.at = Clock::now() + kDyingLimit,
                              .victim = victim,
@@ -309,6 +317,9 @@ void LauncherJob::first_task_ended(int status, const std::string &note) {
 }
 
 void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
+    if (departure_ && departure_->node == index && nodes_[index].left) {
+        gone_for_good();
+    }
     if (control_) {
         control_->node_ended(index);
     }
@@ -326,6 +337,9 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
         nodes_[index] = {};
         return;
     }
+    if (ended_in_departure(index, end.why)) {
+        return;
+    }
     // The end of a job may itself come from a death that has not been noticed here yet.
     if (phase_ != Phase::ending || end.violent) {
         say("node {} is gone ({})", index, end.why);
@@ -337,7 +351,11 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
         say("the job could not be started");
         return shut_down(1);
     }
-    const launch::NodeDown down{.node = static_cast<std::uint16_t>(index), .why = end.why};
+    say_down(index, end.why);
+}
+
+void LauncherJob::say_down(std::size_t index, const std::string &why) {
+    const launch::NodeDown down{.node = static_cast<std::uint16_t>(index), .why = why};
     for (const auto other : nodes_that(&Node::alive)) {
         send(other, down);
     }

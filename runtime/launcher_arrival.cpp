@@ -27,7 +27,7 @@ JobSize LauncherJob::size_with(std::size_t nodes) const {
 }
 
 void LauncherJob::serve_wishes() {
-    while (control_ && phase_ == Phase::running && !arrival_) {
+    while (control_ && phase_ == Phase::running && !arrival_ && !departure_) {
         const auto wish = control_->next_wish();
         if (!wish) {
             return;
@@ -99,7 +99,10 @@ bool LauncherJob::from_arrival(std::size_t index, const launch::Record &record) 
         launch::Start start;
         for (std::size_t other = 0; other < nodes_.size(); ++other) {
             start.nodes.push_back({.incarnation = launch::kOnlyLife, .address = nodes_[other].address});
-            if (!nodes_[other].alive()) {
+            if (nodes_[other].left) {
+                send(index, launch::NodeLeft{.node = static_cast<std::uint16_t>(other),
+                                             .successor = static_cast<std::uint16_t>(nodes_[other].successor)});
+            } else if (!nodes_[other].alive()) {
                 send(index, launch::NodeDown{.node = static_cast<std::uint16_t>(other), .why = "before this one came"});
             }
         }

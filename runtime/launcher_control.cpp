@@ -65,6 +65,7 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
         const auto *look = record ? std::get_if<launch::Look>(&*record) : nullptr;
         const auto *move = record ? std::get_if<launch::Migrate>(&*record) : nullptr;
         const auto *add = record ? std::get_if<launch::AddNode>(&*record) : nullptr;
+        const auto *drain = record ? std::get_if<launch::Drain>(&*record) : nullptr;
         const bool room = questions_.size() + moves_.size() + wishes_.size() < kMostQuestions;
         if (look != nullptr && room) {
             begin(client, *look, job());
@@ -72,6 +73,8 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
             begin(client, *move, job());
         } else if (add != nullptr && room) {
             wishes_[next_question_++] = {.client = client, .number = add->number};
+        } else if (drain != nullptr && room) {
+            begin(client, *drain, job());
         } else {
             client->over = true;
         }
@@ -91,7 +94,7 @@ void Control::begin(std::list<Client>::iterator client, const launch::Look &look
         } else {
             say_to(*client, launch::Unseen{.number = look.number,
                                            .node = static_cast<std::uint16_t>(node),
-                                           .why = "there is no node server"});
+                                           .why = job.left[node] ? "" : "there is no node server"});
         }
     }
     for (const auto node : question.awaited) {
@@ -112,6 +115,31 @@ void Control::begin(std::list<Client>::iterator client, const launch::Migrate &m
     const auto number = next_question_++;
     moves_[number] = {.client = client, .number = move.number, .node = node};
     job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node, .lazy = move.lazy});
+}
+
+void Control::begin(std::list<Client>::iterator client, const launch::Drain &order, const Job &job) {
+    const auto number = next_question_++;
+    if (auto why = job.drain(number, order); !why.empty()) {
+        say_to(*client, launch::Drained{.number = order.number, .moved = 0, .why = std::move(why)});
+        return;
+    }
+    moves_[number] = {.client = client, .number = order.number, .node = order.node, .leaves = true};
+}
+
+void Control::draining(const launch::Draining &news) {
+    if (const auto found = moves_.find(news.number); found != moves_.end()) {
+        auto to_client = news;
+        to_client.number = found->second.number;
+        say_to(*found->second.client, to_client);
+    }
+}
+
+void Control::drained(const launch::Drained &answer) {
+    if (const auto found = moves_.extract(answer.number); !found.empty()) {
+        auto to_client = answer;
+        to_client.number = found.mapped().number;
+        say_to(*found.mapped().client, to_client);
+    }
 }
 
 void Control::migrated(std::size_t node, const launch::Migrated &answer) {
@@ -166,9 +194,11 @@ void Control::node_ended(std::size_t node) {
     }
     std::erase_if(moves_, [node](const auto &entry) {
         const auto &move = entry.second;
-        if (move.node == node) {
-            say_to(*move.client,
-                   launch::Migrated{.number = move.number, .task = 0, .why = "its node server has ended"});
+        constexpr auto kWhy = "its node server has ended";
+        if (move.node == node && move.leaves) {
+            say_to(*move.client, launch::Drained{.number = move.number, .moved = 0, .why = kWhy});
+        } else if (move.node == node) {
+            say_to(*move.client, launch::Migrated{.number = move.number, .task = 0, .why = kWhy});
         }
         return move.node == node;
     });

@@ -26,8 +26,9 @@ class Control {
     // What the launcher knows by itself when it is asked, and whom it can ask.
     struct Job {
         launch::Overview overview;
-        std::vector<bool> alive; // by node
+        std::vector<bool> alive, left; // by node
         std::function<void(std::size_t node, const launch::Record &question)> ask;
+        std::function<std::string(std::uint64_t number, const launch::Drain &order)> drain; // why it does not
     };
 
     Control(); // throws std::system_error
@@ -44,6 +45,8 @@ class Control {
     // The next wish for one more node, and what has become of it.
     std::optional<std::uint64_t> next_wish();
     void wish_ends(std::uint64_t wish, std::uint16_t node, const std::string &why_not);
+    void draining(const launch::Draining &news);
+    void drained(const launch::Drained &answer);
     void node_ended(std::size_t node);
 
   private:
@@ -58,11 +61,13 @@ class Control {
         Clock::time_point deadline;
     };
 
-    // It has no deadline of its own: the node server has, and says how it went.
+    // A task that moves, or a node that leaves. It has no deadline of its own: the node server has, and says how it
+    // went.
     struct Move {
         std::list<Client>::iterator client;
         std::uint64_t number = 0; // the client's
         std::size_t node = 0;     // that has been asked
+        bool leaves = false;      // it is a node that leaves
     };
 
     struct Wish { // for one more node
@@ -75,6 +80,7 @@ class Control {
     void hear(std::list<Client>::iterator client, const std::function<Job()> &job);
     void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
     void begin(std::list<Client>::iterator client, const launch::Migrate &move, const Job &job);
+    void begin(std::list<Client>::iterator client, const launch::Drain &order, const Job &job);
     void give_up_the_late();
     void drop_those_gone();
     static void say_to(Client &client, const launch::Record &record);

@@ -40,6 +40,8 @@ class LauncherJob {
         std::string host;                   // of one that has joined
         std::vector<std::byte> address;
         bool ready = false, connected = false;
+        bool left = false;         // it has left the job; its end is no news
+        std::size_t successor = 0; // then: where what was made there is now
 
         bool alive() const { return server != nullptr && server->alive(); }
     };
@@ -60,6 +62,25 @@ class LauncherJob {
         std::string trouble;           // why it cannot come
         std::optional<Clock::time_point> deadline;
     };
+
+    // A node that leaves, one at a time (docs/draining.md).
+    struct Departure {
+        std::size_t node = 0;
+        std::uint64_t number = 0; // of who asked, for Control
+        std::uint32_t moved = 0;
+        std::size_t successor = 0;        // once it has said so
+        bool serving = false;             // the successor has been told to serve; so it has left, unless that dies
+        std::optional<std::string> ended; // meanwhile, and why
+    };
+
+    // ---- launcher_drain.cpp: a node leaves ----
+    std::string begin_departure(std::uint64_t number, const launch::Drain &order); // why not; empty: it leaves
+    bool handle_departure(std::size_t index, const launch::Record &record);        // whether it was about that
+    void handed_over(const launch::Leaves &leaves);
+    void departed();
+    void gone_for_good();
+    bool ended_in_departure(std::size_t index, const std::string &why); // whether that is all there is to say
+    void say_down(std::size_t index, const std::string &why);
 
     // ---- launcher_start.cpp: until the program runs ----
     void open_gate();
@@ -126,6 +147,7 @@ class LauncherJob {
     Signals signals_;
     std::vector<Node> nodes_;
     std::optional<Arrival> arrival_; // of the last node
+    std::optional<Departure> departure_;
     std::vector<Dispute> disputes_;  // in the order of their moments
     std::optional<Gate> gate_;
     std::optional<Control> control_;

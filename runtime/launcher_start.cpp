@@ -66,7 +66,7 @@ void LauncherJob::start_node_servers() {
 
 // The gate stays open until the end: for those who may come late, and for the others to be told that they may not.
 void LauncherJob::admit_joiners() {
-    if (!gate_ || arrival_) {
+    if (!gate_ || arrival_ || departure_) {
         return;
     }
     const auto free_place = [this](unsigned wanted) -> std::optional<unsigned> {

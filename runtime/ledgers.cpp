@@ -75,6 +75,12 @@ LedgerPtr LedgerBook::create(const LedgerPtr &parent, std::uint64_t granted) {
     return make(next_id_ + 1, parent, granted) != nullptr ? ledgers_.at(++next_id_) : nullptr;
 }
 
+bool LedgerBook::are_made() const {
+    constexpr unsigned kSerialBits = 32;
+    return std::ranges::any_of(
+        ledgers_, [this](const auto &entry) { return entry.first >> kSerialBits == next_id_ >> kSerialBits; });
+}
+
 LedgerPtr LedgerBook::make(LedgerId id, const LedgerPtr &parent, std::uint64_t granted) {
     if (parent->depth() == kDeepestLedger || !parent->grant(granted)) {
         return nullptr;

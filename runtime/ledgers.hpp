@@ -86,6 +86,7 @@ class LedgerBook {
     LedgerPtr find(LedgerId id) const; // null: none, or terminated
     LedgerPtr create(const LedgerPtr &parent,
                      std::uint64_t granted); // null: the parent has not as much, or is too deep
+    bool are_made() const;                   // here, and have not ended
     // What a task from anywhere draws from here. What is not known is made, from the limits of those above it. False:
     // they have not as much, or the marks contradict what is known; `ledgers` is then not to be used.
     bool draw(const LedgerMarks &marks, Ledgers &ledgers);

@@ -238,7 +238,45 @@ enum class Op : std::uint32_t {
     home_fetch = 220, // to the home: to the node that asks; blob: stretch 0
     home_given,       // from the home to the next one: who uses the object; blob
     home_is_here,     // from the home, to all; blob: stretch 0
+    // no target: a node leaves the job (docs/draining.md), and asks this of the others
+    hold_calls = 223, // 0 1: what is asked of its services waits from now on; 0: it goes on
+    adopt,            // 0 the home, too; blob: stretch. The pages of it that are on the leaving node are to come
+    entrust,          // 0 offset, 1 bytes in all; blob: a part of what its services know
+    // no target: to the home of an object that had a name, from the node of the name
+    object_unname, // blob: stretch 0
 };
+
+// Whether a request is for the node server of that very node: it is about frames and homes that are there, or about
+// processes that are to be. All others are for what was made on a node, and go to where that is when it has left.
+constexpr bool is_for_place(Op op) {
+    switch (op) {
+    case Op::spawn:
+    case Op::attach:
+    case Op::detach:
+    case Op::destroy:
+    case Op::freeze:
+    case Op::snapshot:
+    case Op::thaw:
+    case Op::heap_part:
+    case Op::word_queue:
+    case Op::word_wake:
+    case Op::pages_lost:
+    case Op::object_save:
+    case Op::stretch_shared:
+    case Op::stretch_pay:
+    case Op::pages_held:
+    case Op::home_fetch:
+    case Op::home_given:
+    case Op::home_is_here:
+    case Op::hold_calls:
+    case Op::adopt:
+    case Op::entrust:
+    case Op::object_unname:
+        return true;
+    default:
+        return false;
+    }
+}
 
 // What can be done with a file that is open on another node.
 enum class FileAction : std::uint64_t {
@@ -276,7 +314,8 @@ inline constexpr FileAction kLastFileAction = FileAction::is_terminal;
 inline constexpr std::size_t kFileBytesAtOnce = 32 * 1024;
 inline constexpr std::size_t kMostAddressBytes = 128; // sockaddr_storage
 
-// The status of a wait that is to be begun again: the thread's task is about to move. No call returns it to a program.
+// The status of a wait that is to be begun again: the thread's task is about to move, or what it waits for. No call
+// returns it to a program.
 inline constexpr std::int32_t kWithdrawn = -1;
 // The status of a request to a node that is not an object's home any more: vals[0] is. Likewise.
 inline constexpr std::int32_t kHomeMoved = -2;

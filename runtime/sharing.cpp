@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/sharing.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace norma::rt {
@@ -69,6 +70,41 @@ void Groups::end_turn(GroupId group) {
     const auto next = std::move(waiting.front());
     waiting.pop_front();
     next();
+}
+
+// ---- to another node ----
+
+bool Groups::is_busy() const {
+    return std::ranges::any_of(groups_, [](const auto &group) { return group.second.busy; });
+}
+
+void Groups::write(rpc::Writer &writer) const {
+    writer.put(static_cast<std::uint32_t>(groups_.size()));
+    for (const auto &[id, group] : groups_) {
+        writer.put(id).put(group.table).put(static_cast<std::uint32_t>(group.members.size()));
+        for (const auto &[task, right] : group.members) {
+            put_right(writer, right);
+        }
+    }
+}
+
+bool Groups::read(rpc::Reader &reader) {
+    constexpr std::size_t kGroupBytes = 13;
+    for (auto left = reader.get_count(kGroupBytes); left > 0 && reader.ok(); --left) {
+        auto &group = groups_[reader.get<GroupId>()];
+        group.table = reader.get<Table>();
+        for (auto members = reader.get_count(kRightBytes); members > 0; --members) {
+            Right right;
+            if (!get_right(reader, right) || right.kind != Right::Kind::task) {
+                return false;
+            }
+            group.members[right.task] = right;
+        }
+        if (group.table > Table::directories) {
+            return false;
+        }
+    }
+    return reader.ok();
 }
 
 } // namespace norma::rt

@@ -56,6 +56,12 @@ class Groups {
 
     std::size_t size() const { return groups_.size(); }
 
+    // For when it goes to another node as a whole (docs/draining.md), while it is nobody's turn.
+    bool is_busy() const;
+    void write(rpc::Writer &writer) const;
+    bool read(rpc::Reader &reader); // into an empty one; false: it is no such thing
+    void merge(Groups &&other) { groups_.merge(other.groups_); }
+
   private:
     void forget_if_over(std::map<GroupId, Group>::iterator group);
 

@@ -39,6 +39,7 @@
 
 #include <norma/mach.h>
 
+#include "rpc/wire.hpp"
 #include "runtime/address_map.hpp"
 
 namespace norma::rt {
@@ -154,6 +155,14 @@ class SyncHome {
 
     // Call it before task_died of the old task, which then cleans up what stayed behind.
     void task_moved(const TaskMove &move);
+
+    // ---- sync_moving.cpp: when it goes to another node as a whole (docs/draining.md) ----
+    // Ends all waits with `status`, and lets go of all words. What is left are objects, and threads in the queue of a
+    // condition for which they do not wait yet.
+    void withdraw_all(std::int32_t status, Outcomes &out);
+    void write(rpc::Writer &writer) const; // when all has been withdrawn
+    bool read(rpc::Reader &reader);        // into an empty one; false: it is no such thing
+    void merge(SyncHome &&other);          // which was another node's
 
     std::size_t objects() const { return objects_.size(); }
     std::size_t waiting() const { return parked_.size(); }

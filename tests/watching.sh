@@ -66,6 +66,10 @@ expect 0 "READ/s" "$norma" top "$launcher" -n 2 -d 0.2
 expect 1 "there is no such task" "$norma" migrate 0.77 1 --job "$launcher"
 expect 1 "there is no such node" "$norma" migrate 0.1 2 --job "$launcher"
 expect 1 "there is no node server where it was made" "$norma" migrate 2.1 0 --job "$launcher"
+expect 2 "NODE" "$norma" drain
+expect 2 "x" "$norma" drain x
+expect 1 "node 7 of job $launcher has not left: there is no node 7" "$norma" drain 7 --job "$launcher"
+expect 1 "node 9 is no other node of the job" "$norma" drain 0 --to 9 --job "$launcher"
 expect 0 "task 0.1 is on node 0 already" "$norma" migrate 0.1 0 --job "$launcher"
 # The rows at the border travel at every step.
 shows "all(n['pages_in'] > 0 for n in it['nodes']) and len(it['nodes']) == 2" "$norma" top "$launcher" -n 1 -d 0.5 --json

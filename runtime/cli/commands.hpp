@@ -13,6 +13,7 @@ int ps_command(int argc, char **argv);
 int stat_command(int argc, char **argv);
 int join_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
+int drain_command(int argc, char **argv);
 int top_command(int argc, char **argv);
 
 } // namespace norma::rt

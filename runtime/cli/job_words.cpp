@@ -85,7 +85,7 @@ int run_command_line(std::string_view command, CLI::App &line, int argc, char **
 
 void tell_of_unseen(std::string_view command, const JobView &view) {
     for (std::size_t node = 0; node < view.nodes.size(); ++node) {
-        if (!view.nodes[node].report) {
+        if (!view.nodes[node].report && !view.nodes[node].why.empty()) { // else it has left the job
             fmt::print(stderr, "norma {}: job {}: nothing of node {}: {}\n", command, view.name.launcher, node,
                        view.nodes[node].why);
         }

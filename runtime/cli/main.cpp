@@ -31,6 +31,7 @@ Commands:
   stat     one task of a job:    norma stat TASK
   join     add a node of this machine to a job while it runs
   migrate  move a task of a job while it runs:  norma migrate TASK NODE
+  drain    take a node out of a job while it runs:  norma drain NODE
   version  version and commit
   help     this text, or the help of a command:  norma help run
 
@@ -57,7 +58,7 @@ constexpr std::array kCommands = {
     Command{"run", run_command},         Command{"info", info_command},       Command{"perf", perf_command},
     Command{"node", node_command},       Command{"ps", ps_command},           Command{"stat", stat_command},
     Command{"top", top_command},         Command{"migrate", migrate_command}, Command{"join", join_command},
-    Command{"version", version_command}, Command{"help", help_command},
+    Command{"drain", drain_command},     Command{"version", version_command}, Command{"help", help_command},
 };
 
 const Command *find(std::string_view name) {

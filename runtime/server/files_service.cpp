@@ -318,4 +318,9 @@ void FilesService::node_down(dsm::NodeId node) {
     }
 }
 
+bool FilesService::is_idle() const {
+    return homes_.empty() && accesses_.empty() && waiting_.empty() &&
+           std::ranges::all_of(copies_, [](const auto &copy) { return copy.second.open.empty(); });
+}
+
 } // namespace norma::rt

@@ -66,6 +66,8 @@ class FilesService {
     void serve_watch(const Request &request, Done done);
     void serve_unwatch(const Request &request, Done done);
 
+    bool is_idle() const; // no table has its home here, and no file is open here for others
+
   private:
     // What this node has of a table.
     struct Copy {

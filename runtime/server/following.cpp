@@ -66,11 +66,27 @@ void Following::begin(const Task &task) {
             trail.pieces.push_back({.from = from, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
         }
     }
+    begin_weighing(task.id);
+}
+
+void Following::fetch(const Stretch &stretch, dsm::NodeId from, bool home,
+                      std::function<void(std::int32_t status)> done) {
+    const auto errand = next_errand_++;
+    auto &trail = trails_[errand];
+    const auto pages = node_.pager.pages(stretch.object), first = stretch.number * pages;
+    trail.pieces.push_back({.from = from, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
+    trail.home = home ? std::optional(stretch.object) : std::nullopt;
+    trail.done = std::move(done);
+    begin_weighing(errand);
+}
+
+void Following::begin_weighing(TaskId task) {
+    auto &trail = trails_.at(task);
     const auto pieces = trail.unweighed = trail.pieces.size();
     for (std::size_t place = 0; place < pieces; ++place) {
-        weigh(task.id, place); // the last may end the trail
+        weigh(task, place); // the last may end the trail
     }
-    go_on(task.id);
+    go_on(task);
 }
 
 void Following::weigh(TaskId task, std::size_t place) {
@@ -132,29 +148,54 @@ void Following::heard(TaskId task, const Reply &reply) {
 // The pages are here, so it is little that moves with a home.
 void Following::ask_for_homes(TaskId task) {
     auto &trail = trails_.at(task);
-    const auto runs = node_.tasks.find(task);
     if (trail.homes > 0) {
         return;
     }
-    if (trail.asked_for_homes || runs == node_.tasks.end()) {
-        trails_.erase(task);
+    if (trail.asked_for_homes) {
+        finish(task);
         return;
     }
     trail.asked_for_homes = true;
     trail.homes = 1; // one more, until all have been asked for
-    const auto settled = [this, task](std::int32_t) {
-        if (const auto found = trails_.find(task); found != trails_.end() && --found->second.homes == 0) {
+    const auto settled = [this, task](std::int32_t status) {
+        const auto found = trails_.find(task);
+        if (found == trails_.end()) {
+            return;
+        }
+        found->second.status = status != KERN_SUCCESS ? status : found->second.status;
+        if (--found->second.homes == 0) {
             go_on(task);
         }
     };
-    for (const auto &[stretch, pages] : node_.stretches_of(runs->second->map.entries())) {
-        const auto home = node_.rehoming.home_of(stretch.object);
-        if (stretch.number == 0 && home != node_.self && runs->second->been[home]) {
-            ++trails_.at(task).homes;
-            node_.rehoming.fetch(stretch.object, settled);
-        }
+    for (const auto &id : homes_wanted(task)) {
+        ++trails_.at(task).homes;
+        node_.rehoming.fetch(id, settled);
     }
     settled(KERN_SUCCESS);
+}
+
+std::vector<dsm::ObjectId> Following::homes_wanted(TaskId task) const {
+    std::vector<dsm::ObjectId> wanted;
+    const auto &trail = trails_.at(task);
+    if (trail.home && node_.rehoming.home_of(*trail.home) != node_.self) {
+        wanted.push_back(*trail.home);
+    }
+    if (const auto runs = node_.tasks.find(task); runs != node_.tasks.end()) {
+        for (const auto &[stretch, pages] : node_.stretches_of(runs->second->map.entries())) {
+            const auto home = node_.rehoming.home_of(stretch.object);
+            if (stretch.number == 0 && home != node_.self && runs->second->been[home]) {
+                wanted.push_back(stretch.object);
+            }
+        }
+    }
+    return wanted;
+}
+
+void Following::finish(TaskId task) {
+    const auto trail = std::move(trails_.extract(task).mapped());
+    if (trail.done) {
+        trail.done(trail.status);
+    }
 }
 
 std::uint64_t Following::bytes(TaskId task) const {

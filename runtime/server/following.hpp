@@ -10,7 +10,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
+#include <vector>
 
 namespace norma::rt {
 
@@ -22,6 +25,8 @@ class Following {
 
     void begin(const Task &task);
     void end(TaskId task) { trails_.erase(task); }
+    // Brings here what one node has of a stretch, which is in use here, and if wanted the object's home.
+    void fetch(const Stretch &stretch, dsm::NodeId from, bool home, std::function<void(std::int32_t status)> done);
     std::uint64_t bytes(TaskId task) const; // that are still to come, about; 0 of a task that nothing follows
 
     // At a node where a task has been.
@@ -39,7 +44,14 @@ class Following {
         std::size_t unweighed = 0;
         bool asked_for_homes = false;
         std::size_t homes = 0; // that have been asked for, when there are no pieces left
+        // Of what no task has asked for:
+        std::optional<dsm::ObjectId> home; // that is to come, too
+        std::int32_t status = 0;           // of that
+        std::function<void(std::int32_t status)> done;
     };
+    std::vector<dsm::ObjectId> homes_wanted(TaskId task) const;
+    void begin_weighing(TaskId task);
+    void finish(TaskId task);
     void weigh(TaskId task, std::size_t place);
     void go_on(TaskId task);
     void heard(TaskId task, const Reply &reply);
@@ -48,6 +60,7 @@ class Following {
 
     Node &node_;
     std::map<TaskId, Trail> trails_;
+    TaskId next_errand_ = TaskId{0xffff} << 48; // the name of a trail that is no task's: no node has this number
 };
 
 } // namespace norma::rt

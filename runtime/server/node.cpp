@@ -28,7 +28,8 @@ Node::Node(dsm::NodeId node, const JobSize &size, std::uint32_t life, Config set
              .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = size.places},
       addresses(window.slice(node)), memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())),
-      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this) {}
+      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this), departure(*this),
+      succession(*this) {}
 
 Node::~Node() = default;
 
@@ -224,6 +225,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     transport->disconnect(node);
     probe->node_down(node);
     router.node_down(node);
+    succession.node_down(node);
     sync.node_died(node);
     ports.node_down(node);
     for (auto &[id, task] : tasks) { // before any of them touches what is lost
@@ -240,9 +242,30 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     for (const auto &news : families.node_down(node)) {
         family_news(news);
     }
-    end_groups_of(node);
+    for (dsm::NodeId served = 0; served < count; ++served) {
+        if (router.server_of(served) == node) { // with it goes what it served for nodes that have left
+            end_groups_of(served);
+        }
+    }
     open_files.node_down(node);
     thaw_all_of(node);
+    rehoming.node_down(node);
+    forget_uses_of(node);
+    departure.node_down(node);
+}
+
+// No task ran there, no page and no home was there any more. So nothing is poisoned, and what the services know of
+// tasks there holds no longer anyway.
+void Node::node_left(dsm::NodeId node, dsm::NodeId successor) {
+    if (node == self || router.is_down(node) || shutting_down_) {
+        return;
+    }
+    log_info("node {} has left the job; node {} has what was made there", node, successor);
+    transport->disconnect(node);
+    probe->node_down(node);
+    router.left(node, successor);
+    ports.node_down(node);
+    pager.node_down(node);
     rehoming.node_down(node);
     forget_uses_of(node);
 }
@@ -276,6 +299,13 @@ void Node::abort_waits(std::uint64_t thread, std::int32_t status) {
     }
     if (status == KERN_ABORTED) { // who is told to begin again has nothing to do with them
         open_files.abort(thread);
+    }
+}
+
+void Node::withdraw_waits() {
+    while (!waits_.empty()) {
+        const auto finish = waits_.begin()->second; // which takes it out
+        finish(status_reply(kWithdrawn));
     }
 }
 

@@ -13,12 +13,14 @@
 #include "runtime/server/account.hpp"
 #include "runtime/server/files_service.hpp"
 #include "runtime/server/following.hpp"
+#include "runtime/server/leaving.hpp"
 #include "runtime/server/loop.hpp"
 #include "runtime/server/port_service.hpp"
 #include "runtime/server/processes.hpp"
 #include "runtime/server/rehoming.hpp"
 #include "runtime/server/router.hpp"
 #include "runtime/server/sampler.hpp"
+#include "runtime/server/succession.hpp"
 #include "runtime/server/sync_service.hpp"
 #include "runtime/server/task.hpp"
 #include "runtime/sharing.hpp"
@@ -100,6 +102,7 @@ class Node {
     std::uint64_t memory_limit = 0, memory_used = 0; // bytes of the stretches in use of objects with their home here
     LedgerBook ledgers;                              // of which stretches are charged to whom, among others
     Key priv_key;                                    // of the privileged port, if the first task has asked here
+    std::set<Key> inherited_priv_keys;               // that were those of nodes that have left
     Processes processes;
     std::map<TaskId, std::unique_ptr<Task>> tasks;
     std::map<TaskId, EndedTask> ended;
@@ -110,6 +113,8 @@ class Node {
     FilesService open_files;
     Following following;
     Rehoming rehoming;
+    Leaving departure;
+    Succession succession;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
     std::uint64_t bad_records = 0; // records of peers that were dropped
@@ -119,15 +124,18 @@ class Node {
     void report_exit(int status, const std::string &note);
     // To the home of synchronisation objects that a task has used. `well`: of its own will, with exit code 0.
     void tell_of_end(dsm::NodeId home, TaskId task, bool well);
-    void report_hosting();
+    void report_hosting(); // the first task runs here now
+    static void tell_launcher(const launch::Record &record);
     // The connection to it broke; nothing goes to it or comes from it any more. But it may be alive: it is down only
     // when the launcher says so.
-    void suspect(dsm::NodeId node, const std::string &why); // the first task runs here now
+    void suspect(dsm::NodeId node, const std::string &why);
 
     // ---- node.cpp: the other nodes ----
     void start(const rpc::Options &options); // makes the transport
     void start_first(Program program);       // the job's first task
     void node_down(dsm::NodeId node, const std::string &why);
+    // It has left the job, with nothing of it lost: what was made there is at the other.
+    void node_left(dsm::NodeId node, dsm::NodeId successor);
 
     // ---- objects.cpp: who uses what ----
     bool has_room(const Ledgers &payers, std::uint64_t bytes) const; // for memory, here and in their quota
@@ -252,6 +260,7 @@ class Node {
     // time, KERN_ABORTED after abort_waits() for the thread.
     void wait_in(std::vector<Done> &list, std::int64_t timeout_ms, std::uint64_t thread, Done done);
     void abort_waits(std::uint64_t thread, std::int32_t status);
+    void withdraw_waits(); // all, of threads that are to begin again elsewhere
     // False, with the task ended, if its descriptor cannot be polled.
     bool watch_for(Task &task, int fd, Loop::Handler handler);
 

@@ -23,11 +23,6 @@ namespace {
 
 constexpr auto kDoorPause = std::chrono::seconds(1);
 
-void to_launcher(const launch::Record &record) {
-    const auto bytes = launch::encode(record);
-    ::send(kLaunchFd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-}
-
 // The launcher's next record; empty at the end of the connection.
 std::span<const std::byte> from_launcher(bool wait) {
     static std::vector<std::byte> buffer(kMaxLaunchBytes);
@@ -36,6 +31,11 @@ std::span<const std::byte> from_launcher(bool wait) {
 }
 
 } // namespace
+
+void Node::tell_launcher(const launch::Record &record) {
+    const auto bytes = launch::encode(record);
+    ::send(kLaunchFd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
 
 int Node::run() {
     // Before the transport makes threads of its own: a signal goes to any thread that does not block it.
@@ -76,7 +76,7 @@ int Node::run() {
         reap();
     });
     loop.watch(kLaunchFd, [this](std::uint32_t) { serve_launcher(); });
-    to_launcher(launch::Ready{.address = transport->address()});
+    tell_launcher(launch::Ready{.address = transport->address()});
     loop.run();
     return 0;
 }
@@ -103,10 +103,19 @@ void Node::serve_launcher() {
         meet(*newcomer);
     } else if (const auto *joined = std::get_if<launch::Joined>(&*order)) {
         announce(joined->node);
+    } else if (const auto *left = std::get_if<launch::NodeLeft>(&*order)) {
+        if (left->node < count && left->successor < count) {
+            node_left(left->node, left->successor);
+        }
+    } else if (const auto *drain = std::get_if<launch::Drain>(&*order)) {
+        departure.begin(*drain);
+    } else if (const auto *serve = std::get_if<launch::Serve>(&*order)) {
+        succession.serve(serve->node);
+        tell_launcher(launch::Served{.node = serve->node});
     } else if (const auto *look = std::get_if<launch::Look>(&*order)) {
-        to_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
+        tell_launcher(launch::Seen{.number = look->number, .report = report_of(*this, look->task)});
     } else if (std::holds_alternative<launch::StillHere>(*order)) {
-        to_launcher(launch::Here{});
+        tell_launcher(launch::Here{});
     } else if (const auto *move = std::get_if<launch::Migrate>(&*order)) {
         migrate(*move);
     } else if (std::holds_alternative<launch::Shutdown>(*order)) {
@@ -139,7 +148,7 @@ std::string why_not(const Reply &reply) {
 void Node::migrate(const launch::Migrate &order) {
     const auto found = tasks.find(order.task);
     if (found == tasks.end() || found->second->threads_moved) {
-        to_launcher(launch::Migrated{.number = order.number, .task = 0, .why = "there is no such task"});
+        tell_launcher(launch::Migrated{.number = order.number, .task = 0, .why = "there is no such task"});
         return;
     }
     Request request;
@@ -153,7 +162,7 @@ void Node::migrate(const launch::Migrate &order) {
         } else {
             answer.why = why_not(reply);
         }
-        to_launcher(answer);
+        tell_launcher(answer);
     });
 }
 
@@ -166,7 +175,7 @@ void Node::connect_all(const launch::Start &start) {
             transport->connect(node, start.nodes[node].incarnation, start.nodes[node].address);
         }
     }
-    to_launcher(launch::Connected{});
+    tell_launcher(launch::Connected{});
     if (self < founders) { // else when all have met it
         open_door();
     }
@@ -188,10 +197,10 @@ void Node::meet(const launch::Newcomer &newcomer) {
         transport->connect(newcomer.node, newcomer.incarnation, newcomer.address);
     } catch (const std::runtime_error &error) {
         met.why = error.what();
-        to_launcher(met);
+        tell_launcher(met);
         return;
     }
-    rehoming.tell(newcomer.node, [met] { to_launcher(met); });
+    rehoming.tell(newcomer.node, [met] { tell_launcher(met); });
 }
 
 void Node::announce(dsm::NodeId joined) {
@@ -240,18 +249,18 @@ void Node::run_first(launch::Run run) {
 
 void Node::report_exit(int status, const std::string &note) {
     if (!shutting_down_) {
-        to_launcher(launch::Exited{.status = status, .note = note});
+        tell_launcher(launch::Exited{.status = status, .note = note});
     }
 }
 
 void Node::report_hosting() {
-    to_launcher(launch::Hosting{});
+    tell_launcher(launch::Hosting{});
 }
 
 void Node::suspect(dsm::NodeId node, const std::string &why) {
     if (!router.is_down(node) && !shutting_down_) {
         log_info("the connection to node {} broke: {}", node, why);
-        to_launcher(launch::Suspect{.node = node, .why = why});
+        tell_launcher(launch::Suspect{.node = node, .why = why});
     }
 }
 

@@ -147,6 +147,7 @@ void op_vm_remap(Node &, const Request &, Done);
 std::vector<std::byte> encode_opening(const LedgerMarks &payers, std::span<const std::byte> name);
 void op_object_open(Node &, const Request &, Done);
 void op_object_remove(Node &, const Request &, Done);
+void op_object_unname(Node &, const Request &, Done);
 
 // ops_file.cpp
 void op_vm_msync(Node &, const Request &, Done);

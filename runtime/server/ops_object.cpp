@@ -11,7 +11,7 @@ namespace norma::rt {
 namespace {
 
 bool valid_name(const Node &node, std::span<const std::byte> name) {
-    return !name.empty() && name.size() <= kMostNameBytes && home_of_name(name, node.founders) == node.self;
+    return !name.empty() && name.size() <= kMostNameBytes && node.router.serves(home_of_name(name, node.founders));
 }
 
 std::string string_of(std::span<const std::byte> name) {
@@ -77,10 +77,27 @@ void op_object_remove(Node &node, const Request &request, Done done) {
         done(status_reply(valid_name(node, request.blob) ? KERN_INVALID_VALUE : KERN_INVALID_ARGUMENT));
         return;
     }
-    const auto id = found->second;
+    rpc::Writer writer;
+    put_stretch(writer, {.object = found->second, .number = 0});
+    Request unname;
+    unname.op = Op::object_unname;
+    unname.blob = writer.bytes();
+    const auto home = node.rehoming.home_of(found->second);
     node.names.erase(found);
-    node.objects.at(id).named = false;
-    node.release({.object = id, .number = 0});
+    node.router.call(home, std::move(unname), std::move(done));
+}
+
+// The home is at the node of the name, unless that was to leave the job and then stayed (docs/draining.md).
+void op_object_unname(Node &node, const Request &request, Done done) {
+    rpc::Reader reader(request.blob);
+    const auto stretch = get_stretch(reader);
+    const auto object = node.objects.find(stretch.object);
+    if (!reader.done() || stretch.number != 0 || object == node.objects.end() || !object->second.named) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    object->second.named = false;
+    node.release(stretch);
     done(status_reply(KERN_SUCCESS));
 }
 

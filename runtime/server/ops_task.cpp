@@ -375,6 +375,10 @@ void op_spawn(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
+    if (node.departure.is_under_way() && request.caller.node != node.self) {
+        done(status_reply(KERN_NODE_DOWN));
+        return;
+    }
     const auto shared = std::make_shared<const TaskImage>(std::move(*image));
     const auto source = request.caller.node;
     node.attach_all(shared->stretches, [&node, shared, kin = *kin, source, done](std::int32_t status) {

@@ -113,6 +113,7 @@ class PortService {
     void node_down(dsm::NodeId node);
 
     const PortHome &home() const { return home_; }
+    bool has_services() const { return !services_.empty(); }
     std::size_t references() const { return refs_.ports(); }
     std::size_t waiting() const { return pending_.size() + waits_.size(); }
 

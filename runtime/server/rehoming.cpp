@@ -33,6 +33,10 @@ bool get_nodes(rpc::Reader &reader, unsigned count, dsm::NodeSet &nodes) {
     return reader.ok();
 }
 
+unsigned users_of_name(const ObjectUse &object) {
+    return object.named ? 1 : 0;
+}
+
 Stretch first_of(const dsm::ObjectId &id) {
     return {.object = id, .number = 0};
 }
@@ -96,6 +100,7 @@ void Rehoming::serve_given(const Request &request, const Done &done) {
     rpc::Reader reader(request.blob);
     const auto stretch = get_stretch(reader);
     Given given{.from = request.caller.node, .mappers = {}, .holders = {}, .payers = {}};
+    given.named = reader.get<bool>();
     const bool sound = get_nodes(reader, node_.count, given.mappers) && get_nodes(reader, node_.count, given.holders) &&
                        get_marks(reader, given.payers) && reader.done() && node_.pager.knows(stretch.object) &&
                        node_.pager.waits_for_home(stretch.object) && home_of(stretch.object) == request.caller.node;
@@ -126,6 +131,10 @@ void Rehoming::take_over(const dsm::ObjectId &id) {
         node_.ledgers.draw({}, payers);
     }
     node_.pay(first_of(id), payers);
+    if (given.named) {
+        object.named = true;
+        node_.use(first_of(id));
+    }
     for (dsm::NodeId node = 0; node < node_.count; ++node) {
         if (node != node_.self) {
             node_.router.tell(node, about(Op::home_is_here, id));
@@ -150,8 +159,10 @@ bool Rehoming::may_move(const dsm::ObjectId &id, dsm::NodeId to) const {
         return false;
     }
     const auto &[use, object] = std::tie(found->second.stretches.at(0), found->second);
-    return use.mappers[to] && use.users == 0 && !object.named && !object.file && object.stretches.size() == 1 &&
-           !node_.sync.waits_in(id) && node_.pager.may_move(id) && !node_.router.is_down(to);
+    const bool stays_with_name = object.named && node_.departure.successor() != to;
+    return use.mappers[to] && use.users == users_of_name(object) && !stays_with_name && !object.file &&
+           object.stretches.size() == 1 && !node_.sync.waits_in(id) && node_.pager.may_move(id) &&
+           !node_.router.is_down(to);
 }
 
 void Rehoming::serve_fetch(const Request &request, Done done) {
@@ -176,7 +187,7 @@ void Rehoming::hand_over(const dsm::ObjectId &id) {
     const auto to = moves_.at(id).to;
     auto &object = node_.objects.at(id);
     auto &use = object.stretches.at(0);
-    if (use.users > 0 || node_.sync.waits_in(id)) { // only since it was asked for
+    if (use.users > users_of_name(object) || node_.sync.waits_in(id)) { // only since it was asked for
         node_.pager.stay_home(id);
         return;
     }
@@ -184,6 +195,7 @@ void Rehoming::hand_over(const dsm::ObjectId &id) {
     holders.set(node_.self);
     rpc::Writer writer;
     put_stretch(writer, first_of(id));
+    writer.put(std::uint8_t{object.named});
     put_nodes(writer, use.mappers);
     put_nodes(writer, holders);
     put_marks(writer, marks_of(use.payers));
@@ -196,6 +208,7 @@ void Rehoming::hand_over(const dsm::ObjectId &id) {
     node_.memory_used -= bytes;
     use.payers[kPaged]->release(bytes);
     object.holders.reset();
+    object.named = false;
     object.stretches.clear(); // kept until the new home says destroy, as at any node
     node_.pager.hand_over(id);
     end(id, KERN_SUCCESS);

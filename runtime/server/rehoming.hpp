@@ -51,6 +51,7 @@ class Rehoming {
         dsm::NodeId from = 0;
         dsm::NodeSet mappers, holders;
         LedgerMarks payers;
+        bool named = false;
     };
     bool may_move(const dsm::ObjectId &id, dsm::NodeId to) const;
     void hand_over(const dsm::ObjectId &id);

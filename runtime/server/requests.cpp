@@ -84,6 +84,16 @@ void serve_home_is_here(Node &node, const Request &request, Done done) {
     node.rehoming.serve_is_here(request, done);
 }
 
+void serve_hold_calls(Node &node, const Request &request, Done done) {
+    node.succession.serve_hold(request, done);
+}
+void serve_adopt(Node &node, const Request &request, Done done) {
+    node.succession.serve_adopt(request, done);
+}
+void serve_entrust(Node &node, const Request &request, Done done) {
+    node.succession.serve_entrust(request, done);
+}
+
 void serve_heap_part(Node &node, const Request &request, Done done) {
     node.serve_heap_part(request, done);
 }
@@ -173,6 +183,7 @@ constexpr std::array kOperations{
     Operation{Op::vm_give_back, Kind::task, op_vm_give_back, false},
     Operation{Op::object_open, Kind::none, op_object_open, false},
     Operation{Op::object_remove, Kind::none, op_object_remove, false},
+    Operation{Op::object_unname, Kind::none, op_object_unname, false},
     Operation{Op::vm_msync, Kind::task, op_vm_msync, true},
     Operation{Op::object_open_file, Kind::none, op_object_open_file, false},
     Operation{Op::object_close, Kind::none, op_object_close, false, Kind::object},
@@ -258,6 +269,9 @@ constexpr std::array kOperations{
     Operation{Op::home_fetch, Kind::none, serve_home_fetch, false},
     Operation{Op::home_given, Kind::none, serve_home_given, false},
     Operation{Op::home_is_here, Kind::none, serve_home_is_here, false},
+    Operation{Op::hold_calls, Kind::none, serve_hold_calls, false},
+    Operation{Op::adopt, Kind::none, serve_adopt, true},
+    Operation{Op::entrust, Kind::none, serve_entrust, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };
 
@@ -346,7 +360,7 @@ bool has_key(Node &node, const Right &right) {
         return ledger == nullptr || (right.key.any() && ledger->key() == right.key);
     }
     if (right.kind == Kind::host_priv) {
-        return right.key.any() && right.key == node.priv_key;
+        return right.key.any() && (right.key == node.priv_key || node.inherited_priv_keys.contains(right.key));
     }
     if (right.kind != Kind::task) {
         return true; // of a port its home knows; to a host everybody has a right

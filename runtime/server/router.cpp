@@ -3,11 +3,17 @@
 
 #include "norma/mach.h"
 #include "rpc/transport.hpp"
+#include "runtime/protocol.hpp"
+
+#include <algorithm>
+#include <numeric>
 
 namespace norma::rt {
 
 Router::Router(dsm::NodeId self, Loop &loop, std::chrono::milliseconds timeout, Send send, Execute execute)
-    : self_(self), loop_(loop), timeout_(timeout), send_(std::move(send)), execute_(std::move(execute)) {}
+    : self_(self), loop_(loop), timeout_(timeout), send_(std::move(send)), execute_(std::move(execute)) {
+    std::iota(server_.begin(), server_.end(), dsm::NodeId{0});
+}
 
 void Router::call(dsm::NodeId node, Request request, Done done, bool deadline) {
     ask(node, std::move(request), {.node = node, .done = std::move(done), .late = nullptr, .timer = 0}, deadline);
@@ -18,6 +24,13 @@ void Router::call_to_the_end(dsm::NodeId node, Request request, Done done, Done 
 }
 
 void Router::ask(dsm::NodeId node, Request request, Pending pending, bool deadline) {
+    if (!is_for_place(request.op)) {
+        if (const auto held = held_.find(server_[node]); held != held_.end()) {
+            held->second.push_back([this, node, request, pending, deadline] { ask(node, request, pending, deadline); });
+            return;
+        }
+        node = pending.node = server_[node];
+    }
     const auto call = next_call_++;
     request.caller.node = self_;
     request.caller.call = call;
@@ -47,7 +60,11 @@ void Router::tell(dsm::NodeId node, Request request) {
 
 void Router::on_request(dsm::NodeId from, Request request) {
     const auto call = request.caller.call;
-    execute_(request, [this, from, call](const Reply &reply) { send_(from, encode(call, reply)); });
+    ++open_requests_;
+    execute_(request, [this, from, call](const Reply &reply) {
+        --open_requests_;
+        send_(from, encode(call, reply));
+    });
 }
 
 void Router::on_reply(dsm::NodeId from, std::uint64_t call, Reply reply) {
@@ -74,8 +91,7 @@ void Router::finish(std::uint64_t call, Reply reply) {
     node.mapped().done(std::move(reply));
 }
 
-void Router::node_down(dsm::NodeId node) {
-    down_.set(node);
+void Router::end_all_to(dsm::NodeId node) {
     std::vector<std::uint64_t> lost;
     for (const auto &[call, pending] : pending_) {
         if (pending.node == node) {
@@ -84,6 +100,44 @@ void Router::node_down(dsm::NodeId node) {
     }
     for (const auto call : lost) {
         finish(call, status_reply(KERN_NODE_DOWN));
+    }
+}
+
+void Router::node_down(dsm::NodeId node) {
+    down_.set(node);
+    end_all_to(node);
+    let_go(node);
+}
+
+// ---- nodes that leave ----
+
+void Router::hold(dsm::NodeId node) {
+    held_.try_emplace(node);
+}
+
+void Router::let_go(dsm::NodeId node) {
+    if (const auto held = held_.extract(node); !held.empty()) {
+        for (const auto &ask_again : held.mapped()) {
+            ask_again();
+        }
+    }
+}
+
+// It may itself have been serving for nodes that have left before.
+void Router::left(dsm::NodeId node, dsm::NodeId successor) {
+    std::ranges::replace(server_, node, successor);
+    node_down(node);
+}
+
+void Router::withdraw() {
+    std::vector<std::uint64_t> endless;
+    for (const auto &[call, pending] : pending_) {
+        if (pending.timer == 0) {
+            endless.push_back(call);
+        }
+    }
+    for (const auto call : endless) {
+        finish(call, status_reply(kWithdrawn));
     }
 }
 

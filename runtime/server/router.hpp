@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Requests between node servers, with their replies, deadlines and the loss of a node. A request for this node itself
-// is executed on the spot, so callers need not care where its target lives.
+// is executed on the spot, so callers need not care where its target lives. The number of a node is a place, and a name
+// for what was made there: what is asked of that goes to another node when it has left the job (docs/draining.md).
 #pragma once
 
 #include "runtime/server/loop.hpp"
 #include "runtime/server/wire.hpp"
 
+#include <array>
 #include <functional>
+#include <map>
 #include <unordered_map>
+#include <vector>
 
 namespace norma::rt {
 
@@ -48,6 +52,17 @@ class Router {
     bool is_down(dsm::NodeId node) const { return down_[node]; }
     std::size_t nodes_down() const { return down_.count(); }
     std::size_t open_calls() const { return pending_.size(); }
+    std::size_t open_requests() const { return open_requests_; } // of other nodes
+
+    // ---- nodes that leave ----
+    dsm::NodeId server_of(dsm::NodeId node) const { return server_[node]; } // where what was made there is
+    bool serves(dsm::NodeId node) const { return server_[node] == self_; }
+    // What is asked of a node's services waits, until let_go() or the node's end.
+    void hold(dsm::NodeId node);
+    void let_go(dsm::NodeId node);
+    void left(dsm::NodeId node, dsm::NodeId successor); // it is down, and the other has what was made there
+    // Answers calls without a deadline with kWithdrawn: those that were passed on for others.
+    void withdraw();
 
   private:
     struct Pending {
@@ -56,6 +71,7 @@ class Router {
         std::uint64_t timer; // 0: none
     };
     void ask(dsm::NodeId node, Request request, Pending pending, bool deadline);
+    void end_all_to(dsm::NodeId node);
     void expire(std::uint64_t call);
     void finish(std::uint64_t call, Reply reply);
 
@@ -66,7 +82,10 @@ class Router {
     Execute execute_;
     std::uint64_t next_call_ = 1;
     std::unordered_map<std::uint64_t, Pending> pending_;
+    std::size_t open_requests_ = 0;
     dsm::NodeSet down_;
+    std::array<dsm::NodeId, dsm::kMaxNodes> server_{}; // by node, where what was made there is
+    std::map<dsm::NodeId, std::vector<std::function<void()>>> held_;
 };
 
 } // namespace norma::rt

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "runtime/server/sync_service.hpp"
 
+#include "runtime/protocol.hpp"
+
 #include <algorithm>
 
 namespace norma::rt {
@@ -112,6 +114,12 @@ void SyncService::thread_died(std::uint64_t thread) {
 void SyncService::abort(std::uint64_t thread, std::int32_t status) {
     Outcomes outcomes;
     home_.abort(thread, outcomes, status);
+    deliver(std::move(outcomes));
+}
+
+void SyncService::withdraw_all() {
+    Outcomes outcomes;
+    home_.withdraw_all(kWithdrawn, outcomes);
     deliver(std::move(outcomes));
 }
 

@@ -24,6 +24,10 @@ class SyncService {
     void node_died(dsm::NodeId node);
     void abort(std::uint64_t thread, std::int32_t status);
     std::size_t waiting() const { return home_.waiting(); }
+    // For when it goes to another node.
+    void withdraw_all();
+    const SyncHome &home() const { return home_; }
+    void merge(SyncHome &&other) { home_.merge(std::move(other)); }
     bool waits_in(const dsm::ObjectId &object) const { return home_.waits_in(object); }
 
   private:

@@ -11,6 +11,7 @@
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/ops.hpp"
+#include "runtime/server/services.hpp"
 #include "runtime/server/task.hpp"
 #include "runtime/server/wire.hpp"
 #include "runtime/thread_state.hpp"
@@ -65,6 +66,22 @@ void peer(Bytes input) {
         return reply_record(input);
     default:
         return;
+    }
+}
+
+void services(Bytes input) {
+    if (auto got = decode_services(input, 1, kWindow.slices)) {
+        const auto again = encode({.sync = got->sync,
+                                   .families = got->families,
+                                   .groups = got->groups,
+                                   .names = got->names,
+                                   .ended = got->ended,
+                                   .priv_keys = got->priv_keys});
+        FUZZ_CHECK(decode_services(again, 1, kWindow.slices).has_value());
+        Outcomes outcomes; // whoever it is about may end
+        got->sync.node_died(1, outcomes);
+        got->families.node_down(1);
+        got->groups.node_down(1);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "runtime/names.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/server/image.hpp"
+#include "runtime/server/services.hpp"
 #include "runtime/server/wire.hpp"
 
 #include <cstdio>
@@ -178,6 +179,36 @@ void peers() {
     keep("image", "memory", rt::encode(image));
 }
 
+void keep_services(const char *name, const rt::Services &services) {
+    keep("services", name,
+         rt::encode({.sync = services.sync,
+                     .families = services.families,
+                     .groups = services.groups,
+                     .names = services.names,
+                     .ended = services.ended,
+                     .priv_keys = services.priv_keys}));
+}
+
+void what_a_node_has_made() {
+    rt::Services services(1);
+    keep_services("none", services);
+    const rt::Waiter waiter{.node = 2, .task = 23, .thread = 234, .call = 5};
+    rt::SyncId mutex = 0, condition = 0;
+    rt::Outcomes outcomes;
+    services.sync.create(rt::SyncKind::mutex, 0, mutex);
+    services.sync.create(rt::SyncKind::condition, 0, condition);
+    services.sync.request(rt::SyncOp::mutex_lock, mutex, waiter, outcomes);
+    services.sync.request(rt::SyncOp::cond_enqueue, condition, waiter, outcomes);
+    const rt::Right task{.kind = rt::Right::Kind::task, .task = rt::TaskId{1} << 48 | 7, .key = {.high = 1, .low = 2}};
+    const auto parent = services.families.make(task, 0);
+    services.families.add_child({.identity = 258, .pid = 258, .parent = parent, .exit_signal = 17}, 2);
+    services.groups.make(rt::Table::directories, task);
+    services.names["memory"] = {.home = 2, .incarnation = 1, .serial = 3};
+    services.priv_keys.insert(task.key);
+    services.ended[8] = {.key = task.key, .status = 256, .successor = task, .threads_moved = true, .awaited_by = {}};
+    keep_services("all", services);
+}
+
 void launches() {
     using namespace rt::launch;
     const Input address(5, std::byte{0xa5});
@@ -207,6 +238,13 @@ void launches() {
     keep("launch", "run", encode(Run{.program = "/bin/app", .argv = {"app", ""}, .env = {"A=1"}, .cwd = "/"}));
     keep("launch", "here", encode(Here{}));
     keep("launch", "still_here", encode(StillHere{}));
+    keep("launch", "drain", encode(Drain{.number = 1, .node = 2, .to = 3}));
+    keep("launch", "draining", encode(Draining{.number = 1, .tasks = 2, .bytes = 4096}));
+    keep("launch", "drained", encode(Drained{.number = 1, .moved = 2, .why = "wired"}));
+    keep("launch", "leaves", encode(Leaves{.number = 1, .moved = 2, .successor = 3}));
+    keep("launch", "served", encode(Served{.node = 2}));
+    keep("launch", "serve", encode(Serve{.node = 2}));
+    keep("launch", "node_left", encode(NodeLeft{.node = 2, .successor = 3}));
     keep("launch", "look", encode(Look{.number = 1, .task = 0x0001000100000003}));
     rt::NodeReport report;
     report.pages_in = 3;
@@ -284,6 +322,7 @@ int main(int argc, char **argv) {
     messages();
     verbs_records();
     peers();
+    what_a_node_has_made();
     launches();
     packets();
     files();

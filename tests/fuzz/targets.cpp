@@ -16,6 +16,7 @@ constexpr std::array kTargets{
     Target{"reader", reader, 256},
     Target{"peer", peer, 1024},
     Target{"image", image, 2048},
+    Target{"services", services, 2048},
     Target{"launch", launch, 1024},
     Target{"packet", packet, 256},
     Target{"address", address, 512},

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Jobs of which nodes leave while they run. Tasks on three nodes use together what was made on a node that leaves; the
+// harness takes it out of the job.
+#include "tests/clone/child.hpp"
+#include "tests/migration/moving.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <unistd.h>
+
+namespace {
+
+using namespace moving;
+
+constexpr int kMembers = 3, kNames = 6, kChildStatus = 7;
+constexpr vm_size_t kPage = 4096;
+constexpr int kPatienceMs = 10'000; // with a member that may have died with its node
+using Word = std::atomic<std::uint32_t>;
+
+// ---- what is made on the node that leaves ----
+norma_sync_t lock, barrier, units, condition, at_the_end;
+std::atomic<Word *> word; // at its address in the task that has made it
+std::atomic<int> child;   // a process
+
+// ---- in the variables of all ----
+long guarded, arrived, generation;
+std::atomic<long> last_round, added, ended_waits;
+std::atomic<int> made, begun; // what has begun can move
+
+std::atomic<long> *memory_called(int number) {
+    vm_size_t size = kPage;
+    memory_object_t object = MACH_PORT_NULL;
+    vm_address_t address = 0;
+    CHECK_KERN(KERN_SUCCESS, norma_object_open(("memory " + std::to_string(number)).c_str(), &size, &object));
+    CHECK_KERN(KERN_SUCCESS, vm_map(self(), &address, size, 0, TRUE, object, 0, FALSE, VM_PROT_DEFAULT, VM_PROT_ALL,
+                                    VM_INHERIT_NONE));
+    CHECK_KERN(KERN_SUCCESS, mach_port_deallocate(self(), object));
+    return &systest::word(address);
+}
+
+void meet_at_a_condition() {
+    CHECK_KERN(KERN_SUCCESS, norma_mutex_lock(lock));
+    const auto before = generation;
+    if (++arrived == kMembers) {
+        arrived = 0;
+        ++generation;
+        CHECK_KERN(KERN_SUCCESS, norma_cond_broadcast(condition));
+    }
+    while (generation == before) {
+        CHECK_KERN(KERN_SUCCESS, norma_cond_wait(condition, lock, kPatienceMs));
+    }
+    CHECK_KERN(KERN_SUCCESS, norma_mutex_unlock(lock));
+}
+
+void meet_at_a_word(Word &turn, long round, int who) {
+    const auto now = static_cast<std::uint32_t>(round);
+    auto *value = reinterpret_cast<std::uint32_t *>(&turn);
+    if (round % kMembers == who) {
+        turn = now + 1;
+        CHECK_KERN(KERN_SUCCESS, norma_wake(value, kMembers));
+        return;
+    }
+    while (turn == now) {
+        const auto status = norma_wait(value, now, kPatienceMs);
+        CHECK(status == KERN_SUCCESS || status == KERN_INVALID_VALUE);
+    }
+}
+
+void go_round(int who, Word &turn) {
+    std::array<std::atomic<long> *, kNames> named{};
+    for (int number = 0; number < kNames; ++number) {
+        named.at(number) = memory_called(number);
+    }
+    for (long round = 0; round < last_round; ++round) {
+        CHECK_KERN(KERN_SUCCESS, norma_mutex_lock(lock));
+        ++guarded;
+        CHECK_KERN(KERN_SUCCESS, norma_mutex_unlock(lock));
+        CHECK_KERN(KERN_SUCCESS, norma_barrier_wait(barrier, nullptr));
+        CHECK_KERN(KERN_SUCCESS, norma_semaphore_post(units));
+        CHECK_KERN(KERN_SUCCESS, norma_semaphore_wait(units, kPatienceMs));
+        meet_at_a_word(turn, round, who);
+        meet_at_a_condition();
+        for (auto *counter : named) {
+            ++*counter;
+        }
+        ++added;
+    }
+}
+
+// In the task on the node that leaves.
+void make_everything() {
+    CHECK_KERN(KERN_SUCCESS, norma_mutex_create(&lock));
+    CHECK_KERN(KERN_SUCCESS, norma_barrier_create(kMembers, &barrier));
+    CHECK_KERN(KERN_SUCCESS, norma_semaphore_create(0, &units));
+    CHECK_KERN(KERN_SUCCESS, norma_semaphore_create(0, &at_the_end));
+    CHECK_KERN(KERN_SUCCESS, norma_cond_create(&condition));
+    child = clonetest::child(norma::this_node(), CLONE_VM | SIGCHLD, [] {
+        ++begun;
+        until_over();
+        return kChildStatus;
+    });
+    made = 1;
+}
+
+void start(void (*body)(void *), const void *argument) {
+    thread_act_t thread = MACH_PORT_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_thread_start(self(), body, const_cast<void *>(argument), 0, &thread));
+}
+
+// Words: the node where all is made; a file that is there when the nodes have left; which they are.
+SYSTEM_CASE(everything_goes_on) {
+    const auto where = static_cast<int>(systest::number(args, 0, 1));
+    last_round = 1L << 40;
+    over = false;
+    auto maker = systest::spawn(where, [] {
+        auto turn = vm_address_t{0};
+        CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &turn, kPage, TRUE));
+        word = reinterpret_cast<Word *>(turn);
+        make_everything();
+        go_round(1, *word);
+        CHECK_EQ(clonetest::exited(kChildStatus), clonetest::end_of(child));
+    });
+    CHECK_SOON(made == 1);
+    vm_prot_t now = 0, most = 0;
+    vm_address_t turn = 0;
+    CHECK_KERN(KERN_SUCCESS, vm_remap(self(), &turn, kPage, 0, TRUE, maker.port(), systest::address_of(word), FALSE,
+                                      &now, &most, VM_INHERIT_SHARE));
+    static Word *here;
+    here = reinterpret_cast<Word *>(turn);
+    auto third = systest::spawn(systest::last_node(), [] {
+        ++begun;
+        go_round(2, *here);
+    });
+    CHECK_SOON(begun == 2);
+    start(
+        [](void *) { // waits all the time
+            CHECK_KERN(KERN_SUCCESS, norma_semaphore_wait(at_the_end, -1));
+            ++ended_waits;
+        },
+        nullptr);
+    static task_t waited_for;
+    waited_for = maker.port();
+    start(
+        [](void *) {
+            CHECK_KERN(KERN_SUCCESS, norma_task_wait(waited_for, -1, nullptr));
+            ++ended_waits;
+        },
+        nullptr);
+    std::printf("begun\n");
+    std::fflush(stdout);
+    static std::string file;
+    file = args[1];
+    start(
+        [](void *) {
+            while (::access(file.c_str(), F_OK) != 0) {
+                rest(5ms);
+            }
+            for (const auto enough = added + 60; added < enough;) { // without the nodes
+                rest(1ms);
+            }
+            last_round = added / kMembers + 5; // nobody is so far
+            over = true;
+        },
+        nullptr);
+    go_round(0, *here);
+    JOIN(maker);
+    JOIN(third);
+    CHECK_KERN(KERN_SUCCESS, norma_semaphore_post(at_the_end));
+    CHECK_SOON(ended_waits == 2);
+    CHECK_EQ(added.load(), guarded);
+    CHECK_EQ(last_round * kMembers, guarded);
+    for (int number = 0; number < kNames; ++number) {
+        CHECK_EQ(guarded, memory_called(number)->load());
+        CHECK_KERN(KERN_SUCCESS, norma_object_remove(("memory " + std::to_string(number)).c_str()));
+    }
+    for (std::size_t i = 2; i < args.size(); ++i) {
+        task_t nobody = MACH_PORT_NULL;
+        CHECK_KERN(KERN_NODE_DOWN,
+                   norma_task_create(self(), FALSE, static_cast<int>(systest::number(args, i, 0)), &nobody));
+    }
+    return 0;
+}
+
+// Words: what keeps node 1 in the job; a file that is there when it has been tried.
+SYSTEM_CASE(something_stays) {
+    static bool is_port;
+    is_port = std::string(args[0]) == "port";
+    begun = 0;
+    over = false;
+    auto keeper = systest::spawn(1, [] {
+        mach_port_t port = MACH_PORT_NULL;
+        vm_address_t copied = 0;
+        if (is_port) {
+            CHECK_KERN(KERN_SUCCESS, mach_port_allocate(self(), MACH_PORT_RIGHT_RECEIVE, &port));
+        } else {
+            CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &copied, kPage, TRUE));
+            systest::word(copied) = 5;
+        }
+        task_t heir = MACH_PORT_NULL; // it has a copy, whose home is this node
+        CHECK_KERN(KERN_SUCCESS, norma_task_create(self(), TRUE, 0, &heir));
+        ++begun;
+        until_over();
+        CHECK_KERN(KERN_SUCCESS, task_terminate(heir));
+        CHECK(is_port || systest::word(copied) == 5);
+    });
+    CHECK_SOON(begun == 1);
+    std::printf("begun\n");
+    std::fflush(stdout);
+    CHECK_SOON(::access(args[1], F_OK) == 0);
+    auto another = systest::spawn(1, [] {}); // as before
+    JOIN(another);
+    over = true;
+    JOIN(keeper);
+    return 0;
+}
+
+} // namespace

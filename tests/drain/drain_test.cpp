@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Nodes that leave a running job, as `norma drain` has them leave.
+#include "tests/system/program_run.hpp"
+#include "tests/system/shell.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace systest {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string drain(const Job &job, const std::string &words) {
+    const auto end = run_in_shell(std::string(NORMA_PROGRAM) + " drain " + words + " --job " +
+                                  std::to_string(job.launcher()) + " 2>&1");
+    return end.status != 0 ? "failed: " + end.out : end.out;
+}
+
+struct Drained {
+    const char *label;
+    int maker;
+    std::vector<std::string> words, nodes; // for `norma drain`, which leave then
+    const char *transport = "shm";
+};
+
+void PrintTo(const Drained &run, std::ostream *out) {
+    *out << run.label;
+}
+
+class Nodes : public ::testing::TestWithParam<Drained> {};
+
+TEST_P(Nodes, Leave) {
+    const auto &[label, maker, words, nodes, transport] = GetParam();
+    const auto file = std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()) + label);
+    std::vector<std::string> program{DRAIN_APP, "everything_goes_on", std::to_string(maker), file};
+    program.insert(program.end(), nodes.begin(), nodes.end());
+    Job job({.nodes = 3, .transport = transport}, program);
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        EXPECT_THAT(drain(job, words[i]), HasSubstr("node " + nodes[i] + " has left the job; "));
+        EXPECT_EQ(job.node_server(std::stoi(nodes[i])), -1);
+    }
+    std::ofstream(file) << "they have left";
+    const auto end = job.finish();
+    std::filesystem::remove(file);
+    EXPECT_FALSE(end.timed_out);
+    EXPECT_EQ(end.status, 0);
+    EXPECT_EQ(end.err, "");
+    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(, Nodes,
+                         ::testing::Values(Drained{"one", 1, {"1"}, {"1"}}, Drained{"one_tcp", 1, {"1"}, {"1"}, "tcp"},
+                                           Drained{"the_first", 0, {"0"}, {"0"}, "tcp"},
+                                           Drained{"to_one", 1, {"1 --to 0"}, {"1"}},
+                                           Drained{"two", 1, {"1", "2"}, {"1", "2"}},
+                                           Drained{"two_and_the_first", 1, {"1", "0"}, {"1", "0"}, "tcp"}),
+                         [](const auto &run) { return run.param.label; });
+
+struct Kept {
+    const char *by, *reason;
+};
+
+class Node : public ::testing::TestWithParam<Kept> {};
+
+TEST_P(Node, Stays) {
+    const auto file = std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()));
+    Job job({.nodes = 2}, {DRAIN_APP, "something_stays", GetParam().by, file});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    const auto said = drain(job, "1");
+    EXPECT_THAT(said, HasSubstr("failed: norma drain: node 1 of job "));
+    EXPECT_THAT(said, HasSubstr(GetParam().reason));
+    std::ofstream(file) << "it has been tried";
+    const auto end = job.finish();
+    std::filesystem::remove(file);
+    EXPECT_FALSE(end.timed_out);
+    EXPECT_EQ(end.status, 0) << end.err;
+    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(, Node,
+                         ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "it is wired, or has copies"}),
+                         [](const auto &kept) { return std::string(kept.param.by); });
+
+} // namespace
+} // namespace systest

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Requests between nodes when one of them leaves the job: they wait, and then go to whoever has what was made there.
+#include "runtime/server/router.hpp"
+
+#include "norma/mach.h"
+#include "runtime/protocol.hpp"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+#include <vector>
+
+namespace norma::rt {
+namespace {
+
+constexpr dsm::NodeId kSelf = 0, kLeaves = 1, kSuccessor = 2;
+
+struct RouterTest : ::testing::Test {
+    Loop loop{WaitMode::block, std::chrono::nanoseconds(0)};
+    std::vector<std::pair<dsm::NodeId, Request>> sent;
+    std::vector<Op> executed;
+    std::vector<Done> open;
+    std::vector<std::int32_t> answers;
+    Router router{kSelf, loop, std::chrono::seconds(60),
+                  [this](dsm::NodeId to, const std::vector<std::byte> &record) {
+                      if (auto request = decode_request(record)) {
+                          sent.emplace_back(to, std::move(*request));
+                      }
+                  },
+                  [this](const Request &request, Done done) {
+                      executed.push_back(request.op);
+                      open.push_back(std::move(done));
+                  }};
+
+    void ask(dsm::NodeId node, Op op, bool deadline = true) {
+        Request request;
+        request.op = op;
+        router.call(
+            node, request, [this](const Reply &reply) { answers.push_back(reply.status); }, deadline);
+    }
+    void answer_last(std::int32_t status) {
+        router.on_reply(sent.back().first, sent.back().second.caller.call, status_reply(status));
+    }
+};
+
+TEST_F(RouterTest, WhatIsAskedOfTheServicesWaits) {
+    router.hold(kLeaves);
+    ask(kLeaves, Op::sync_request);
+    ask(kLeaves, Op::attach); // of the place
+    ask(kSuccessor, Op::sync_request);
+    ASSERT_EQ(sent.size(), 2U);
+    EXPECT_EQ(sent[0].second.op, Op::attach);
+    EXPECT_EQ(sent[1].first, kSuccessor);
+    router.let_go(kLeaves); // it stays
+    ASSERT_EQ(sent.size(), 3U);
+    EXPECT_EQ(sent[2].first, kLeaves);
+    answer_last(KERN_SUCCESS);
+    EXPECT_EQ(answers, std::vector<std::int32_t>{KERN_SUCCESS});
+}
+
+TEST_F(RouterTest, ThenItGoesToTheSuccessor) {
+    router.hold(kLeaves);
+    ask(kLeaves, Op::sync_request);
+    router.left(kLeaves, kSuccessor);
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0].first, kSuccessor);
+    answer_last(KERN_SUCCESS);
+    ask(kLeaves, Op::process_wait);
+    EXPECT_EQ(sent[1].first, kSuccessor);
+    ask(kLeaves, Op::spawn); // nobody else can do that
+    EXPECT_EQ(sent.size(), 2U);
+    EXPECT_EQ(answers, (std::vector<std::int32_t>{KERN_SUCCESS, KERN_NODE_DOWN}));
+    EXPECT_TRUE(router.is_down(kLeaves));
+}
+
+TEST_F(RouterTest, AndOnToThatOnesSuccessor) {
+    router.left(kLeaves, kSuccessor);
+    EXPECT_FALSE(router.serves(kLeaves));
+    router.left(kSuccessor, kSelf);
+    EXPECT_TRUE(router.serves(kLeaves));
+    EXPECT_TRUE(router.serves(kSuccessor));
+    ask(kLeaves, Op::sync_request);
+    EXPECT_EQ(executed, std::vector<Op>{Op::sync_request});
+}
+
+TEST_F(RouterTest, ItDiesWithTheSuccessor) {
+    router.left(kLeaves, kSuccessor);
+    ask(kLeaves, Op::sync_request);
+    router.node_down(kSuccessor);
+    ask(kLeaves, Op::sync_request);
+    EXPECT_EQ(answers, (std::vector<std::int32_t>{KERN_NODE_DOWN, KERN_NODE_DOWN}));
+}
+
+TEST_F(RouterTest, ItDiesBeforeItHasLeft) {
+    router.hold(kLeaves);
+    ask(kLeaves, Op::sync_request);
+    router.node_down(kLeaves);
+    EXPECT_EQ(answers, std::vector<std::int32_t>{KERN_NODE_DOWN});
+}
+
+// A wait that this node has passed on for another one is to begin again, where it goes then.
+TEST_F(RouterTest, WaitsThatWerePassedOnAreWithdrawn) {
+    Request request;
+    request.op = Op::task_wait;
+    request.caller.call = 5;
+    router.on_request(kSuccessor, request);
+    EXPECT_EQ(router.open_requests(), 1U);
+    router.call(3, request, open.front(), false);
+    ask(3, Op::task_info);
+    router.withdraw();
+    EXPECT_EQ(router.open_requests(), 0U);
+    EXPECT_EQ(router.open_calls(), 1U); // that ends by itself
+}
+
+} // namespace
+} // namespace norma::rt
