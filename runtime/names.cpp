@@ -92,13 +92,6 @@ kern_return_t NameSpace::add_as(std::uint32_t name, const Carried &carried, bool
     return KERN_SUCCESS;
 }
 
-void NameSpace::adopt(std::uint32_t name, const Right &right, std::uint32_t sends) {
-    if (is_free(name) && right.kind != Right::Kind::none && right.kind != Right::Kind::port && name_of(right) == 0) {
-        entries_[name] = {.right = right, .sends = sends};
-        by_right_[right] = name;
-    }
-}
-
 kern_return_t NameSpace::allocate_dead(std::uint32_t &name) {
     if (name != 0 && !is_free(name)) {
         return MACH_PORT_VALID(name) ? KERN_NAME_EXISTS : KERN_INVALID_VALUE;
@@ -266,6 +259,31 @@ void NameSpace::thread_ended(std::uint64_t thread, Letting &out) {
         out.push_back({.right = slot->second.right});
     }
     slots_.erase(first, last);
+}
+
+Slots NameSpace::slots_of_threads() const {
+    return {slots_.lower_bound(kSlotsOfThread), slots_.end()};
+}
+
+Letting NameSpace::surrender() {
+    Letting receivers;
+    for (auto &[name, entry] : entries_) {
+        if (entry.receive.any()) {
+            receivers.push_back({.right = entry.right, .receive = std::exchange(entry.receive, Key{})});
+        }
+    }
+    return receivers;
+}
+
+bool NameSpace::adopt(std::uint32_t name, const Entry &entry) {
+    if (!is_free(name) || name_of(entry.right) != MACH_PORT_NULL) {
+        return false;
+    }
+    entries_[name] = entry;
+    if (entry.right.kind != Right::Kind::dead) {
+        by_right_[entry.right] = name;
+    }
+    return true;
 }
 
 NameSpace::Death NameSpace::port_died(const Right &right, Letting &out) {

@@ -60,8 +60,6 @@ class NameSpace {
     Added add(const Carried &carried);
     // The same under a name that is the caller's choice.
     kern_return_t add_as(std::uint32_t name, const Carried &carried, bool &took_reference);
-    // Of a name space that goes on here: to what is no port, so without a reference.
-    void adopt(std::uint32_t name, const Right &right, std::uint32_t sends);
     // A name of its own without a port; name 0: any.
     kern_return_t allocate_dead(std::uint32_t &name);
     bool is_free(std::uint32_t name) const; // and may be chosen
@@ -99,6 +97,17 @@ class NameSpace {
     void set_slot(std::uint64_t slot, const HeldRight &held, Letting &out); // right none: empties it
     void thread_ended(std::uint64_t thread, Letting &out);
 
+    // ---- of a task that moves with all its threads (runtime/moved_names.hpp) ----
+    // While it leaves nothing may change: what dies meanwhile is for the name space that goes on.
+    bool is_leaving() const { return leaving_; }
+    void set_leaving(bool leaving) { leaving_ = leaving; }
+    std::uint32_t next_name() const { return next_; }
+    Slots slots_of_threads() const;
+    Letting surrender(); // the rights to receive: they are the other one's
+    // In the one that goes on, with the references of the entry. False: it cannot be, there is such a name or right.
+    bool adopt(std::uint32_t name, const Entry &entry);
+    void set_next_name(std::uint32_t next) { next_ = next; }
+
   private:
     Entry *entry(std::uint32_t name);
     std::uint32_t next_free();
@@ -109,6 +118,7 @@ class NameSpace {
     std::map<std::uint32_t, Entry> entries_;
     std::map<Right, std::uint32_t> by_right_;
     Slots slots_; // those of threads, too
+    bool leaving_ = false;
 };
 
 } // namespace norma::rt

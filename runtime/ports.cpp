@@ -37,8 +37,9 @@ kern_return_t PortHome::create(const Key &send, const Key &receive, dsm::NodeId 
         return KERN_RESOURCE_SHORTAGE;
     }
     assert(send.any() && receive.any() && send != receive);
-    const auto [made, is_new] = ports_.try_emplace(send, Port{.key = send, .receive = receive, .receiver = node});
+    const auto [made, is_new] = ports_.try_emplace(send, Port{.key = send, .receive = receive});
     assert(is_new);
+    made->second.owners.set(node);
     right = right_of(made->second);
     return KERN_SUCCESS;
 }
@@ -72,7 +73,8 @@ bool PortHome::move_receiver(const Carried &receive, dsm::NodeId to, PortEvents 
     if (port == nullptr) {
         return false;
     }
-    port->receiver = to;
+    port->owners.reset();
+    port->owners.set(to);
     for (const auto &receiver : std::exchange(port->receivers, {})) {
         waiting_.erase(receiver.who);
         out.push_back({.kind = PortEvent::Kind::received, .to = receiver.who, .status = MACH_RCV_PORT_CHANGED});
@@ -90,6 +92,28 @@ bool PortHome::destroy(const Carried &receive, PortEvents &out) {
         return false;
     }
     die(port->key, out);
+    return true;
+}
+
+bool PortHome::share_receiver(const Carried &receive, dsm::NodeId with) {
+    auto *port = find(receive);
+    if (port == nullptr || down_[with]) {
+        return false;
+    }
+    port->owners.set(with);
+    return true;
+}
+
+bool PortHome::unshare_receiver(const Carried &receive, dsm::NodeId without, PortEvents &out) {
+    auto *port = find(receive);
+    if (port == nullptr) {
+        return false;
+    }
+    port->owners.reset(without);
+    if (port->owners.none()) {
+        die(port->key, out);
+        return false;
+    }
     return true;
 }
 
@@ -259,7 +283,8 @@ void PortHome::node_died(dsm::NodeId node, PortEvents &out) {
     for (auto &[key, port] : ports_) {
         const bool had = port.senders[node];
         port.senders.reset(node);
-        if (port.receiver == node || (had && is_forsaken(port))) {
+        port.owners.reset(node);
+        if (port.owners.none() || (had && is_forsaken(port))) {
             lost.push_back(key);
         }
         for (auto sender = port.blocked.begin(); sender != port.blocked.end();) {
@@ -279,7 +304,7 @@ void PortHome::node_died(dsm::NodeId node, PortEvents &out) {
                 ++receiver;
             }
         }
-        if (had && port.receiver != node) {
+        if (had && port.owners.any()) {
             check_senders(port, out);
         }
     }

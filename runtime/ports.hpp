@@ -61,6 +61,10 @@ class PortHome {
     void release(const Right &right, dsm::NodeId node, PortEvents &out);
     bool move_receiver(const Carried &receive, dsm::NodeId to, PortEvents &out); // the port dies if that is down
     bool destroy(const Carried &receive, PortEvents &out);
+    // Of a task that moves two nodes have the right to receive, until it is one's alone: so either may die meanwhile.
+    // Whoever waits goes on waiting.
+    bool share_receiver(const Carried &receive, dsm::NodeId with);
+    bool unshare_receiver(const Carried &receive, dsm::NodeId without, PortEvents &out); // the port dies if no other
     // Tells `notify` once when no node has send rights and at least `sync` have been made; the request before it goes
     // unsaid, and its place to notify is returned. Kind none takes the request back.
     bool on_no_senders(const Carried &receive, const Right &notify, std::uint64_t sync, Right &previous,
@@ -99,8 +103,8 @@ class PortHome {
     };
     struct Port {
         Key key{}, receive{};
-        dsm::NodeId receiver = 0; // the node that has the right to receive, or a message with it
-        dsm::NodeSet senders{};   // nodes with rights to send
+        dsm::NodeSet owners{};  // nodes that have the right to receive, or a message with it; mostly one
+        dsm::NodeSet senders{}; // nodes with rights to send
         std::uint64_t made = 0, sync = 0;
         Right notify{};        // where to say that there are none; none: nobody has asked
         bool fleeting = false; // dies when there are none

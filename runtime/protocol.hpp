@@ -169,7 +169,8 @@ enum class Op : std::uint32_t {
     vm_pieces,        // target task; 0 address, 1 bytes, 2 access -> blob: map entries
     heap_part,        // 0 bytes -> blob: stretch 0 of a new object, to which the caller is attached
     // target: a port (runtime/ports.hpp); "receive right" in a blob is a Carried of the target
-    port_attach = 144, // 0 made; or 1 node + 1: it is where the receive right is now, which is the blob
+    port_attach = 144, // 0 made; or 1 node + 1: it is where the receive right, which is the blob, is now; or is, too (2
+                       // is 1), or is no more (2), as its task moves
     port_release,
     port_send,    // 0 timeout in ms, 1 number among the caller's, 2 even if the queue is full; blob: Message -> status
     port_receive, // 0 timeout, 1 number, 2 room, 3 keep what is larger; blob: receive right -> vals[0] number of the
@@ -238,8 +239,10 @@ enum class Op : std::uint32_t {
     home_fetch = 220, // to the home: to the node that asks; blob: stretch 0
     home_given,       // from the home to the next one: who uses the object; blob
     home_is_here,     // from the home, to all; blob: stretch 0
+    // target: a task that is to take its parent's place, before that
+    give_names = 223, // blob: MovedNames
     // no target: a node leaves the job (docs/draining.md), and asks this of the others
-    hold_calls = 223, // 0 1: what is asked of its services waits from now on; 0: it goes on
+    hold_calls = 224, // 0 1: what is asked of its services waits from now on; 0: it goes on
     adopt,            // 0 the home, too; blob: stretch. The pages of it that are on the leaving node are to come
     entrust,          // 0 offset, 1 bytes in all; blob: a part of what its services know
     // no target: to the home of an object that had a name, from the node of the name

@@ -254,6 +254,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::vm_pieces), 140U);
     EXPECT_EQ(static_cast<unsigned>(Op::make_room), 216U);
     EXPECT_EQ(static_cast<unsigned>(Op::furnish), 219U);
+    EXPECT_EQ(static_cast<unsigned>(Op::give_names), 223U);
     EXPECT_EQ(static_cast<unsigned>(Command::welcome), 1U);
     EXPECT_EQ(static_cast<unsigned>(Command::unwire), 16U);
     EXPECT_EQ(static_cast<unsigned>(Command::set_state), 18U);

@@ -28,11 +28,13 @@ struct Thread {
     TaskId task;
     int channel;
     bool busy = false;
+    std::size_t receives = SIZE_MAX; // from that port, if it is busy with that
 };
 
 class Judge {
   public:
     Judge(std::uint64_t seed, bool deaths) : world_(seed, 3), deaths_(deaths) {
+        world_.no_deaths = !deaths;
         for (unsigned i = 0; i < 6; ++i) {
             const auto task = world_.add_task(static_cast<dsm::NodeId>(i % 3));
             threads_.push_back({.task = task, .channel = 2 * static_cast<int>(i)});
@@ -53,16 +55,19 @@ class Judge {
     }
 
     unsigned received = 0, rights = 0, told = 0, refused = 0, interrupted = 0;
+    unsigned moves() const { return world_.moves; }
+    unsigned stays() const { return world_.stays; }
 
   private:
     void act() {
+        go_along();
         auto &thread = threads_[world_.below(static_cast<unsigned>(threads_.size()))];
         auto *names = world_.names(thread.task);
-        if (names == nullptr) {
+        if (names == nullptr || leaving_.contains(thread.task)) {
             return;
         }
         const auto service = [&]() -> PortService & { return world_.service(node_of(thread.task)); };
-        switch (world_.below(deaths_ ? 64 : 60)) {
+        switch (world_.below(deaths_ ? 65 : 61)) {
         case 0:
         case 1:
         case 2:
@@ -89,24 +94,29 @@ class Judge {
             }
             break;
         case 60:
+            if (world_.below(4) == 0) {
+                leaving_.insert(thread.task);
+            }
+            break;
+        case 61:
             if (thread.busy && world_.below(2) == 0) {
-                service().abort(identity_of(thread));
+                service().abort(identity_of(thread), KERN_ABORTED);
             } else if (thread.busy) {
                 disturb(*names);
                 service().thread_gone(waiter(thread));
             }
             break;
-        case 61:
+        case 62:
             if (world_.below(8) == 0) {
                 world_.end_task(thread.task);
             }
             break;
-        case 62:
+        case 63:
             if (world_.below(24) == 0 && node_of(thread.task) != 0) {
                 world_.kill(node_of(thread.task));
             }
             break;
-        case 63: { // a port dies
+        case 64: { // a port dies
             Letting gone;
             if (const auto name = any_name(*names); name != 0 && world_.below(4) == 0) {
                 names->destroy(name, gone);
@@ -119,6 +129,40 @@ class Judge {
                 world_.below(2) == 0 ? send(thread, *names) : receive(thread, *names);
             }
         }
+    }
+
+    // Tasks that are to move do so when none of their threads waits and nothing is on the way to them.
+    void go_along() {
+        for (auto &thread : threads_) {
+            const auto now = world_.now(thread.task);
+            if (now != thread.task || world_.names(thread.task) == nullptr) {
+                leaving_.erase(thread.task);
+                thread.busy = thread.busy && now == thread.task;
+            }
+            thread.task = now;
+        }
+        const auto leaving = leaving_;
+        for (const auto task : leaving) {
+            const bool stopped = world_.has_stopped(task);
+            if (!stopped && has_moved_.erase(task) > 0) { // it stays
+                leaving_.erase(task);
+            } else if (!stopped && stop(task)) {
+                has_moved_.insert(task);
+                world_.move(task, static_cast<dsm::NodeId>((node_of(task) + 1 + world_.below(2)) % 3));
+            }
+        }
+    }
+
+    bool stop(TaskId task) {
+        auto &service = world_.service(node_of(task));
+        bool all = !service.is_changing(task);
+        for (const auto &thread : threads_) {
+            if (thread.task == task && thread.busy) {
+                service.abort(identity_of(thread), kWithdrawn);
+                all = false;
+            }
+        }
+        return all;
     }
 
     static std::uint64_t identity_of(const Thread &thread) { return static_cast<std::uint64_t>(thread.channel) + 1; }
@@ -205,6 +249,7 @@ class Judge {
         packet.number = sent_.size();
         sent_.push_back({.thread = static_cast<std::uint64_t>(&thread - threads_.data()), .port = port});
         thread.busy = true;
+        thread.receives = SIZE_MAX;
         const auto bytes = std::as_bytes(std::span(&packet, 1));
         world_.service(node_of(thread.task))
             .send(waiter(thread), bytes, world_.below(3) == 0 ? 1 : -1,
@@ -236,8 +281,12 @@ class Judge {
         if (name == 0 || !names.find(name)->receive.any()) {
             return;
         }
-        thread.busy = true;
         const auto port = serial_of(names.find(name)->right);
+        for (const auto &other : threads_) { // what two receive at once may overtake each other, for its rights
+            ports_[port].disturbed = ports_[port].disturbed || (other.busy && other.receives == port);
+        }
+        thread.busy = true;
+        thread.receives = port;
         world_.service(node_of(thread.task))
             .receive(waiter(thread), name, 1 << 16, false, draining || world_.below(2) == 0 ? 1 : -1,
                      [this, &thread, port](const Reply &reply) {
@@ -278,11 +327,14 @@ class Judge {
     // Everybody takes what there is, until there is nothing more.
     void drain() {
         for (bool more = true; more && !::testing::Test::HasFailure();) {
-            world_.settle();
+            do {
+                go_along();
+                world_.settle();
+            } while (!leaving_.empty());
             const auto before = received + told;
             for (auto &thread : threads_) {
                 if (thread.busy) { // waits for ever
-                    world_.service(node_of(thread.task)).abort(identity_of(thread));
+                    world_.service(node_of(thread.task)).abort(identity_of(thread), KERN_ABORTED);
                 }
                 world_.settle();
                 EXPECT_FALSE(thread.busy && world_.alive(node_of(thread.task)));
@@ -352,6 +404,7 @@ class Judge {
     std::vector<Thread> threads_;
     std::vector<Port> ports_;
     std::vector<Sent> sent_;
+    std::set<TaskId> leaving_, has_moved_; // has_moved_: or tries to
     std::map<std::pair<std::uint64_t, std::size_t>, std::uint64_t> last_;
 };
 
@@ -361,7 +414,7 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
     const bool deaths = GetParam();
     const auto *first = std::getenv("PORTS_SEED");
     const std::uint64_t begin = first == nullptr ? 1 : std::strtoull(first, nullptr, 0);
-    unsigned received = 0, rights = 0, told = 0, refused = 0, interrupted = 0;
+    unsigned received = 0, rights = 0, told = 0, refused = 0, interrupted = 0, moves = 0, stays = 0;
     for (std::uint64_t seed = begin; seed < begin + (first == nullptr ? 400 : 1); ++seed) {
         SCOPED_TRACE(testing::Message() << "PORTS_SEED=" << seed);
         Judge judge(seed, deaths);
@@ -372,6 +425,8 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
         told += judge.told;
         refused += judge.refused;
         interrupted += judge.interrupted;
+        moves += judge.moves();
+        stays += judge.stays();
     }
     if (first == nullptr) { // the runs must have met what they are for
         EXPECT_GT(received, 10'000u);
@@ -379,9 +434,11 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
         EXPECT_GT(told, 50u);
         EXPECT_GT(refused, 200u);
         EXPECT_GT(interrupted, 200u);
+        EXPECT_GT(moves, 300u);
+        EXPECT_GT(stays, 50u);
     }
     GTEST_LOG_(INFO) << received << " messages with " << rights << " rights, " << refused << " refused, " << told
-                     << " told of the last sender";
+                     << " told of the last sender; " << moves << " moves, " << stays << " given up";
 }
 
 INSTANTIATE_TEST_SUITE_P(, PortsRandom, testing::Bool(),

@@ -173,6 +173,33 @@ TEST_F(Ports, WhoWaitsToReceiveHearsThatTheRightHasMoved) {
     EXPECT_EQ(out[0].status, MACH_RCV_PORT_CHANGED);
 }
 
+// A task that moves: two nodes have the right, and one may die.
+TEST_F(Ports, TwoNodesHaveTheRightWhileItsTaskMoves) {
+    receive(100);
+    PortEvents out;
+    EXPECT_TRUE(home_.share_receiver(receive_right(), 1));
+    EXPECT_TRUE(home_.share_receiver(receive_right(), 2));
+    EXPECT_TRUE(home_.unshare_receiver(receive_right(), 0, out));
+    home_.node_died(1, out);
+    EXPECT_TRUE(out.empty());                               // who waits goes on waiting
+    EXPECT_FALSE(home_.share_receiver(receive_right(), 1)); // it has died
+    EXPECT_TRUE(home_.unshare_receiver(receive_right(), 1, out));
+    EXPECT_EQ(home_.ports(), 1u);
+    home_.node_died(2, out);
+    EXPECT_EQ(home_.ports(), 0u);
+}
+
+TEST_F(Ports, NobodyHasTheRightThatAllHaveGivenUp) {
+    PortEvents out;
+    EXPECT_TRUE(home_.share_receiver(receive_right(), 1));
+    EXPECT_TRUE(home_.unshare_receiver(receive_right(), 1, out));
+    EXPECT_FALSE(home_.unshare_receiver(receive_right(), 0, out));
+    EXPECT_EQ(home_.ports(), 0u);
+    EXPECT_FALSE(home_.unshare_receiver(receive_right(), 0, out));
+    EXPECT_FALSE(home_.share_receiver(receive_right(), 1));
+    EXPECT_EQ(home_.refused(), 2u);
+}
+
 TEST_F(Ports, LastSender) {
     const Right place{.kind = Right::Kind::port, .task = 5, .thread = 0, .key = {9, 9}};
     Right previous;

@@ -98,6 +98,9 @@ void PortWorld::finish(dsm::NodeId at, std::uint64_t number, const Reply &reply)
 }
 
 void PortWorld::serve(dsm::NodeId at, const Request &request, const Done &done) {
+    if (serve_move(at, request, done)) {
+        return;
+    }
     using Serve = void (PortService::*)(const Request &, const Done &);
     static const std::map<Op, Serve> kServe{
         {Op::port_attach, &PortService::serve_attach},   {Op::port_release, &PortService::serve_release},
@@ -128,6 +131,7 @@ void PortWorld::hear(dsm::NodeId at, dsm::NodeId dead) {
         finish(at, number, reply);
     }
     node.service->node_down(dead);
+    end_awaited(at, dead);
 }
 
 bool PortWorld::step() {

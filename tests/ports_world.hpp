@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <vector>
 
 namespace norma::rt::test {
@@ -33,6 +34,12 @@ class PortWorld {
     TaskId add_task(dsm::NodeId node);
     NameSpace *names(TaskId task); // null: has ended, or its node
     void end_task(TaskId task);
+    // As runtime/server/ops_migrate does, for a task whose threads have stopped.
+    void move(TaskId task, dsm::NodeId where);
+    bool has_stopped(TaskId task) const { return stopped_.contains(task); }
+    TaskId now(TaskId task) const; // what it is by now
+    unsigned moves = 0, stays = 0;
+    bool no_deaths = false; // then names are the same on the new node
     void kill(dsm::NodeId node);
 
     bool step();    // something on its way arrives, or a timer goes off; false: all is quiet
@@ -64,6 +71,12 @@ class PortWorld {
     PortLinks links(dsm::NodeId self);
     void call(dsm::NodeId from, dsm::NodeId to, Request request, const Done &done);
     void serve(dsm::NodeId at, const Request &request, const Done &done);
+    struct Move;
+    void give_names(const std::shared_ptr<Move> &move);
+    void stay(const Move &move);
+    void carry_on(const std::shared_ptr<Move> &move);
+    bool serve_move(dsm::NodeId at, const Request &request, const Done &done); // false: it is no part of one
+    void end_awaited(dsm::NodeId at, dsm::NodeId dead);
     void finish(dsm::NodeId at, std::uint64_t call, const Reply &reply);
     void hear(dsm::NodeId at, dsm::NodeId dead);
 
@@ -71,6 +84,10 @@ class PortWorld {
     std::vector<std::unique_ptr<Node>> nodes_;
     std::map<std::pair<dsm::NodeId, dsm::NodeId>, std::deque<Delivery>> wires_;
     std::vector<std::pair<dsm::NodeId, dsm::NodeId>> news_; // who has yet to hear of whose death
+    std::set<TaskId> stopped_;                              // to move; until they have, or stay
+    std::map<TaskId, TaskId> moved_, arrived_;              // from the old node's point of view, and in fact
+    std::map<TaskId, dsm::NodeId> awaited_;                 // the node whose task it is to become
+    std::map<TaskId, std::vector<std::vector<std::byte>>> as_they_were_; // the names that it is to have
     std::uint64_t last_call_ = 0, last_timer_ = 0, last_key_ = 0;
     std::uint32_t last_task_ = 0;
 };

@@ -212,21 +212,27 @@ std::unique_ptr<ProcessState> process_state;
 
 } // namespace
 
+bool WaitingCall::again(std::int32_t status) noexcept {
+    const bool withdrawn = status == kWithdrawn;
+    const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_).count();
+    if (const auto left = static_cast<std::int64_t>(timeout_); withdrawn && left > 0) {
+        timeout_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, left - passed));
+    }
+    if (withdrawn || mover_count != 0) { // one that calls all the time might never be met outside
+        migration_point();
+    }
+    begun_ = Clock::now();
+    return withdrawn;
+}
+
 Answer call_waiting(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args, std::size_t timeout) noexcept {
+    WaitingCall waiting(args.at(timeout));
     for (;;) {
-        const auto begun = Clock::now();
+        args.at(timeout) = waiting.timeout();
         const auto answer = call(op, port, args);
-        if (answer.status != kWithdrawn) {
-            if (mover_count != 0) { // one that calls all the time might never be met outside
-                migration_point();
-            }
+        if (!waiting.again(answer.status)) {
             return answer;
         }
-        const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun).count();
-        if (const auto left = static_cast<std::int64_t>(args.at(timeout)); left > 0) {
-            args.at(timeout) = static_cast<std::uint64_t>(std::max<std::int64_t>(0, left - passed));
-        }
-        migration_point();
     }
 }
 

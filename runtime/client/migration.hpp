@@ -7,6 +7,7 @@
 #include "runtime/client/threads.hpp"
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +18,19 @@
 
 namespace norma::rt {
 
-// A call that may wait long, with its timeout in milliseconds (as signed) in that argument. It is begun again if the
-// task moves meanwhile.
+// A call that may wait long, with its timeout in milliseconds (as signed). It is begun again if the task moves
+// meanwhile, with what is left of that.
+class WaitingCall {
+  public:
+    explicit WaitingCall(std::uint64_t timeout) noexcept : timeout_(timeout) {}
+    std::uint64_t timeout() const { return timeout_; }
+    bool again(std::int32_t status) noexcept; // may stop here, so nothing of this process's may be remembered
+
+  private:
+    std::uint64_t timeout_;
+    std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+// The same, with the timeout in that argument.
 Answer call_waiting(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args, std::size_t timeout) noexcept;
 // For who has had kWithdrawn from a call: stops here if the task moves, and goes on on the node where it is then.
 void migration_point() noexcept;

@@ -2,6 +2,7 @@
 // <norma/mach_port.h>: ports and messages.
 #include "norma/mach.h"
 #include "runtime/client/channel.hpp"
+#include "runtime/client/migration.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +11,7 @@
 
 using norma::rt::call;
 using norma::rt::Op;
+using norma::rt::WaitingCall;
 
 namespace {
 
@@ -26,7 +28,8 @@ std::uint64_t timeout_of(mach_msg_option_t option, mach_msg_option_t flag, mach_
     return (option & flag) != 0 ? timeout : ~std::uint64_t{0};
 }
 
-mach_msg_return_t send(const mach_msg_header_t *msg, mach_msg_size_t size, std::uint64_t timeout) {
+// Not inlined: begun again, the thread may be in another process.
+[[gnu::noinline]] mach_msg_return_t send(const mach_msg_header_t *msg, mach_msg_size_t size, std::uint64_t timeout) {
     if (size < sizeof *msg || size > NORMA_MSG_BYTES_MAX) {
         return size < sizeof *msg ? MACH_SEND_MSG_TOO_SMALL : MACH_SEND_TOO_LARGE;
     }
@@ -40,8 +43,8 @@ mach_msg_return_t send(const mach_msg_header_t *msg, mach_msg_size_t size, std::
     return call(Op::msg_send, MACH_PORT_NULL, {timeout}, std::span(buffer.bytes.get(), size)).status;
 }
 
-mach_msg_return_t receive(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t room, mach_port_t name,
-                          std::uint64_t timeout) {
+[[gnu::noinline]] mach_msg_return_t receive(mach_msg_header_t *msg, mach_msg_option_t option, mach_msg_size_t room,
+                                            mach_port_t name, std::uint64_t timeout) {
     const bool keep_large = (option & MACH_RCV_LARGE) != 0;
     const bool sender = (option & kTrailer) == MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_SENDER);
     const auto answer =
@@ -52,6 +55,15 @@ mach_msg_return_t receive(mach_msg_header_t *msg, mach_msg_option_t option, mach
         msg->msgh_size = static_cast<mach_msg_size_t>(answer.vals[1]);
     }
     return answer.status;
+}
+
+template <class Attempt> mach_msg_return_t attempt(std::uint64_t timeout, Attempt attempt_once) {
+    WaitingCall waiting(timeout);
+    mach_msg_return_t status = MACH_MSG_SUCCESS;
+    do {
+        status = attempt_once(waiting.timeout());
+    } while (waiting.again(status));
+    return status;
 }
 
 // A call whose one result is a number.
@@ -81,14 +93,17 @@ mach_msg_return_t mach_msg(mach_msg_header_t *msg, mach_msg_option_t option, mac
         return MACH_SEND_INVALID_DATA;
     }
     if ((option & MACH_SEND_MSG) != 0) {
-        const auto status = send(msg, send_size, timeout_of(option, MACH_SEND_TIMEOUT, timeout));
+        const auto status = attempt(timeout_of(option, MACH_SEND_TIMEOUT, timeout),
+                                    [&](std::uint64_t left) { return send(msg, send_size, left); });
         if (status != MACH_MSG_SUCCESS) {
             return status;
         }
     }
-    return (option & MACH_RCV_MSG) != 0
-               ? receive(msg, option, rcv_size, rcv_name, timeout_of(option, MACH_RCV_TIMEOUT, timeout))
-               : MACH_MSG_SUCCESS;
+    if ((option & MACH_RCV_MSG) == 0) {
+        return MACH_MSG_SUCCESS;
+    }
+    return attempt(timeout_of(option, MACH_RCV_TIMEOUT, timeout),
+                   [&](std::uint64_t left) { return receive(msg, option, rcv_size, rcv_name, left); });
 }
 
 kern_return_t mach_port_allocate(task_t task, mach_port_right_t right, mach_port_t *name) noexcept {

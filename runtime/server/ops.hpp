@@ -39,6 +39,7 @@ struct Move {
     bool all_threads = false; // all do
     Request onward;           // lets the child go on
     Done done;
+    Done late{}; // what has become of it in the end, if `done` was told that its time was over
 };
 void finish_move(Node &, const Move &);
 void op_task_create(Node &, const Request &, Done);
@@ -76,6 +77,7 @@ void op_clone_start(Node &, const Request &, Done);
 
 // ops_migrate.cpp
 void op_task_migrate(Node &, const Request &, Done);
+void op_give_names(Node &, const Request &, Done);
 void op_make_room(Node &, const Request &, Done);
 void op_carry_on(Node &, const Request &, Done);
 

@@ -113,7 +113,8 @@ void op_exceptions(Node &node, const Request &request, Done done) {
 
 void Node::tell_of_exceptions(Task &task) {
     const auto slots = task.names.slots();
-    if (std::ranges::any_of(slots, [](const auto &slot) { return is_exception_slot(slot.first); })) {
+    const bool task_has = std::ranges::any_of(slots, [](const auto &slot) { return is_exception_slot(slot.first); });
+    if (task_has || !task.names.slots_of_threads().empty()) {
         command(task, Command::catch_exceptions, {}, [](const Ack &) {});
     }
 }

@@ -3,6 +3,7 @@
 // memory, which is what takes long; then they are stopped, and the child gets the memory and a thread for each. Nothing
 // can fail any more when the parent's process is ended; until then the threads can go on where they are.
 #include "runtime/log.hpp"
+#include "runtime/server/moved_task.hpp"
 #include "runtime/server/ops.hpp"
 
 #include "norma/mach.h"
@@ -24,81 +25,6 @@ constexpr auto kPatience = 8s; // with threads that are in a library
 constexpr auto kPause = 1ms;   // between two looks at them
 constexpr auto kGrace = 20ms;  // for a process whose threads have moved
 
-struct MovedThread {
-    std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
-    Key key{};
-};
-constexpr std::size_t kThreadBytes = 56;
-
-struct MovedName {
-    std::uint32_t name = 0, sends = 0;
-    Right right{};
-};
-constexpr std::size_t kNameBytes = 8 + kRightBytes;
-
-struct MovedTask {
-    std::uint64_t next_thread = 1, child_node = kAnyNode;
-    bool lazy = false;
-    std::vector<dsm::NodeId> been;
-    std::vector<MovedThread> threads;
-    std::vector<MovedName> names;
-    static constexpr std::uint64_t kAnyNode = ~std::uint64_t{0};
-};
-
-std::vector<std::byte> encode(const MovedTask &task) {
-    rpc::Writer writer;
-    writer.put(task.next_thread).put(task.child_node).put(std::uint8_t{task.lazy});
-    writer.put(static_cast<std::uint32_t>(task.been.size()));
-    for (const auto node : task.been) {
-        writer.put(node);
-    }
-    writer.put(static_cast<std::uint32_t>(task.threads.size()));
-    for (const auto &thread : task.threads) {
-        writer.put(thread.number).put(thread.state).put(thread.identity);
-        writer.put(thread.stack).put(thread.stack_bytes).put(thread.key.high).put(thread.key.low);
-    }
-    writer.put(static_cast<std::uint32_t>(task.names.size()));
-    for (const auto &name : task.names) {
-        writer.put(name.name).put(name.sends);
-        put_right(writer, name.right);
-    }
-    return writer.bytes();
-}
-
-std::optional<MovedTask> decode_moved(std::span<const std::byte> bytes, unsigned nodes) {
-    rpc::Reader reader(bytes);
-    MovedTask task;
-    task.next_thread = reader.get<std::uint64_t>();
-    task.child_node = reader.get<std::uint64_t>();
-    task.lazy = reader.get<bool>();
-    task.been.resize(reader.get_count(sizeof(dsm::NodeId)));
-    for (auto &node : task.been) {
-        node = reader.get<dsm::NodeId>();
-        if (node >= nodes) {
-            return std::nullopt;
-        }
-    }
-    task.threads.resize(reader.get_count(kThreadBytes));
-    for (auto &thread : task.threads) {
-        for (auto *value : {&thread.number, &thread.state, &thread.identity, &thread.stack, &thread.stack_bytes,
-                            &thread.key.high, &thread.key.low}) {
-            *value = reader.get<std::uint64_t>();
-        }
-        if (thread.number == 0 || thread.number >= task.next_thread) {
-            return std::nullopt;
-        }
-    }
-    task.names.resize(reader.get_count(kNameBytes));
-    for (auto &name : task.names) {
-        name.name = reader.get<std::uint32_t>();
-        name.sends = reader.get<std::uint32_t>();
-        if (!get_right(reader, name.right)) {
-            return std::nullopt;
-        }
-    }
-    return reader.done() ? std::optional(std::move(task)) : std::nullopt;
-}
-
 // One move under way.
 struct Migration {
     TaskId parent = 0;
@@ -108,6 +34,8 @@ struct Migration {
     Clock::time_point deadline;
     Right child{};
     MovedTask moved;
+    std::vector<std::vector<std::byte>> names; // to be given, the last one first
+    Letting receivers;                         // that it has parted with
     std::uint64_t registers = 0;
     std::vector<std::byte> process;
 };
@@ -124,19 +52,6 @@ void answer(const SharedMigration &move, Reply reply) {
     if (auto done = std::exchange(move->done, nullptr)) {
         done(std::move(reply));
     }
-}
-
-bool is_moving_port(const Right &right) {
-    return right.kind != Right::Kind::port && right.kind != Right::Kind::dead;
-}
-
-bool has_exception_port(const Task &task, std::uint64_t thread) {
-    for (std::uint32_t type = 1; type < EXC_TYPES_COUNT; ++type) {
-        if (task.names.slot(exception_slot(thread, type)).right.kind != Right::Kind::none) {
-            return true;
-        }
-    }
-    return false;
 }
 
 // What this node's records say that keeps a task from moving; empty: nothing.
@@ -159,17 +74,9 @@ std::string obstacle(const Task &task) {
     if (task.open_files != 0 || std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
         return "it shares open files, directories or signal actions (CLONE_FILES, CLONE_FS, CLONE_SIGHAND)";
     }
-    for (const auto &[name, entry] : task.names.entries()) {
-        if (!entry.fixed && !is_moving_port(entry.right)) {
-            return "it has rights to ports";
-        }
-    }
     for (const auto &[number, thread] : task.threads) {
         if (!thread.ended && thread.suspend_count > 0) {
             return "a thread of it is suspended, or has not been started";
-        }
-        if (!thread.ended && has_exception_port(task, number)) {
-            return "a thread of it has exception ports of its own";
         }
     }
     return "";
@@ -179,11 +86,7 @@ void log_why(const Task &task, std::uint64_t where, std::string_view why) {
     log_error("a task of {} does not move to node {}: {}", task.program.path, where, why);
 }
 
-// The threads go on where they are.
-void fail(Node &node, const SharedMigration &move, std::int32_t status, const std::string &why) {
-    if (move->child.kind != Right::Kind::none) {
-        abandon(node, move->child);
-    }
+void go_on(Node &node, const SharedMigration &move, std::int32_t status, const std::string &why) {
     if (const auto found = node.tasks.find(move->parent); found != node.tasks.end()) {
         auto &task = *found->second;
         log_why(task, move->where, why);
@@ -191,6 +94,19 @@ void fail(Node &node, const SharedMigration &move, std::int32_t status, const st
         node.command(task, Command::go_on, {static_cast<std::uint64_t>(status)}, [](const Ack &) {});
     }
     answer(move, reply_with(status, why));
+}
+
+// The threads go on where they are, when its rights to ports are this node's alone again.
+void fail(Node &node, const SharedMigration &move, std::int32_t status, const std::string &why) {
+    if (move->child.kind != Right::Kind::none) {
+        abandon(node, move->child);
+    }
+    const auto found = node.tasks.find(move->parent);
+    if (found == node.tasks.end() || !found->second->names.is_leaving()) {
+        go_on(node, move, status, why);
+        return;
+    }
+    node.ports.stay(move->parent, move->where, [&node, move, status, why] { go_on(node, move, status, why); });
 }
 
 // The parent has ended before it could move.
@@ -201,10 +117,18 @@ void give_up(Node &node, const SharedMigration &move) {
     answer(move, status_reply(KERN_INVALID_TASK));
 }
 
+// If nothing can go on with the ports of the task, they end with it.
+void end_ports_if_lost(Node &node, const SharedMigration &move, const Reply &reply) {
+    if (reply.status != KERN_SUCCESS && reply.status != KERN_OPERATION_TIMED_OUT) {
+        node.ports.let_go(std::exchange(move->receivers, {}));
+    }
+}
+
 // Whoever has asked something of the task is answered there. The old process has yet to be ended. The kernel takes the
 // longer for that the more memory it has, and needs the core of this node server, of which the threads want the pages
 // with which they go on; so that waits a moment.
 void arrived(Node &node, const SharedMigration &move, Reply reply) {
+    end_ports_if_lost(node, move, reply);
     if (const auto left = node.tasks.find(move->parent); left != node.tasks.end()) {
         left->second->gathering = false;
         node.loop.at(Clock::now() + kGrace, [&node, parent = move->parent] {
@@ -222,6 +146,7 @@ void arrived(Node &node, const SharedMigration &move, Reply reply) {
 void finish(Node &node, const SharedMigration &move, Task &parent) {
     parent.successor = move->child;
     parent.threads_moved = true;
+    move->receivers = node.ports.part(parent.names);
     node.following.end(parent.id);
     Move last{.parent = parent.id,
               .first = parent.first,
@@ -230,7 +155,8 @@ void finish(Node &node, const SharedMigration &move, Task &parent) {
               .thread = 0,
               .all_threads = true,
               .onward = {},
-              .done = [&node, move](Reply reply) { arrived(node, move, std::move(reply)); }};
+              .done = [&node, move](Reply reply) { arrived(node, move, std::move(reply)); },
+              .late = [&node, move](const Reply &reply) { end_ports_if_lost(node, move, reply); }};
     last.onward.op = Op::carry_on;
     last.onward.blob = encode(move->moved);
     parent.state = Task::State::ending;
@@ -258,12 +184,36 @@ void make_room(Node &node, const SharedMigration &move) {
     });
 }
 
+// As many records as they need, then the rest.
+void give_names(Node &node, const SharedMigration &move) {
+    if (move->names.empty()) {
+        make_room(node, move);
+        return;
+    }
+    Request names;
+    names.op = Op::give_names;
+    names.target = move->child;
+    names.blob = std::move(move->names.back());
+    move->names.pop_back();
+    node.router.call(move->where, std::move(names), [&node, move](const Reply &reply) {
+        if (reply.status == KERN_SUCCESS) {
+            give_names(node, move);
+        } else {
+            fail(node, move, reply.status, "it cannot have its rights to ports there");
+        }
+    });
+}
+
 void give_memory(Node &node, const SharedMigration &move, const Task &parent) {
     auto image = image_of(node, parent, true);
     image.teleported = true;
     furnish_child(node, parent.id, std::move(image), move->child, [&node, move](const Reply &reply) {
-        if (reply.status == KERN_SUCCESS) {
-            make_room(node, move);
+        const auto found = node.tasks.find(move->parent);
+        if (found == node.tasks.end()) {
+            give_up(node, move);
+        } else if (reply.status == KERN_SUCCESS) {
+            move->names = node.ports.leave(found->second->names);
+            give_names(node, move);
         } else {
             fail(node, move, reply.status, "it cannot have its memory there");
         }
@@ -278,7 +228,8 @@ bool is_starting(const std::map<std::uint64_t, Thread>::value_type &entry) {
 
 // All threads have stopped: nothing of the task changes by itself any more.
 void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &ack) {
-    if (std::ranges::any_of(parent.threads, is_starting)) { // from outside: it will be there soon
+    const bool changes = node.ports.is_changing(parent.id);
+    if (changes || std::ranges::any_of(parent.threads, is_starting)) { // from outside: it will be over soon
         node.loop.at(Clock::now() + kPause, [&node, move] { gather(node, move, false); });
         return;
     }
@@ -304,11 +255,6 @@ void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &a
                                        .stack = thread.stack,
                                        .stack_bytes = thread.stack_bytes,
                                        .key = thread.key});
-    }
-    for (const auto &[name, entry] : parent.names.entries()) {
-        if (!entry.fixed) {
-            move->moved.names.push_back({.name = name, .sends = entry.sends, .right = entry.right});
-        }
     }
     for (dsm::NodeId been = 0; been < node.count; ++been) {
         if (been == node.self || parent.been[been]) {
@@ -432,15 +378,36 @@ void op_task_migrate(Node &node, const Request &request, Done done) {
                                                   .deadline = {},
                                                   .child = {},
                                                   .moved = {},
+                                                  .names = {},
+                                                  .receivers = {},
                                                   .registers = 0,
                                                   .process = {}}),
             *parent);
 }
 
-void op_make_room(Node &node, const Request &request, Done done) {
+namespace {
+
+// The task that is to go on here, as its parent's node says; or null with the reply already given.
+Task *awaited(Node &node, const Request &request, const Done &done) {
     auto *task = node.running(request.target);
     if (task == nullptr || task->awaited_by != request.caller.node) {
         done(status_reply(KERN_INVALID_TASK));
+        return nullptr;
+    }
+    return task;
+}
+
+} // namespace
+
+void op_give_names(Node &node, const Request &request, Done done) {
+    if (const auto *task = awaited(node, request, done)) {
+        node.ports.expect(task->id, request.caller.node, request.blob, done);
+    }
+}
+
+void op_make_room(Node &node, const Request &request, Done done) {
+    auto *task = awaited(node, request, done);
+    if (task == nullptr) {
         return;
     }
     if (request.args[0] > kMaxCommandBlob / sizeof(std::uint64_t) || request.blob.size() > kMaxCommandBlob) {
@@ -457,40 +424,17 @@ void op_make_room(Node &node, const Request &request, Done done) {
         -1, request.blob);
 }
 
-void op_carry_on(Node &node, const Request &request, Done done) {
-    auto *task = take_place(node, request, done);
-    if (task == nullptr) {
-        return;
-    }
-    const auto moved = decode_moved(request.blob, node.count);
-    if (!moved) {
-        node.kill_task(*task, [] {});
-        done(status_reply(KERN_INVALID_ARGUMENT));
-        return;
-    }
-    task->next_thread = moved->next_thread;
-    for (const auto been : moved->been) {
-        task->been.set(been);
-    }
-    if (moved->child_node < node.count) {
-        task->child_node = static_cast<dsm::NodeId>(moved->child_node);
-    }
+namespace {
+
+void start_threads(Node &node, Task &task, const MovedTask &moved, const Done &done) {
     std::vector<std::byte> states;
-    for (const auto &thread : moved->threads) {
-        auto &mine = task->threads[thread.number];
-        mine.key = thread.key;
-        mine.sync_identity = thread.identity;
-        mine.stack = thread.stack;
-        mine.stack_bytes = thread.stack_bytes;
+    for (const auto &thread : moved.threads) {
         const auto state = std::as_bytes(std::span(&thread.state, 1));
         states.insert(states.end(), state.begin(), state.end());
     }
-    for (const auto &name : moved->names) {
-        task->names.adopt(name.name, name.right, name.sends);
-    }
     node.command(
-        *task, Command::carry_on, {},
-        [&node, id = task->id, threads = moved->threads, lazy = moved->lazy, done](const Ack &ack) {
+        task, Command::carry_on, {},
+        [&node, id = task.id, threads = moved.threads, lazy = moved.lazy, done](const Ack &ack) {
             const auto found = node.tasks.find(id);
             const bool sound = ack.error == 0 && ack.blob.size() == threads.size() * sizeof(std::uint64_t);
             for (std::size_t i = 0; sound && found != node.tasks.end() && i < threads.size(); ++i) {
@@ -508,6 +452,44 @@ void op_carry_on(Node &node, const Request &request, Done done) {
             done(status_reply(sound ? KERN_SUCCESS : KERN_FAILURE));
         },
         -1, std::move(states));
+}
+
+} // namespace
+
+void op_carry_on(Node &node, const Request &request, Done done) {
+    auto *task = take_place(node, request, done);
+    if (task == nullptr) {
+        return;
+    }
+    const auto moved = decode_moved_task(request.blob, node.count);
+    if (!moved) {
+        node.kill_task(*task, [] {});
+        done(status_reply(KERN_INVALID_ARGUMENT));
+        return;
+    }
+    task->next_thread = moved->next_thread;
+    for (const auto been : moved->been) {
+        task->been.set(been);
+    }
+    if (moved->child_node < node.count) {
+        task->child_node = static_cast<dsm::NodeId>(moved->child_node);
+    }
+    for (const auto &thread : moved->threads) {
+        auto &mine = task->threads[thread.number];
+        mine.key = thread.key;
+        mine.sync_identity = thread.identity;
+        mine.stack = thread.stack;
+        mine.stack_bytes = thread.stack_bytes;
+    }
+    node.ports.arrive(task->id, [&node, id = task->id, moved = *moved, done] {
+        const auto found = node.tasks.find(id);
+        if (found == node.tasks.end()) {
+            done(status_reply(KERN_FAILURE));
+            return;
+        }
+        node.tell_of_exceptions(*found->second);
+        start_threads(node, *found->second, moved, done);
+    });
 }
 
 } // namespace norma::rt

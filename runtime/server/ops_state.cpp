@@ -131,9 +131,7 @@ void op_abort_waits(Node &node, const Request &request, Done done) {
     const auto status = withdrawn ? kWithdrawn : KERN_ABORTED;
     node.sync.abort(request.args[0], status);
     node.abort_waits(request.args[0], status);
-    if (!withdrawn) { // a message that was under way could be lost
-        node.ports.abort(request.args[0]);
-    }
+    node.ports.abort(request.args[0], status);
     done(status_reply(KERN_SUCCESS));
 }
 

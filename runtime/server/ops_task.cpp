@@ -193,7 +193,12 @@ void let_go_on(Node &node, const Move &move) {
             look_for_loss(reply);
             move.done(reply.status == KERN_SUCCESS ? right_reply(move.child) : reply);
         },
-        look_for_loss);
+        [look_for_loss, move](const Reply &reply) {
+            look_for_loss(reply);
+            if (move.late) {
+                move.late(reply);
+            }
+        });
 }
 
 } // namespace

@@ -35,7 +35,7 @@ void PortService::ask(const Waiter &who, const Right &to, Message message, const
                                                         .sends = ++last_number_,
                                                         .to = node_of(to.task),
                                                         .answered = answered});
-    waits_[who] = {.home = self_, .number = asking->waits};
+    waits_[who] = {.home = self_, .number = asking->waits, .question = true};
     auto receive = request_for(Op::port_receive, port.right);
     receive.args = {static_cast<std::uint64_t>(-1), asking->waits, kMaxMessageBytes + sizeof(mach_msg_trailer_t)};
     receive.blob = encode(port);
@@ -57,7 +57,7 @@ void PortService::ask(const Waiter &who, const Right &to, Message message, const
 
 void PortService::replied(const std::shared_ptr<Asking> &asking, const Reply &reply) {
     const bool gone = !still_waits(asking->who, asking->waits); // the thread has ended
-    const bool aborted = end_wait(asking->who, asking->waits);
+    const bool aborted = end_wait(asking->who, asking->waits) != KERN_SUCCESS;
     auto message = decode_message(reply.blob);
     const bool good = reply.status == MACH_MSG_SUCCESS && message;
     if (good) {
@@ -114,10 +114,12 @@ void PortService::serve_exceptions(const Request &request, const Done &done) {
         done(status_reply(KERN_INVALID_CAPABILITY));
         return;
     }
+    changing_.insert(request.target.task);
     refs_.hold(held.right, false,
                [this, held, task = request.target.task,
                 thread = request.target.kind == Right::Kind::thread ? request.target.thread : 0, mask, sets, tells,
                 to = rights->back(), done](bool alive) {
+                   changing_.extract(task);
                    auto *names = links_.names(task);
                    if (!alive || names == nullptr) {
                        refs_.drop(held.right);

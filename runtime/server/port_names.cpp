@@ -60,8 +60,10 @@ void PortService::put_in_slot(const Request &request, const Carried &carried, co
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
+    changing_.insert(request.target.task);
     admit_one(carried, [this, carried, task = request.target.task, slot = static_cast<std::uint32_t>(request.args[1]),
                         done](bool alive) {
+        changing_.extract(task);
         auto *names = links_.names(task);
         if (!alive || names == nullptr) {
             refs_.drop(carried.right);

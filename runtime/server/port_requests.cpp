@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What nodes ask of the ports that live here, and what becomes of ports and rights when somebody dies.
+#include "runtime/server/countdown.hpp"
 #include "runtime/server/port_service.hpp"
 
 #include <algorithm>
@@ -8,33 +9,26 @@ namespace norma::rt {
 
 namespace {
 
-// Calls `then` when so many parts are done.
-struct Countdown {
-    std::size_t open;
-    std::function<void()> then;
-    void one() {
-        if (--open == 0) {
-            then();
-        }
-    }
-};
-
 // The reply's right, those of the descriptors, the memory.
-std::shared_ptr<Countdown> countdown(const Message &message, std::function<void()> then) {
-    return std::make_shared<Countdown>(Countdown{.open = 2 + message.rights.size(), .then = std::move(then)});
+std::shared_ptr<Countdown> countdown_of(const Message &message, std::function<void()> then) {
+    return countdown(2 + message.rights.size(), std::move(then));
 }
 
 } // namespace
 
 // ---- rights of messages ----
 
-void PortService::move_receiver(const Carried &receive, dsm::NodeId to, PortRefs::Then then) {
+void PortService::tell_of_receiver(const Carried &receive, dsm::NodeId node, Receiver what, const Done &done) {
     auto request = request_for(Op::port_attach, receive.right);
-    request.args[1] = std::uint64_t{1} + to;
+    request.args[1] = std::uint64_t{1} + node;
+    request.args[2] = static_cast<std::uint64_t>(what);
     request.blob = encode(receive);
-    links_.call(
-        node_of(receive.right.task), std::move(request),
-        [then = std::move(then)](const Reply &reply) { then(reply.status == KERN_SUCCESS); }, true);
+    links_.call(node_of(receive.right.task), std::move(request), done, true);
+}
+
+void PortService::move_receiver(const Carried &receive, dsm::NodeId to, PortRefs::Then then) {
+    tell_of_receiver(receive, to, Receiver::moves,
+                     [then = std::move(then)](const Reply &reply) { then(reply.status == KERN_SUCCESS); });
 }
 
 void PortService::admit_one(const Carried &carried, PortRefs::Then then) {
@@ -46,7 +40,7 @@ void PortService::admit_one(const Carried &carried, PortRefs::Then then) {
 }
 
 void PortService::admit(const std::shared_ptr<Message> &message, std::function<void()> then) {
-    const auto left = countdown(*message, std::move(then));
+    const auto left = countdown_of(*message, std::move(then));
     each_right(*message, [&](Carried &carried) {
         admit_one(carried, [this, left, message, &carried](bool alive) {
             if (!alive) {
@@ -82,7 +76,7 @@ void PortService::expel_one(const Carried &carried, dsm::NodeId owner, const std
 }
 
 void PortService::expel(const Message &message, dsm::NodeId owner, const std::function<void()> &then) {
-    const auto left = countdown(message, then);
+    const auto left = countdown_of(message, then);
     auto rights = message;
     each_right(rights, [&](Carried &carried) { expel_one(carried, owner, [left] { left->one(); }); });
     release_memory(message);
@@ -100,7 +94,18 @@ void PortService::serve_attach(const Request &request, const Done &done) {
     if (request.args[1] == 0) {
         good = home_.attach(request.target, request.caller.node, request.args[0] != 0);
     } else if (const auto receive = receive_right_of(request); receive && request.args[1] <= dsm::kMaxNodes) {
-        good = home_.move_receiver(*receive, static_cast<dsm::NodeId>(request.args[1] - 1), events);
+        const auto node = static_cast<dsm::NodeId>(request.args[1] - 1);
+        switch (static_cast<Receiver>(request.args[2])) {
+        case Receiver::moves:
+            good = home_.move_receiver(*receive, node, events);
+            break;
+        case Receiver::also:
+            good = home_.share_receiver(*receive, node);
+            break;
+        case Receiver::no_more:
+            good = home_.unshare_receiver(*receive, node, events);
+            break;
+        }
     }
     run(std::move(events));
     done(status_reply(good ? KERN_SUCCESS : KERN_INVALID_CAPABILITY));
@@ -135,8 +140,10 @@ void PortService::serve_put(const Request &request, const Done &done) {
         return;
     }
     const auto name = static_cast<std::uint32_t>(request.args[0]);
+    changing_.insert(request.target.task);
     admit_one(*carried, [this, carried = *carried, task = request.target.task, from = request.caller.node, name,
                          done](bool alive) {
+        changing_.extract(task);
         auto *live = links_.names(task);
         Reply reply = status_reply(!alive            ? KERN_INVALID_CAPABILITY
                                    : live == nullptr ? KERN_INVALID_TASK
@@ -368,6 +375,9 @@ void PortService::port_died(const Right &right) {
         return service.second == right;
     });
     links_.each_names([this, &right](NameSpace &names) {
+        if (names.is_leaving()) {
+            return;
+        }
         Letting rights;
         const auto death = names.port_died(right, rights);
         let_go(rights);

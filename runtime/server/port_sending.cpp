@@ -20,8 +20,8 @@ void PortService::copy_memory(const std::shared_ptr<Sending> &sending, const Mem
         const bool waits = still_waits(sending->who, sending->number);
         if (copies.status != MACH_MSG_SUCCESS) {
             sent(sending, copies.status);
-        } else if (!waits || waits_.at(sending->who).aborted) {
-            sent(sending, MACH_SEND_INTERRUPTED);
+        } else if (!waits || waits_.at(sending->who).aborted != KERN_SUCCESS) {
+            sent(sending, MACH_SEND_TIMED_OUT);
         } else {
             send_off(sending);
         }
@@ -47,13 +47,16 @@ void PortService::send_off(const std::shared_ptr<Sending> &sending) {
 // What the message has brought to the port's home is that node's own by now; what it has not is the task's again.
 void PortService::sent(const std::shared_ptr<Sending> &sending, std::int32_t status) {
     const auto &who = sending->who;
-    const bool aborted = end_wait(who, sending->number);
+    const auto aborted = end_wait(who, sending->number);
+    changing_.extract(who.task);
     release_memory(sending->message);
     if (status != MACH_MSG_SUCCESS) {
         bring_back(who.task, sending->passed, status == KERN_NODE_DOWN);
-        sending->done(status_reply(aborted && status == MACH_SEND_TIMED_OUT ? MACH_SEND_INTERRUPTED
-                                   : status == KERN_NODE_DOWN               ? MACH_SEND_INVALID_DEST
-                                                                            : status));
+        const bool given_up = aborted != KERN_SUCCESS && status == MACH_SEND_TIMED_OUT;
+        sending->done(status_reply(status == KERN_NODE_DOWN ? MACH_SEND_INVALID_DEST
+                                   : !given_up              ? status
+                                   : aborted == kWithdrawn  ? kWithdrawn
+                                                            : MACH_SEND_INTERRUPTED));
         return;
     }
     for (const auto &[name, disposition, carried] : sending->passed) {

@@ -167,6 +167,7 @@ void PortService::send(const Waiter &who, std::span<const std::byte> packet, std
     }
     const auto to = passed.back().carried.right;
     const auto number = ++last_number_;
+    changing_.insert(who.task); // it may all come back
     out.message.token = who.token;
     const auto sending = std::make_shared<Sending>(Sending{.who = who,
                                                            .number = number,
@@ -211,12 +212,12 @@ bool PortService::still_waits(const Waiter &who, std::uint64_t number) const {
     return found != waits_.end() && found->second.number == number;
 }
 
-bool PortService::end_wait(const Waiter &who, std::uint64_t number) {
+std::int32_t PortService::end_wait(const Waiter &who, std::uint64_t number) {
     const auto found = waits_.find(who);
     if (found == waits_.end() || found->second.number != number) {
-        return false;
+        return KERN_SUCCESS;
     }
-    const bool aborted = found->second.aborted;
+    const auto aborted = found->second.aborted;
     waits_.erase(found);
     return aborted;
 }
@@ -233,11 +234,13 @@ void PortService::received(const Receiving &receiving, const Reply &reply) {
     }
     auto decoded = decode_message(reply.blob);
     if (reply.status != MACH_MSG_SUCCESS || !decoded) {
-        const bool aborted = end_wait(who, number);
-        Reply failed = status_reply(reply.status == MACH_MSG_SUCCESS                ? MACH_RCV_INVALID_DATA
-                                    : reply.status == KERN_NODE_DOWN                ? MACH_RCV_PORT_DIED
-                                    : aborted && reply.status == MACH_RCV_TIMED_OUT ? MACH_RCV_INTERRUPTED
-                                                                                    : reply.status);
+        const auto aborted = end_wait(who, number);
+        const bool given_up = aborted != KERN_SUCCESS && reply.status == MACH_RCV_TIMED_OUT;
+        Reply failed = status_reply(reply.status == MACH_MSG_SUCCESS ? MACH_RCV_INVALID_DATA
+                                    : reply.status == KERN_NODE_DOWN ? MACH_RCV_PORT_DIED
+                                    : !given_up                      ? reply.status
+                                    : aborted == kWithdrawn          ? kWithdrawn
+                                                                     : MACH_RCV_INTERRUPTED);
         failed.vals[1] = reply.vals[1] + more_bytes(trailer);
         done(failed);
         return;
@@ -312,11 +315,12 @@ void PortService::call_off(const Right &place, std::uint64_t number) {
     give_up({.home = node_of(place.task), .number = number});
 }
 
-void PortService::abort(std::uint64_t thread) {
+void PortService::abort(std::uint64_t thread, std::int32_t status) {
     std::vector<Wait> given_up;
     for (auto &[who, wait] : waits_) {
-        if (who.thread == thread) {
-            wait.aborted = true;
+        const bool told = wait.aborted != KERN_SUCCESS || (wait.question && status == kWithdrawn);
+        if (who.thread == thread && !told) {
+            wait.aborted = status;
             given_up.push_back(wait);
         }
     }
@@ -353,7 +357,9 @@ void PortService::pass(TaskId task, std::uint32_t name, std::uint32_t dispositio
 
 // Brings the right back, or lets go of it as the other side has it by now; then `done`.
 Done PortService::settled(TaskId task, std::vector<Passed> passed, const Done &done) {
+    changing_.insert(task);
     return [this, task, passed = std::move(passed), done](const Reply &reply) {
+        changing_.extract(task);
         if (reply.status != KERN_SUCCESS) {
             bring_back(task, passed, reply.status == KERN_NODE_DOWN || reply.status == KERN_OPERATION_TIMED_OUT);
         } else {
@@ -423,6 +429,9 @@ void PortService::task_over(NameSpace &names, TaskId task) {
     Letting all;
     names.clear(all);
     let_go(all);
+    if (const auto never = expected_.extract(task)) {
+        not_arrived(never.mapped());
+    }
 }
 
 } // namespace norma::rt

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/message.hpp"
+#include "runtime/moved_names.hpp"
 #include "runtime/names.hpp"
 #include "runtime/ports.hpp"
 #include "runtime/server/port_refs.hpp"
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <set>
 #include <tuple>
 
 namespace norma::rt {
@@ -88,12 +90,27 @@ class PortService {
                            const Done &done);
     void let_go(const Letting &rights);
     void thread_gone(const Waiter &who); // what it waits for is given up
-    void abort(std::uint64_t thread);    // MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED if it waits still
+    // If it waits still: MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED; or kWithdrawn, unless it waits for an answer of
+    // an exception port, which may have been acted upon.
+    void abort(std::uint64_t thread, std::int32_t status);
     void task_over(NameSpace &names, TaskId task);
     // A message of the node's own; uses up one reference to the place. It waits for room in the queue, unless `forced`,
     // until it is called off by its number, which is set before `done` is called.
     void post(const Right &place, const Message &message, bool forced, std::uint64_t &number, const Done &done);
     void call_off(const Right &place, std::uint64_t number);
+
+    // ---- the names of a task that moves with all its threads, which have stopped (port_moving.cpp) ----
+    bool is_changing(TaskId task) const {
+        return changing_.contains(task);
+    } // rights may come to it that are on the way
+    // On its old node: nothing changes from now on, and the records are what `expect` wants. Then it either stays, or
+    // parts with its rights to receive; these are let go if it is lost where it goes.
+    std::vector<std::vector<std::byte>> leave(NameSpace &names);
+    void stay(TaskId task, dsm::NodeId elsewhere, std::function<void()> then);
+    Letting part(NameSpace &names);
+    // On the new one: this node has all rights from then on, and the task of `from` has them, too; until it arrives.
+    void expect(TaskId task, dsm::NodeId from, std::span<const std::byte> record, const Done &done);
+    void arrive(TaskId task, std::function<void()> then);
 
     // ---- requests of nodes, this one too ----
     void serve_attach(const Request &request, const Done &done);
@@ -131,7 +148,13 @@ class PortService {
     struct Wait { // at the thread's node
         dsm::NodeId home;
         std::uint64_t number;
-        bool aborted = false;
+        bool question = false;               // to an exception port
+        std::int32_t aborted = KERN_SUCCESS; // else why
+    };
+    struct Expected { // names of a task that is to go on here
+        dsm::NodeId from;
+        MovedNames names;
+        std::set<Right> dead; // ports that were not there any more
     };
 
     struct Sending; // port_sending.hpp
@@ -155,6 +178,11 @@ class PortService {
     void expel(const Message &message, dsm::NodeId owner, const std::function<void()> &then);
     void expel_one(const Carried &carried, dsm::NodeId owner, const std::function<void()> &then);
     void move_receiver(const Carried &receive, dsm::NodeId to, PortRefs::Then then);
+    enum class Receiver : std::uint8_t { moves, also, no_more }; // Op::port_attach
+    void tell_of_receiver(const Carried &receive, dsm::NodeId node, Receiver what, const Done &done);
+    void alone(const std::vector<Carried> &receivers, dsm::NodeId other, std::function<void()> then);
+    void not_arrived(const Expected &expected);
+    bool is_gone(const Right &right) const { return refs_.is_dead(right) || down_[node_of(right.task)]; }
     struct Receiving {
         Waiter who;
         std::uint32_t name;
@@ -170,7 +198,7 @@ class PortService {
     void replied(const std::shared_ptr<Asking> &asking, const Reply &reply);
     void tell_exceptions(const std::vector<HeldRight> &held, std::uint64_t mask, const Right &to, const Done &done);
     bool still_waits(const Waiter &who, std::uint64_t number) const;
-    bool end_wait(const Waiter &who, std::uint64_t number); // whether it was aborted
+    std::int32_t end_wait(const Waiter &who, std::uint64_t number); // why it was aborted, or KERN_SUCCESS
     void give_up(const Wait &wait);
     void port_died(const Right &right);
     void notify(const Right &place, std::int32_t id, std::uint32_t value);
@@ -186,6 +214,8 @@ class PortService {
     PortRefs refs_;
     std::map<Ticket, Pending> pending_;
     std::map<Waiter, Wait> waits_;
+    std::multiset<TaskId> changing_;
+    std::map<TaskId, Expected> expected_;
     std::map<std::vector<std::byte>, Right> services_; // of the node's name server, each with a reference
     std::uint64_t last_number_ = 0;
     dsm::NodeSet down_;

@@ -132,6 +132,7 @@ constexpr std::array kOperations{
     Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
     Operation{Op::task_migrate, Kind::task, op_task_migrate, true},
     Operation{Op::furnish, Kind::task, op_furnish, false},
+    Operation{Op::give_names, Kind::task, op_give_names, false},
     Operation{Op::make_room, Kind::task, op_make_room, false},
     Operation{Op::carry_on, Kind::task, op_carry_on, false},
     Operation{Op::task_terminate, Kind::task, op_task_terminate, false},

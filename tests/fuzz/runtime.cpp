@@ -8,6 +8,7 @@
 #include "runtime/exception.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
+#include "runtime/moved_names.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/ops.hpp"
@@ -93,6 +94,13 @@ void port_message(Bytes input) {
         if (const auto service = decode_service(bytes)) {
             FUZZ_CHECK(std::ranges::equal(encode(*service), bytes));
             FUZZ_CHECK(!service->right.receive.any() && !service->name.empty());
+        }
+        return;
+    }
+    if (whose == std::byte{3}) { // names of a task that moves
+        if (const auto moved = decode_moved_names(bytes)) {
+            const auto back = decode_moved_names(encode(*moved));
+            FUZZ_CHECK(back && back->slots == moved->slots && back->names.size() == moved->names.size());
         }
         return;
     }

@@ -13,7 +13,7 @@
 #include "runtime/bootstrap.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
-#include "runtime/names.hpp"
+#include "runtime/moved_names.hpp"
 #include "runtime/protocol.hpp"
 #include "runtime/server/image.hpp"
 #include "runtime/server/services.hpp"
@@ -157,6 +157,14 @@ void peers() {
     record = rt::encode(rt::NamedService{.right = right, .name = {std::byte{'a'}, std::byte{'b'}}});
     record.insert(record.begin(), std::byte{2});
     keep("port_message", "service", record);
+    const rt::HeldRight held{.right = right.right, .behavior = EXCEPTION_DEFAULT, .flavor = 0};
+    record = rt::encode(
+        rt::MovedNames{.next = 20,
+                       .names = {{16, {.right = right.right, .receive = {3, 4}, .sends = 2, .notify = right.right}},
+                                 {17, {.right = {.kind = rt::Right::Kind::dead, .task = 0, .thread = 0}, .dead = 1}}},
+                       .slots = {{rt::exception_slot(2, EXC_ARITHMETIC), held}}});
+    record.insert(record.begin(), std::byte{3});
+    keep("port_message", "moved-names", record);
 
     rt::TaskImage image;
     image.program = {.path = "/bin/app", .argv = {"app", "-x"}, .env = {"A=1"}, .cwd = "/", .build_id = "ab"};

@@ -15,7 +15,7 @@ void verbs_frame(Bytes input);  // rpc/verbs/frame: what comes with a send
 void peer(Bytes input);         // runtime/server/wire: coherence messages, requests, replies
 void image(Bytes input);        // runtime/server/image: the task that a clone or a teleport brings
 void services(Bytes input);     // runtime/server/services: what a node that leaves has made
-void port_message(Bytes input); // runtime/message: between nodes, and as a task lays it out
+void port_message(Bytes input); // runtime/message: between nodes, and as a task lays it out; moved_names
 void core(Bytes input);         // dsm/core: any events in any order
 void sync(Bytes input);         // runtime/sync: any requests and deaths in any order
 

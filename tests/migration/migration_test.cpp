@@ -33,7 +33,10 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"waits_tcp_4", {"who_waits_for_others_moves"}, 4, "tcp"},
         ProgramRun{"locks_and_masks", {"what_a_thread_has_moves"}}, ProgramRun{"exceptions", {"exceptions_move"}},
         ProgramRun{"timers", {"timers_and_handlers_move"}}, ProgramRun{"memory_follows", {"memory_follows"}, 3},
-        ProgramRun{"memory_follows_tcp", {"memory_follows"}, 3, "tcp"},
+        ProgramRun{"memory_follows_tcp", {"memory_follows"}, 3, "tcp"}, ProgramRun{"names", {"names_move"}},
+        ProgramRun{"names_tcp_3", {"names_move"}, 3, "tcp"},
+        ProgramRun{"names_from_elsewhere", {"right_to_receive_from_elsewhere_moves"}, 3},
+        ProgramRun{"messages", {"messages_come_once"}, 3}, ProgramRun{"messages_tcp", {"messages_come_once"}, 3, "tcp"},
         ProgramRun{"memory_lazy", {"memory_comes_when_it_is_touched"}, 3},
         ProgramRun{"memory_in_use", {"memory_in_use_stays"}},
         ProgramRun{"memory_several_nodes", {"memory_follows_over_several_nodes"}, 3},
@@ -60,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "inheritance_moves", "protection_moves", "lazy_copies_move", "one_memory_at_two_addresses_moves",
                       "named_object_moves", "others_read_and_write_its_memory", "copies_of_it_are_of_one_moment",
                       "contended_lock", "turns_by_a_word", "units_of_a_semaphore", "eight_at_a_barrier",
-                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro"),
+                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro",
+                      "who_waits_for_a_message_moves", "notifications_move", "exception_ports_move"),
     [](const auto &name) { return std::string(name.param); });
 
 struct Obstacle {
@@ -79,8 +83,6 @@ TEST_P(Refused, WithTheReason) {
 INSTANTIATE_TEST_SUITE_P(
     , Refused,
     ::testing::Values(Obstacle{"timer_stays", "it has timers made by timer_create"},
-                      Obstacle{"receive_right_stays", "it has rights to ports"},
-                      Obstacle{"exception_port_of_a_thread_stays", "a thread of it has exception ports of its own"},
                       Obstacle{"wired_memory_stays", "it has wired memory"},
                       Obstacle{"file_as_memory_stays", "it has opened files as memory objects"},
                       Obstacle{"shared_tables_stay", "it shares open files, directories or signal actions"},

@@ -6,8 +6,6 @@
 #include <array>
 #include <csignal>
 #include <ctime>
-#include <norma/mach_exception.h>
-#include <norma/mach_port.h>
 
 namespace {
 
@@ -29,12 +27,6 @@ template <class F> int stays(F set_up) {
     return 0;
 }
 
-mach_port_t new_port() {
-    mach_port_t port = MACH_PORT_NULL;
-    CHECK_KERN(KERN_SUCCESS, mach_port_allocate(self(), MACH_PORT_RIGHT_RECEIVE, &port));
-    return port;
-}
-
 SYSTEM_CASE(open_pipe_stays) {
     return stays([] {
         std::array<int, 2> ends{};
@@ -49,26 +41,6 @@ SYSTEM_CASE(timer_stays) {
         nothing.sigev_notify = SIGEV_NONE;
         CHECK_EQ(0, timer_create(CLOCK_MONOTONIC, &nothing, &timer));
     });
-}
-
-SYSTEM_CASE(receive_right_stays) {
-    return stays([] { new_port(); });
-}
-
-SYSTEM_CASE(exception_port_of_a_thread_stays) {
-    over = false;
-    auto child = norma::clone_to(0);
-    thread_act_t thread = THREAD_NULL;
-    CHECK_KERN(KERN_SUCCESS, norma_thread_start(
-                                 child.port(), [](void *) { until_over(); }, nullptr, 0, &thread));
-    const auto port = new_port(); // of somebody else's
-    CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(self(), port, port, MACH_MSG_TYPE_MAKE_SEND));
-    CHECK_KERN(KERN_SUCCESS, thread_set_exception_ports(thread, EXC_MASK_ARITHMETIC, port, EXCEPTION_DEFAULT, 0));
-    CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(child.port(), 1, 0));
-    over = true;
-    CHECK_KERN(KERN_SUCCESS, norma_thread_wait(thread, -1));
-    CHECK_KERN(KERN_SUCCESS, task_terminate(child.release()));
-    return 0;
 }
 
 SYSTEM_CASE(wired_memory_stays) {

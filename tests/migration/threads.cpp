@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Threads that compute, hold or wait for something while their task is moved.
 #include "tests/migration/moving.hpp"
+#include "tests/system/ports.hpp"
 
 #include <array>
 #include <atomic>
@@ -330,10 +331,15 @@ SYSTEM_CASE(goes_and_comes_back) {
 // the other, or of a page of its stack that was still there.
 SYSTEM_CASE(a_node_dies_on_the_way) {
     over = false;
-    auto child = systest::spawn(1, [] {
+    auto child = norma::clone_to(1);
+    const auto port = systest::make_port_to_send(); // of this node, and what is sent there; from now on it receives
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(port, 4711));
+    CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(child.port(), port, port, MACH_MSG_TYPE_MOVE_RECEIVE));
+    child.run([port] {
         while (!over) {
             CHECK_EQ(5, fibonacci(5)); // it writes nothing but its stack, so that nothing else is lost with the node
         }
+        CHECK_EQ(4711U, systest::number_from(port));
     });
     std::puts("begun");
     std::fflush(stdout);
@@ -346,6 +352,7 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     int how = 0;
     const auto ended = norma_task_wait(child.release(), 20000, &how);
     CHECK(ended == KERN_NODE_DOWN || (ended == KERN_SUCCESS && (how == 0 || how == SIGBUS)));
+    CHECK_SOON(systest::type_of(port) == MACH_PORT_TYPE_DEAD_NAME); // it ends with the task
     return 0;
 }
 

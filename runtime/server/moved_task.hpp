@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the node of a task that moves with all its threads tells the one where it goes on (docs/migration.md), besides
+// its memory and its names.
+#pragma once
+
+#include "runtime/right.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace norma::rt {
+
+struct MovedThread {
+    std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
+    Key key{};
+};
+
+struct MovedTask {
+    std::uint64_t next_thread = 1, child_node = kAnyNode;
+    bool lazy = false;
+    std::vector<dsm::NodeId> been;
+    std::vector<MovedThread> threads;
+    static constexpr std::uint64_t kAnyNode = ~std::uint64_t{0};
+};
+
+std::vector<std::byte> encode(const MovedTask &task);
+std::optional<MovedTask> decode_moved_task(std::span<const std::byte> bytes, unsigned nodes);
+
+} // namespace norma::rt
