@@ -384,9 +384,10 @@ enum class Command : std::uint32_t {
                       // free, if the one wanted is not
     // Of a task that moves with all its threads (client/migration.hpp). 0 whether this is the first try: stops them.
     // -> EAGAIN: a blob of StillRunning; other errors: it is text. Else the registers that make_room asks for; blob:
-    // u64 how many, StoppedThreads, what the new process begins with
+    // Stopped, StoppedThreads, what the new process begins with
     gather,
-    go_on,        // 0 KERN_...: they go on here, and who asked for the move from inside is told so
+    go_on, // 0 KERN_..., 1 whether it shares its files: they go on here, and who asked for the move from inside is
+           // told so
     make_threads, // 0 how many, 1 registers; blob: what the process begins with
     carry_on,     // blob: for each where its state lies -> blob: u64 kernel thread ids
     nodes,        // 0 number of nodes, from now on
@@ -410,6 +411,7 @@ enum class TaskMsg : std::uint32_t {
     thread_ended, // 0 kernel thread id
     program,      // 0 address, 1 bytes: the variables of a whole program. Before hello
     exits,        // 0 exit code: of a process that has attached itself, which only says so by itself
+    files,        // the open files of a task that is about to move come as a descriptor: they are a table from now on
 };
 
 struct TaskMsgHead {
@@ -438,6 +440,10 @@ struct Usage {
 };
 static_assert(sizeof(Usage) == 40);
 
+struct Stopped {
+    std::uint64_t threads;
+    std::uint64_t shares_files; // the table is in the node server's hands
+};
 struct StoppedThread {
     std::uint64_t tid, state; // state: where it lies in coherent memory
 };

@@ -260,6 +260,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Command::set_state), 18U);
     EXPECT_EQ(static_cast<unsigned>(Command::blank), 21U);
     EXPECT_EQ(static_cast<unsigned>(TaskMsg::hello), 1U);
+    EXPECT_EQ(static_cast<unsigned>(TaskMsg::files), 7U);
 }
 
 TEST(Golden, Request) {

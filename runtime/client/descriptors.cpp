@@ -137,11 +137,12 @@ void remember_files() {
     for_each_descriptor([](int fd) { from_the_start.push_back(fd); });
 }
 
-int opened_file() {
-    int opened = -1;
+std::vector<int> opened_files() {
+    std::vector<int> opened;
     for_each_descriptor([&opened](int fd) {
-        const bool standard = fd <= STDERR_FILENO;
-        opened = standard || std::ranges::find(from_the_start, fd) != from_the_start.end() ? opened : fd;
+        if (fd > STDERR_FILENO && std::ranges::find(from_the_start, fd) == from_the_start.end()) {
+            opened.push_back(fd);
+        }
     });
     return opened;
 }

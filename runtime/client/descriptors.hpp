@@ -20,9 +20,9 @@ void close_briefly(int fd) noexcept; // or -1
 // Appends all open files that are not the library's. 0 or an errno value.
 int list_files(std::vector<PackedFile> &files) noexcept;
 
-// What is open from the start. opened_file(): one that the program has opened besides, or -1.
+// What is open from the start. opened_files(): what the program has opened besides it and the standard streams.
 void remember_files();
-int opened_file();
+std::vector<int> opened_files();
 
 // A socket in which there are all open files that are not the library's, or -1 with errno set.
 int pack_files() noexcept;

@@ -3,10 +3,12 @@
 
 #include "norma/norma.h"
 #include "runtime/client/descriptors.hpp"
+#include "runtime/client/fixed_files.hpp"
 #include "runtime/client/inheritance.hpp"
 #include "runtime/client/job.hpp"
 #include "runtime/client/moved_thread.hpp"
 #include "runtime/client/safe_place.hpp"
+#include "runtime/client/shared_files.hpp"
 #include "runtime/client/stops.hpp"
 #include "runtime/families.hpp"
 
@@ -169,25 +171,24 @@ Gathered still_running() {
 }
 
 Gathered all_stopped() {
-    if (const int fd = opened_file(); fd >= 0) {
-        std::array<char, 80> text{};
-        std::snprintf(text.data(), text.size(), "it has an open file besides the standard streams: descriptor %d", fd);
+    if (const auto fixed = fixed_file(); fixed.fd >= 0) {
+        std::array<char, 128> text{};
+        std::snprintf(text.data(), text.size(), "it has %s: descriptor %d", fixed.what, fixed.fd);
         return refusal(text.data());
     }
     if (has_posix_timers()) {
         return refusal("it has timers made by timer_create, or is being sampled");
     }
     Gathered gathered{.error = 0, .registers = processor_registers(), .blob = {}};
-    std::uint64_t count = 0;
-    append(gathered.blob, count);
+    Stopped head{};
+    append(gathered.blob, head);
     for (const auto &mover : std::span(movers.data(), mover_count.load())) {
         if (mover.tid != 0) {
             append(gathered.blob,
                    StoppedThread{.tid = static_cast<std::uint64_t>(mover.tid.load()), .state = mover.saved});
-            ++count;
+            ++head.threads;
         }
     }
-    std::memcpy(gathered.blob.data(), &count, sizeof count);
     const auto state = std::make_unique<ProcessState>();
     if (collect(state->inheritance) != 0) {
         return refusal("its directories or its umask cannot be told");
@@ -203,6 +204,11 @@ Gathered all_stopped() {
     sigpending(&pending);
     state->pending = signals_in(pending);
     append(gathered.blob, *state);
+    if (!opened_files().empty() && offer_files() != 0) {
+        return refusal("its open files cannot be told");
+    }
+    head.shares_files = shared_numbers.any ? 1 : 0;
+    std::memcpy(gathered.blob.data(), &head, sizeof head);
     return gathered;
 }
 
@@ -299,7 +305,10 @@ Gathered gather_threads(bool first) {
     return listed && std::ranges::all_of(all, is_stopped) ? all_stopped() : still_running();
 }
 
-void let_threads_go(std::int32_t status) {
+void let_threads_go(std::int32_t status, bool shares_files) {
+    if (!shares_files) {
+        forget_sharing();
+    }
     outcome = status;
     for (auto &mover : movers) {
         mover.state = Mover::goes;

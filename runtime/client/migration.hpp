@@ -46,7 +46,7 @@ struct Gathered {
     std::vector<std::byte> blob;
 };
 Gathered gather_threads(bool first);
-void let_threads_go(std::int32_t status);
+void let_threads_go(std::int32_t status, bool shares_files);
 
 // In the new process. 0 or an errno value: EXDEV (the processor has other registers).
 int make_threads(std::size_t count, std::uint64_t registers, std::span<const std::byte> process);

@@ -182,7 +182,7 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         return acknowledge(head.number, gathered.error, gathered.registers, gathered.blob);
     }
     case Command::go_on:
-        let_threads_go(static_cast<std::int32_t>(args[0]));
+        let_threads_go(static_cast<std::int32_t>(args[0]), args[1] != 0);
         return acknowledge(head.number, 0);
     case Command::make_threads:
         return acknowledge(head.number, make_threads(args[0], args[1], blob));

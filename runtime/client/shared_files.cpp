@@ -93,35 +93,74 @@ int duplicate_away(int fd, int least) noexcept {
     return away >= 0 ? away : raw_duplicate(fd, least, true);
 }
 
+namespace {
+
+// The files of this task in a parcel, and a stand-in for those that will be elsewhere. 0 or an errno value.
+int prepare_sharing(std::vector<PackedFile> &files, int &parcel) {
+    if (const int error = list_files(files); error != 0) {
+        return error;
+    }
+    std::erase_if(files, [](const auto &file) { return static_cast<std::uint32_t>(file.number) >= kMostFiles; });
+    parcel = pack(files);
+    if (parcel < 0) {
+        return errno == ENOMEM ? ENOMEM : EAGAIN;
+    }
+    shared_numbers.program = program_code();
+    const int error = stand_in < 0 ? make_stand_in(0) : 0;
+    if (error != 0) {
+        raw_close(parcel);
+    }
+    return error;
+}
+
+void begin_sharing(const std::vector<PackedFile> &files) {
+    for (const auto &file : files) {
+        set_whose(static_cast<std::uint32_t>(file.number), Whose::shared);
+    }
+    shared_numbers.any = true;
+}
+
+} // namespace
+
 int share_files() noexcept {
     const std::lock_guard guard(sharing);
     if (shared_numbers.any) {
         return 0;
     }
     std::vector<PackedFile> files;
-    if (const int error = list_files(files); error != 0) {
-        return error;
-    }
-    std::erase_if(files, [](const auto &file) { return static_cast<std::uint32_t>(file.number) >= kMostFiles; });
-    const int parcel = pack(files);
-    if (parcel < 0) {
-        return errno == ENOMEM ? ENOMEM : EAGAIN;
-    }
-    shared_numbers.program = program_code();
-    if (const int error = stand_in < 0 ? make_stand_in(0) : 0; error != 0) {
-        raw_close(parcel);
+    int parcel = -1;
+    if (const int error = prepare_sharing(files, parcel); error != 0) {
         return error;
     }
     const auto answer = call(Op::files_share, kNameNull, {}, {}, parcel);
     raw_close(parcel);
-    if (const int error = errno_of(answer); error != 0) {
+    const int error = errno_of(answer);
+    if (error == 0) {
+        begin_sharing(files);
+    }
+    return error;
+}
+
+int offer_files() noexcept {
+    std::vector<PackedFile> files;
+    int parcel = -1;
+    if (shared_numbers.any) {
+        return 0;
+    }
+    if (const int error = prepare_sharing(files, parcel); error != 0) {
         return error;
     }
-    for (const auto &file : files) {
-        set_whose(static_cast<std::uint32_t>(file.number), Whose::shared);
-    }
-    shared_numbers.any = true;
+    tell(TaskMsg::files, {}, {}, parcel);
+    raw_close(parcel);
+    begin_sharing(files);
     return 0;
+}
+
+void forget_sharing() noexcept {
+    shared_numbers.any = false;
+    for (auto &whose : shared_numbers.whose) {
+        whose = Whose::own;
+    }
 }
 
 int publish(int fd, int number) noexcept {

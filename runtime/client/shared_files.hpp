@@ -49,6 +49,8 @@ int set_shared_flags(int fd, bool close_on_exec) noexcept;
 
 // ---- for the service thread: 0 or an errno value ----
 int begin_files(int parcel) noexcept; // which it closes
+int offer_files() noexcept;           // share_files() of a task whose threads have stopped, to move
+void forget_sharing() noexcept;       // it stays: its files are its own, unless they were shared before
 // EBUSY: the number is taken, and `free` is one that is not.
 int change_file(const FileChange &change, int fd, std::uint64_t &free) noexcept;
 

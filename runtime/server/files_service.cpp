@@ -85,6 +85,10 @@ void FilesService::share(const Request &request, Done done) {
         done(status_reply(shares ? KERN_SUCCESS : task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_ARGUMENT));
         return;
     }
+    done(errno_reply(make_table_of(*task, parcel)));
+}
+
+int FilesService::make_table_of(Task &task, int parcel) {
     std::vector<PackedFile> files;
     const int error = unpack(parcel, files);
     const auto table = make_table();
@@ -101,14 +105,31 @@ void FilesService::share(const Request &request, Done done) {
     }
     if (error != 0) {
         copies_.erase(table);
-        done(errno_reply(error));
-        return;
+        return error;
     }
     auto &home = homes_[table];
-    home.members.insert(task->id);
+    home.members.insert(task.id);
     home.nodes.set(node_.self);
-    task->open_files = table;
-    done(errno_reply(0));
+    task.open_files = table;
+    return 0;
+}
+
+void FilesService::begin_move(Task &task, int parcel) {
+    if (task.open_files == 0) {
+        make_table_of(task, parcel);
+    } else {
+        close_if_open(parcel);
+    }
+}
+
+void FilesService::end_move(Task &task) {
+    task_over(task);
+    task.open_files = 0;
+}
+
+bool FilesService::is_alone(const Task &task) const {
+    const auto home = homes_.find(task.open_files);
+    return home != homes_.end() && home->second.members.size() == 1 && home->second.waiting.empty();
 }
 
 void FilesService::change(const Request &request, Done done) {

@@ -50,6 +50,10 @@ class FilesService {
     void serve_apply(const Request &request, Done done);
     void serve_enter(const Request &request, Done done);
     void task_over(const Task &task);
+    // ---- of a task that moves with all its threads ----
+    void begin_move(Task &task, int parcel); // its files, until now its own, are a table then, unless that cannot be
+    void end_move(Task &task);               // it stays, and they are its own again
+    bool is_alone(const Task &task) const;   // its table is this node's, and nobody else has it
     void node_down(dsm::NodeId node);
 
     // ---- files_home.cpp: at the home of a table ----
@@ -119,6 +123,7 @@ class FilesService {
     TableId make_table();
     Copy *find(TableId table);
     Task *task_of(const Caller &caller) const; // null: it does not run here, or its files are its own
+    int make_table_of(Task &task, int parcel); // 0 or an errno value
     void apply(Copy &copy, const FileChange &change);
     void copy_table(const Copy &from, TableId to);
     void tell_members(TableId table, const FileChange &change, Agreed done);

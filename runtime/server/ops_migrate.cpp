@@ -36,6 +36,7 @@ struct Migration {
     MovedTask moved;
     std::vector<std::vector<std::byte>> names; // to be given, the last one first
     Letting receivers;                         // that it has parted with
+    bool shared_files = false;                 // before it began
     std::uint64_t registers = 0;
     std::vector<std::byte> process;
 };
@@ -71,8 +72,8 @@ std::string obstacle(const Task &task) {
     if (!task.files.empty()) {
         return "it has opened files as memory objects";
     }
-    if (task.open_files != 0 || std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
-        return "it shares open files, directories or signal actions (CLONE_FILES, CLONE_FS, CLONE_SIGHAND)";
+    if (std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
+        return "it shares directories or signal actions (CLONE_FS, CLONE_SIGHAND)";
     }
     for (const auto &[number, thread] : task.threads) {
         if (!thread.ended && thread.suspend_count > 0) {
@@ -91,7 +92,11 @@ void go_on(Node &node, const SharedMigration &move, std::int32_t status, const s
         auto &task = *found->second;
         log_why(task, move->where, why);
         task.moving = task.gathering = false;
-        node.command(task, Command::go_on, {static_cast<std::uint64_t>(status)}, [](const Ack &) {});
+        if (!move->shared_files && task.open_files != 0) {
+            node.open_files.end_move(task);
+        }
+        node.command(task, Command::go_on, {static_cast<std::uint64_t>(status), task.open_files != 0 ? 1U : 0U},
+                     [](const Ack &) {});
     }
     answer(move, reply_with(status, why));
 }
@@ -184,10 +189,36 @@ void make_room(Node &node, const SharedMigration &move) {
     });
 }
 
+// A table that is nobody else's goes over; else the child is one more that has it.
+void give_files(Node &node, const SharedMigration &move) {
+    const auto found = node.tasks.find(move->parent);
+    if (found == node.tasks.end()) {
+        give_up(node, move);
+        return;
+    }
+    const auto &parent = *found->second;
+    if (parent.open_files == 0) {
+        make_room(node, move);
+        return;
+    }
+    Request enter;
+    enter.op = Op::files_enter;
+    enter.target = move->child;
+    enter.args = {parent.open_files, node.open_files.is_alone(parent) ? 1U : 0U};
+    node.router.call(move->where, std::move(enter), [&node, move](const Reply &reply) {
+        if (reply.status == KERN_SUCCESS && reply.vals[1] == 0) {
+            make_room(node, move);
+        } else {
+            fail(node, move, reply.status == KERN_SUCCESS ? KERN_RESOURCE_SHORTAGE : reply.status,
+                 "it cannot have its open files there");
+        }
+    });
+}
+
 // As many records as they need, then the rest.
 void give_names(Node &node, const SharedMigration &move) {
     if (move->names.empty()) {
-        make_room(node, move);
+        give_files(node, move);
         return;
     }
     Request names;
@@ -233,13 +264,18 @@ void stopped(Node &node, const SharedMigration &move, Task &parent, const Ack &a
         node.loop.at(Clock::now() + kPause, [&node, move] { gather(node, move, false); });
         return;
     }
-    std::uint64_t count = 0;
+    Stopped head{};
     const std::span blob(ack.blob);
-    std::memcpy(&count, blob.data(), std::min(blob.size(), sizeof count));
-    const auto rest = blob.subspan(std::min(blob.size(), sizeof count));
+    std::memcpy(&head, blob.data(), std::min(blob.size(), sizeof head));
+    const auto count = head.threads;
+    const auto rest = blob.subspan(std::min(blob.size(), sizeof head));
     const auto why = obstacle(parent); // which may have come since it was asked
     if (count == 0 || count > rest.size() / sizeof(StoppedThread) || !why.empty()) {
         fail(node, move, why.empty() ? KERN_FAILURE : KERN_NOT_SUPPORTED, why.empty() ? "it has no threads" : why);
+        return;
+    }
+    if ((head.shares_files != 0) != (parent.open_files != 0)) {
+        fail(node, move, KERN_RESOURCE_SHORTAGE, "the node server cannot have its open files");
         return;
     }
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -380,6 +416,7 @@ void op_task_migrate(Node &node, const Request &request, Done done) {
                                                   .moved = {},
                                                   .names = {},
                                                   .receivers = {},
+                                                  .shared_files = parent->open_files != 0,
                                                   .registers = 0,
                                                   .process = {}}),
             *parent);

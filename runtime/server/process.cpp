@@ -118,6 +118,11 @@ void Node::handle_task_message(Task &task, std::span<const std::byte> packet, in
             thread_ended(task, number);
         }
         break;
+    case TaskMsg::files:
+        if (fd >= 0 && task.moving) {
+            open_files.begin_move(task, std::exchange(fd, -1));
+        }
+        break;
     case TaskMsg::exits:
         if (task.is_attached()) {
             task.exit_status = W_EXITCODE(static_cast<int>(head.args[0] & 0xff), 0);

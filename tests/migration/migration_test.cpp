@@ -37,6 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"names_tcp_3", {"names_move"}, 3, "tcp"},
         ProgramRun{"names_from_elsewhere", {"right_to_receive_from_elsewhere_moves"}, 3},
         ProgramRun{"messages", {"messages_come_once"}, 3}, ProgramRun{"messages_tcp", {"messages_come_once"}, 3, "tcp"},
+        ProgramRun{"files", {"open_files_move"}}, ProgramRun{"files_tcp_3", {"open_files_move"}, 3, "tcp"},
         ProgramRun{"memory_lazy", {"memory_comes_when_it_is_touched"}, 3},
         ProgramRun{"memory_in_use", {"memory_in_use_stays"}},
         ProgramRun{"memory_several_nodes", {"memory_follows_over_several_nodes"}, 3},
@@ -63,8 +64,9 @@ INSTANTIATE_TEST_SUITE_P(
                       "inheritance_moves", "protection_moves", "lazy_copies_move", "one_memory_at_two_addresses_moves",
                       "named_object_moves", "others_read_and_write_its_memory", "copies_of_it_are_of_one_moment",
                       "contended_lock", "turns_by_a_word", "units_of_a_semaphore", "eight_at_a_barrier",
-                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro",
-                      "who_waits_for_a_message_moves", "notifications_move", "exception_ports_move"),
+                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro", "files_come_back",
+                      "shared_files_move", "files_move_after_a_clone", "who_waits_for_a_message_moves",
+                      "notifications_move", "exception_ports_move"),
     [](const auto &name) { return std::string(name.param); });
 
 struct Obstacle {
@@ -85,12 +87,14 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Obstacle{"timer_stays", "it has timers made by timer_create"},
                       Obstacle{"wired_memory_stays", "it has wired memory"},
                       Obstacle{"file_as_memory_stays", "it has opened files as memory objects"},
-                      Obstacle{"shared_tables_stay", "it shares open files, directories or signal actions"},
+                      Obstacle{"shared_directories_stay", "it shares directories or signal actions"},
                       Obstacle{"suspended_task_stays", "it is suspended"},
                       Obstacle{"suspended_thread_stays", "a thread of it is suspended"},
                       Obstacle{"threads_that_never_stop_stay", "a thread of it cannot be stopped: in ",
                                "a thread of it cannot be stopped: a thread that norma has not made"},
-                      Obstacle{"open_pipe_stays", "it has an open file besides the standard streams"}),
+                      Obstacle{"epoll_set_stays", "it has an open file that only its own process can use"},
+                      Obstacle{"open_directory_stays", "it has an open directory"},
+                      Obstacle{"stream_stays", "it has a stream of the C library"}),
     [](const auto &obstacle) { return std::string(obstacle.param.name); });
 
 class NodesDie : public ::testing::TestWithParam<int> {};

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What must not be moved: the reason is on standard error, and the task goes on where it is.
-#include "tests/clone/child.hpp"
 #include "tests/migration/moving.hpp"
 
-#include <array>
 #include <csignal>
 #include <ctime>
 
@@ -25,13 +23,6 @@ template <class F> int stays(F set_up) {
     over = true;
     JOIN(child);
     return 0;
-}
-
-SYSTEM_CASE(open_pipe_stays) {
-    return stays([] {
-        std::array<int, 2> ends{};
-        CHECK_EQ(0, pipe(ends.data()));
-    });
 }
 
 SYSTEM_CASE(timer_stays) {
@@ -57,15 +48,6 @@ SYSTEM_CASE(file_as_memory_stays) {
         memory_object_t object = MACH_PORT_NULL;
         CHECK_KERN(KERN_SUCCESS, norma_object_open_file("/etc/hostname", VM_PROT_READ, &size, &object));
     });
-}
-
-SYSTEM_CASE(shared_tables_stay) {
-    const int child = clonetest::child(0, CLONE_VM | CLONE_FILES | SIGCHLD, [] {
-        CHECK_KERN(KERN_NOT_SUPPORTED, norma_task_migrate(self(), 1, 0));
-        return 0;
-    });
-    CHECK_EQ(clonetest::exited(0), clonetest::end_of(child));
-    return 0;
 }
 
 SYSTEM_CASE(suspended_task_stays) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Threads that compute, hold or wait for something while their task is moved.
+#include "tests/clone/open_files.hpp"
 #include "tests/migration/moving.hpp"
 #include "tests/system/ports.hpp"
 
@@ -336,10 +337,14 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     CHECK_KERN(MACH_MSG_SUCCESS, systest::send(port, 4711));
     CHECK_KERN(KERN_SUCCESS, mach_port_insert_right(child.port(), port, port, MACH_MSG_TYPE_MOVE_RECEIVE));
     child.run([port] {
+        const int file = clonetest::digits();
         while (!over) {
             CHECK_EQ(5, fibonacci(5)); // it writes nothing but its stack, so that nothing else is lost with the node
         }
         CHECK_EQ(4711U, systest::number_from(port));
+        char byte = 0;
+        const auto got = read(file, &byte, 1);
+        CHECK((got == 1 && byte == '0') || (got == -1 && errno == EHOSTDOWN));
     });
     std::puts("begun");
     std::fflush(stdout);
