@@ -128,6 +128,10 @@ bool is_stopped(const Mover &mover) {
     return mover.tid == 0 || mover.state == Mover::stopped;
 }
 
+bool is_foreign(const Mover &mover) {
+    return mover.tid != 0 && mover.foreign;
+}
+
 // Asks each that is not stopped once; returns when all have looked, or have had time enough.
 void ask_movers() {
     const std::span all(movers.data(), mover_count.load());
@@ -157,9 +161,7 @@ Gathered still_running() {
     for (const auto &mover : std::span(movers.data(), mover_count.load())) {
         if (!is_stopped(mover) && gathered.blob.size() + sizeof(StillRunning) <= kMaxCommandBlob) {
             StillRunning thread{.tid = static_cast<std::uint64_t>(mover.tid.load()), .pc = mover.pc, .where = {}};
-            if (mover.foreign) {
-                std::strcpy(static_cast<char *>(thread.where), "a thread that norma has not made");
-            } else if (mover.pc != 0 || mover.looks == 0) {
+            if (mover.pc != 0 || mover.looks == 0) {
                 name_place(thread.pc, thread.where);
             } else {
                 std::strcpy(static_cast<char *>(thread.where), "without room on its stack");
@@ -302,6 +304,9 @@ Gathered gather_threads(bool first) {
     const auto known = mover_count.load();
     const bool listed = list_movers() && mover_count == known;
     const std::span all(movers.data(), mover_count.load());
+    if (std::ranges::any_of(all, is_foreign)) { // it will be nowhere else
+        return refusal("it has a thread that norma has not made (std::thread, pthread_create)");
+    }
     return listed && std::ranges::all_of(all, is_stopped) ? all_stopped() : still_running();
 }
 
