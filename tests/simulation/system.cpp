@@ -181,6 +181,9 @@ void Node::report_hosting() {
     world().trace(self, "hosts the first task");
 }
 
+// No node leaves a simulated job, so there is nothing to be told.
+void Node::tell_launcher(const launch::Record &) {}
+
 } // namespace norma::rt
 
 namespace norma::rpc {
