@@ -35,7 +35,7 @@ bool any_pending(const State &core, const Batch &batch) {
 }
 
 // The pages of the batch that are not here as they are wanted, nor on their way.
-std::uint64_t missing(const State &core, const Batch &batch) {
+std::uint64_t absent(const State &core, const Batch &batch) {
     std::uint64_t mask = 0;
     for (unsigned bit = 0; bit < kBatch; ++bit) {
         if ((batch.mask >> bit & 1) != 0) {
@@ -63,6 +63,19 @@ Held Pager::held(const ObjectId &id, PageIndex first, std::uint64_t pages, std::
         }
     }
     return held;
+}
+
+std::uint64_t Pager::missing(const ObjectId &id, const Batch &batch) const {
+    return absent(find(id)->core, batch);
+}
+
+bool Pager::has_lost(const ObjectId &id, const Batch &batch) const {
+    const auto &core = find(id)->core;
+    bool lost = false;
+    for (unsigned bit = 0; bit < kBatch; ++bit) {
+        lost |= (batch.mask >> bit & 1) != 0 && core.access(batch.base + bit) == Access::lost;
+    }
+    return lost;
 }
 
 void Pager::bring(const ObjectId &id, std::vector<Batch> batches, std::function<void()> done) {
@@ -96,7 +109,7 @@ bool Pager::settle(LocalObject &object, Bringing &bringing) {
             return settled == batches.size();
         }
         const auto batch = batches[asked++];
-        for_each_run(missing(object.core, batch), [&](unsigned first, unsigned count) {
+        for_each_run(absent(object.core, batch), [&](unsigned first, unsigned count) {
             ask(object, {batch.base + first, count}, batch.write);
         });
     }

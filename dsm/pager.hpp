@@ -124,6 +124,17 @@ class Pager {
     // Brings pages here, for which no thread waits. `done`, maybe at once: all have come, or will not, or the object is
     // no more. They may have gone again since.
     void bring(const ObjectId &id, std::vector<Batch> batches, std::function<void()> done);
+    // Which pages of the batch are not here as they are wanted, nor on their way, nor lost; and whether any is lost.
+    std::uint64_t missing(const ObjectId &id, const Batch &batch) const;
+    bool has_lost(const ObjectId &id, const Batch &batch) const;
+
+    // The pages of a stretch, of an object whose home is here, that may have been written: a bit for each. All others
+    // are zeros.
+    std::vector<bool> content(const ObjectId &id, std::uint64_t stretch) const;
+    // Frames as they are here, whole pages; what has none reads as zeros.
+    void read(const ObjectId &id, PageIndex page, std::span<std::byte> into) const;
+    // Of a new object, which nobody maps yet.
+    void write(const ObjectId &id, PageIndex page, std::span<const std::byte> from);
 
     // Pages of an object whose home is here, for writing and to stay, until as many calls of unwire() with the same
     // arguments or the object's end. From now on other nodes' requests for them are refused: their threads find the

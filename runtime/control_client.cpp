@@ -95,6 +95,24 @@ launch::NodeAdded ControlClient::add_node() {
     throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
 }
 
+launch::CheckpointTaken ControlClient::checkpoint() {
+    stream_.send(launch::encode(launch::Checkpoint{.number = ++asked_}));
+    auto record = next_record(-1ms);
+    if (auto *taken = std::get_if<launch::CheckpointTaken>(&record)) {
+        return std::move(*taken);
+    }
+    throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
+}
+
+launch::CheckpointPiece ControlClient::read_checkpoint(std::uint16_t node) {
+    stream_.send(launch::encode(launch::CheckpointRead{.number = ++asked_, .node = node}));
+    auto record = next_record(-1ms);
+    if (auto *piece = std::get_if<launch::CheckpointPiece>(&record)) {
+        return std::move(*piece);
+    }
+    throw std::runtime_error(fmt::format("job {} has a launcher of another version", name_.launcher));
+}
+
 launch::Drained ControlClient::drain(std::uint16_t node, std::uint16_t to,
                                      const std::function<void(const launch::Draining &)> &progress) {
     stream_.send(launch::encode(launch::Drain{.number = ++asked_, .node = node, .to = to}));

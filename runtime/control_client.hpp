@@ -39,6 +39,9 @@ class ControlClient {
 
     // The number of a new node, or why there is none. Throws likewise; the launcher sees to it that it ends.
     launch::NodeAdded add_node();
+    // Likewise: node servers and launcher see to it. What has been taken is theirs until this connection ends.
+    launch::CheckpointTaken checkpoint();
+    launch::CheckpointPiece read_checkpoint(std::uint16_t node); // the next piece of a node
 
   private:
     launch::Record next_record(std::chrono::milliseconds patience); // < 0: for ever

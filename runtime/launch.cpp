@@ -184,6 +184,33 @@ void put(Writer &writer, const AddNode &record) {
 void put(Writer &writer, const NodeAdded &record) {
     writer.put(LaunchMsg::node_added).put(record.number).put(record.node).put_string(record.why);
 }
+void put(Writer &writer, const CheckpointReached &record) {
+    writer.put(LaunchMsg::checkpoint_reached).put(record.number).put(record.step);
+    writer.put(std::uint8_t{record.changed}).put_string(record.why);
+}
+void put(Writer &writer, const Restored &record) {
+    writer.put(LaunchMsg::restored).put_string(record.why);
+}
+void put(Writer &writer, const TakeStep &record) {
+    writer.put(LaunchMsg::checkpoint_step).put(record.number).put(record.step);
+}
+void put(Writer &writer, const Restore &record) {
+    writer.put(LaunchMsg::restore).put(record.kind).put(record.node).put_bytes(record.bytes);
+}
+void put(Writer &writer, const Checkpoint &record) {
+    writer.put(LaunchMsg::checkpoint).put(record.number);
+}
+void put(Writer &writer, const CheckpointRead &record) {
+    writer.put(LaunchMsg::checkpoint_read).put(record.number).put(record.node);
+}
+void put(Writer &writer, const CheckpointTaken &record) {
+    writer.put(LaunchMsg::checkpoint_taken).put(record.number).put(record.nodes).put(record.pause_us);
+    writer.put_string(record.why);
+}
+void put(Writer &writer, const CheckpointPiece &record) {
+    writer.put(LaunchMsg::checkpoint_piece).put(record.number).put(record.node).put(record.kind);
+    writer.put_bytes(record.bytes);
+}
 
 std::optional<Record> get_join(Reader &reader) {
     if (reader.get<std::uint64_t>() != kJoinMagic) {
@@ -251,6 +278,53 @@ std::optional<Record> get_overview(Reader &reader) {
     overview.running = running == 1;
     overview.program = reader.get_string();
     return running <= 1 ? std::optional<Record>(std::move(overview)) : std::nullopt;
+}
+
+std::optional<CheckpointStep> get_step(Reader &reader) {
+    const auto step = reader.get<CheckpointStep>();
+    return step <= CheckpointStep::drop ? std::optional(step) : std::nullopt;
+}
+
+std::optional<Record> get_reached(Reader &reader) {
+    CheckpointReached reached;
+    reached.number = reader.get<std::uint64_t>();
+    const auto step = get_step(reader);
+    reached.step = step.value_or(CheckpointStep::drop);
+    reached.changed = reader.get<bool>();
+    reached.why = reader.get_string();
+    return step ? std::optional<Record>(std::move(reached)) : std::nullopt;
+}
+
+std::optional<Record> get_take_step(Reader &reader) {
+    const auto number = reader.get<std::uint64_t>();
+    const auto step = get_step(reader);
+    return step ? std::optional<Record>(TakeStep{.number = number, .step = *step}) : std::nullopt;
+}
+
+Restore get_restore(Reader &reader) {
+    Restore restore;
+    restore.kind = reader.get<std::uint8_t>();
+    restore.node = reader.get<std::uint16_t>();
+    restore.bytes = get_copy(reader);
+    return restore;
+}
+
+CheckpointTaken get_taken(Reader &reader) {
+    CheckpointTaken taken;
+    taken.number = reader.get<std::uint64_t>();
+    taken.nodes = reader.get<std::uint16_t>();
+    taken.pause_us = reader.get<std::uint64_t>();
+    taken.why = reader.get_string();
+    return taken;
+}
+
+CheckpointPiece get_piece(Reader &reader) {
+    CheckpointPiece piece;
+    piece.number = reader.get<std::uint64_t>();
+    piece.node = reader.get<std::uint16_t>();
+    piece.kind = reader.get<std::uint8_t>();
+    piece.bytes = get_copy(reader);
+    return piece;
 }
 
 std::optional<Record> get_record(Reader &reader) {
@@ -371,6 +445,24 @@ std::optional<Record> get_record(Reader &reader) {
         const auto node = reader.get<std::uint16_t>();
         return NodeAdded{.number = number, .node = node, .why = reader.get_string()};
     }
+    case LaunchMsg::checkpoint_reached:
+        return get_reached(reader);
+    case LaunchMsg::restored:
+        return Restored{.why = reader.get_string()};
+    case LaunchMsg::checkpoint_step:
+        return get_take_step(reader);
+    case LaunchMsg::restore:
+        return get_restore(reader);
+    case LaunchMsg::checkpoint:
+        return Checkpoint{.number = reader.get<std::uint64_t>()};
+    case LaunchMsg::checkpoint_read: {
+        const auto number = reader.get<std::uint64_t>();
+        return CheckpointRead{.number = number, .node = reader.get<std::uint16_t>()};
+    }
+    case LaunchMsg::checkpoint_taken:
+        return get_taken(reader);
+    case LaunchMsg::checkpoint_piece:
+        return get_piece(reader);
     }
     return std::nullopt;
 }

@@ -2,7 +2,8 @@
 // What the launcher (`norma run`) and the node servers say to each other, over one SOCK_SEQPACKET socket pair each; and
 // what the launcher and the joiners (`norma node --join`) of other hosts say, over a TCP connection each, which carries
 // the records of the joiner's node server too (record_stream.hpp); and what the launcher and those who look at the job
-// (`norma ps`), or move a task of it (`norma migrate`), say, over a local connection each.
+// (`norma ps`), move a task of it (`norma migrate`) or write it down (`norma checkpoint`), say, over a local connection
+// each.
 // Each packet is one record: its type, then its fields in the order in which they stand here, in rpc/wire encoding.
 #pragma once
 
@@ -38,6 +39,8 @@ enum class LaunchMsg : std::uint8_t {
     drained,
     leaves,
     served,
+    checkpoint_reached = 24,
+    restored,
     join = 32,
     welcome,
     refused,
@@ -52,7 +55,9 @@ enum class LaunchMsg : std::uint8_t {
     look,
     migrate,
     still_here,
-    drain = 80,
+    checkpoint_step = 80,
+    restore,
+    drain = 84,
     serve,
     node_left,
     overview = 96,
@@ -62,6 +67,10 @@ enum class LaunchMsg : std::uint8_t {
     met,
     add_node,
     node_added,
+    checkpoint = 104,
+    checkpoint_taken,
+    checkpoint_read,
+    checkpoint_piece,
 };
 
 // How many nodes a job has. What is laid out once for the whole job goes by the other two, which do not change.
@@ -141,6 +150,25 @@ struct Leaves { // nothing is there any more that the successor does not have
 struct Served { // the answer to Serve
     std::uint16_t node = 0;
     bool operator==(const Served &) const = default;
+};
+
+// A checkpoint (docs/checkpoint.md): what the launcher has each node do, all nodes one step before any does the next.
+enum class CheckpointStep : std::uint8_t {
+    stop, // the threads of all tasks; until a round has found nothing new anywhere
+    take, // snapshots of the memory with its home there, and note the rest
+    go_on,
+    drop, // what was taken; also if nothing was
+};
+struct CheckpointReached { // the answer
+    std::uint64_t number = 0;
+    CheckpointStep step{};
+    bool changed = false; // stop: something has stopped since the last round
+    std::string why;      // it cannot be done; empty: it has been
+    bool operator==(const CheckpointReached &) const = default;
+};
+struct Restored {    // the answer to Restore
+    std::string why; // not; empty: it has been
+    bool operator==(const Restored &) const = default;
 };
 
 // ---- between a joiner and the launcher ----
@@ -251,6 +279,45 @@ struct NodeLeft { // to all others; it gets Shutdown
     std::uint16_t node = 0, successor = 0;
     bool operator==(const NodeLeft &) const = default;
 };
+struct TakeStep {
+    std::uint64_t number = 0;
+    CheckpointStep step{};
+    bool operator==(const TakeStep &) const = default;
+};
+// Of a job that goes on from a checkpoint, before its tasks run: a piece of it (runtime/checkpoint.hpp), and to node 0
+// at last one of kind 0, which says that there are no more. The next follows the answer.
+struct Restore {
+    std::uint8_t kind = 0;
+    std::uint16_t node = 0; // that has said it
+    std::vector<std::byte> bytes;
+    bool operator==(const Restore &) const = default;
+};
+
+// ---- who makes a checkpoint -> launcher. What was taken is read, node by node, and dropped when the connection ends
+struct Checkpoint {
+    std::uint64_t number = 0;
+    bool operator==(const Checkpoint &) const = default;
+};
+struct CheckpointRead { // the next piece of that node; handed on to it
+    std::uint64_t number = 0;
+    std::uint16_t node = 0;
+    bool operator==(const CheckpointRead &) const = default;
+};
+// ---- and the answers ----
+struct CheckpointTaken {
+    std::uint64_t number = 0;
+    std::uint16_t nodes = 0;
+    std::uint64_t pause_us = 0;
+    std::string why; // it was not taken; empty: it was
+    bool operator==(const CheckpointTaken &) const = default;
+};
+struct CheckpointPiece { // from a node by way of the launcher
+    std::uint64_t number = 0;
+    std::uint16_t node = 0;
+    std::uint8_t kind = 0; // 0: there are no more; with bytes: text, why there will not be
+    std::vector<std::byte> bytes;
+    bool operator==(const CheckpointPiece &) const = default;
+};
 
 // ---- launcher -> who looks at the job; for each node, in any order, there follows Seen or Unseen ----
 struct Overview {
@@ -281,8 +348,9 @@ struct NodeAdded {
 
 using Record = std::variant<Ready, Exited, Fatal, Connected, Hosting, Suspect, Join, Challenge, Proof, Welcome, Refused,
                             Ended, JobKey, Start, Run, NodeDown, Shutdown, Seen, Here, Migrated, Look, StillHere,
-                            Migrate, Draining, Drained, Leaves, Served, Drain, Serve, NodeLeft, Overview, Unseen, Newcomer,
-                            Joined, Met, AddNode, NodeAdded>;
+                            Migrate, Draining, Drained, Leaves, Served, Drain, Serve, NodeLeft, Overview, Unseen,
+                            Newcomer, Joined, Met, AddNode, NodeAdded, CheckpointReached, Restored, TakeStep, Restore,
+                            Checkpoint, CheckpointRead, CheckpointTaken, CheckpointPiece>;
 
 std::vector<std::byte> encode(const Record &record);
 // No value: not one whole record.

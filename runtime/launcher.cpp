@@ -71,10 +71,13 @@ Control::Job LauncherJob::seen_from_outside() {
         .overview = {.number = 0,
                      .nodes = static_cast<std::uint16_t>(there),
                      .first_task_at = static_cast<std::uint16_t>(first_task_at_),
-                     .running = phase_ == Phase::running,
+                     .running = phase_ == Phase::running && !restoration_,
                      .program = options_.program},
         .alive = {},
         .left = {},
+        .busy = departure_ ? "a node is leaving it"
+                : arrival_ ? "a node is joining it"
+                           : "",
         .ask = [this](std::size_t node, const launch::Record &question) { send(node, question); },
         .drain = [this](std::uint64_t number, const launch::Drain &order) { return begin_departure(number, order); }};
     for (const auto &node : std::span(nodes_).first(there)) {
@@ -265,6 +268,15 @@ void LauncherJob::handle_record(std::size_t index, std::span<const std::byte> by
         if (handle_departure(index, *record)) {
             return;
         }
+        if (const auto *reached = std::get_if<launch::CheckpointReached>(&*record); reached != nullptr && control_) {
+            return control_->reached(index, *reached);
+        }
+        if (const auto *piece = std::get_if<launch::CheckpointPiece>(&*record); piece != nullptr && control_) {
+            return control_->piece(index, *piece);
+        }
+        if (const auto *restored = std::get_if<launch::Restored>(&*record); restored != nullptr && restoration_) {
+            return piece_restored(index, *restored);
+        }
         if (const auto *suspect = std::get_if<launch::Suspect>(&*record);
             suspect != nullptr && suspect->node < nodes_.size() && suspect->node != index) {
             return suspected(index, *suspect);
@@ -347,7 +359,7 @@ void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
     if (phase_ == Phase::ending) {
         return;
     }
-    if (phase_ != Phase::running) {
+    if (phase_ != Phase::running || restoration_) {
         say("the job could not be started");
         return shut_down(1);
     }

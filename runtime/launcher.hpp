@@ -36,6 +36,7 @@ struct JobOptions {
     std::vector<std::string> env;         // environment of the node servers and of the program
     std::string cwd;
     std::optional<Joining> joining;
+    std::string checkpoint; // the file from which the job goes on, instead of starting the program; empty: none
 };
 
 // Runs a job to its end and returns the exit status for the calling process: that of the program, 128 + signal if a

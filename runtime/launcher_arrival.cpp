@@ -20,10 +20,12 @@ constexpr auto kArrivalLimit = 60s;
 
 } // namespace
 
+// In a job that goes on from a checkpoint the numbers of nodes that there are no more lead to those there are, by way
+// of how many these are. So their number does not change.
 JobSize LauncherJob::size_with(std::size_t nodes) const {
     return {.nodes = static_cast<unsigned>(nodes),
             .founders = options_.nodes,
-            .places = std::max(options_.places, options_.nodes)};
+            .places = options_.checkpoint.empty() ? std::max(options_.places, options_.nodes) : options_.nodes};
 }
 
 void LauncherJob::serve_wishes() {

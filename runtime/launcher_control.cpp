@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "runtime/control_socket.hpp"
@@ -66,6 +67,8 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
         const auto *move = record ? std::get_if<launch::Migrate>(&*record) : nullptr;
         const auto *add = record ? std::get_if<launch::AddNode>(&*record) : nullptr;
         const auto *drain = record ? std::get_if<launch::Drain>(&*record) : nullptr;
+        const auto *checkpoint = record ? std::get_if<launch::Checkpoint>(&*record) : nullptr;
+        const auto *read = record ? std::get_if<launch::CheckpointRead>(&*record) : nullptr;
         const bool room = questions_.size() + moves_.size() + wishes_.size() < kMostQuestions;
         if (look != nullptr && room) {
             begin(client, *look, job());
@@ -75,6 +78,10 @@ void Control::hear(std::list<Client>::iterator client, const std::function<Job()
             wishes_[next_question_++] = {.client = client, .number = add->number};
         } else if (drain != nullptr && room) {
             begin(client, *drain, job());
+        } else if (checkpoint != nullptr) {
+            begin(client, *checkpoint, job());
+        } else if (read != nullptr && writer_ == client) {
+            checkpoint_.read(*read);
         } else {
             client->over = true;
         }
@@ -119,7 +126,8 @@ void Control::begin(std::list<Client>::iterator client, const launch::Migrate &m
 
 void Control::begin(std::list<Client>::iterator client, const launch::Drain &order, const Job &job) {
     const auto number = next_question_++;
-    if (auto why = job.drain(number, order); !why.empty()) {
+    if (auto why = writer_ || !checkpoint_.idle() ? "a checkpoint of it is being made" : job.drain(number, order);
+        !why.empty()) {
         say_to(*client, launch::Drained{.number = order.number, .moved = 0, .why = std::move(why)});
         return;
     }
@@ -140,6 +148,27 @@ void Control::drained(const launch::Drained &answer) {
         to_client.number = found.mapped().number;
         say_to(*found.mapped().client, to_client);
     }
+}
+
+void Control::begin(std::list<Client>::iterator client, const launch::Checkpoint &wanted, const Job &job) {
+    std::string why;
+    if (writer_ || !checkpoint_.idle()) {
+        why = "another checkpoint of it is being made";
+    } else if (!job.busy.empty()) {
+        why = job.busy;
+    } else if (!job.overview.running) {
+        why = "its program has not been started yet, or is ending";
+    } else if (const auto dead = std::ranges::find(job.alive, false); dead != job.alive.end()) {
+        const auto node = dead - job.alive.begin();
+        why = fmt::format("node {} has {}", node, job.left.at(static_cast<std::size_t>(node)) ? "left it" : "died");
+    }
+    if (!why.empty()) {
+        say_to(*client, launch::CheckpointTaken{.number = wanted.number, .nodes = 0, .pause_us = 0, .why = why});
+        return;
+    }
+    writer_ = client;
+    checkpoint_.begin(wanted.number, job.alive.size(), job.ask,
+                      [client](const launch::Record &record) { say_to(*client, record); });
 }
 
 void Control::migrated(std::size_t node, const launch::Migrated &answer) {
@@ -183,6 +212,7 @@ void Control::seen(std::size_t node, const launch::Seen &answer) {
 }
 
 void Control::node_ended(std::size_t node) {
+    checkpoint_.node_ended(node);
     for (auto question = questions_.begin(); question != questions_.end();) {
         auto &[client, number, awaited, deadline] = question->second;
         if (awaited.erase(node) != 0) {
@@ -223,6 +253,10 @@ void Control::drop_those_gone() {
             std::erase_if(questions_, asked);
             std::erase_if(moves_, asked);
             std::erase_if(wishes_, asked);
+            if (writer_ == client) {
+                writer_.reset();
+                checkpoint_.end();
+            }
             client = clients_.erase(client);
         } else {
             ++client;

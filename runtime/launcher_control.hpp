@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Those who look at a running job, move tasks of it or add a node to it, and what they wait for. Owned and used by the
-// launcher's loop.
+// Those who look at a running job, move tasks of it, add nodes, take nodes out or write it down, and what they wait
+// for. Owned and used by the launcher's loop.
 #pragma once
 
 #include <chrono>
@@ -16,6 +16,7 @@
 #include <poll.h>
 
 #include "runtime/launch.hpp"
+#include "runtime/launcher_checkpoint.hpp"
 #include "runtime/record_stream.hpp"
 
 namespace norma::rt {
@@ -27,6 +28,7 @@ class Control {
     struct Job {
         launch::Overview overview;
         std::vector<bool> alive, left; // by node
+        std::string busy;              // why no checkpoint can be made now; empty: nothing
         std::function<void(std::size_t node, const launch::Record &question)> ask;
         std::function<std::string(std::uint64_t number, const launch::Drain &order)> drain; // why it does not
     };
@@ -47,6 +49,8 @@ class Control {
     void wish_ends(std::uint64_t wish, std::uint16_t node, const std::string &why_not);
     void draining(const launch::Draining &news);
     void drained(const launch::Drained &answer);
+    void reached(std::size_t node, const launch::CheckpointReached &answer) { checkpoint_.reached(node, answer); }
+    void piece(std::size_t node, const launch::CheckpointPiece &piece) { checkpoint_.piece(node, piece); }
     void node_ended(std::size_t node);
 
   private:
@@ -81,6 +85,7 @@ class Control {
     void begin(std::list<Client>::iterator client, const launch::Look &look, const Job &job);
     void begin(std::list<Client>::iterator client, const launch::Migrate &move, const Job &job);
     void begin(std::list<Client>::iterator client, const launch::Drain &order, const Job &job);
+    void begin(std::list<Client>::iterator client, const launch::Checkpoint &wanted, const Job &job);
     void give_up_the_late();
     void drop_those_gone();
     static void say_to(Client &client, const launch::Record &record);
@@ -91,6 +96,8 @@ class Control {
     std::map<std::uint64_t, Move> moves_;         // likewise
     std::map<std::uint64_t, Wish> wishes_;
     std::uint64_t next_question_ = 1;
+    CheckpointRun checkpoint_;
+    std::optional<std::list<Client>::iterator> writer_; // who has asked for it
 };
 
 } // namespace norma::rt

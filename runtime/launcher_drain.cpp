@@ -14,7 +14,7 @@ std::string LauncherJob::begin_departure(std::uint64_t number, const launch::Dra
     if (nodes_[order.node].left || !nodes_[order.node].alive()) {
         return nodes_[order.node].left ? "it has left already" : "there is no node server";
     }
-    if (phase_ != Phase::running) {
+    if (phase_ != Phase::running || restoration_) {
         return "the program does not run";
     }
     if (arrival_) {

@@ -22,6 +22,7 @@
 #include "runtime/launcher_gate.hpp"
 #include "runtime/launcher_leases.hpp"
 #include "runtime/launcher_node.hpp"
+#include "runtime/launcher_restore.hpp"
 #include "runtime/launcher_signals.hpp"
 
 namespace norma::rt {
@@ -107,6 +108,11 @@ class LauncherJob {
     void arrival_ended(const std::string &why);
     bool is_arriving(std::size_t index) const { return arrival_ && arrival_->node == index; }
     JobSize size_with(std::size_t nodes) const;
+    // ---- launcher_restore.cpp ----
+    void begin_restoration();
+    void restore_next();
+    void piece_restored(std::size_t index, const launch::Restored &answer);
+    void end_restoration(const std::string &why);
 
     // ---- launcher.cpp ----
     void open_control();
@@ -148,10 +154,12 @@ class LauncherJob {
     std::vector<Node> nodes_;
     std::optional<Arrival> arrival_; // of the last node
     std::optional<Departure> departure_;
-    std::vector<Dispute> disputes_;  // in the order of their moments
+    std::vector<Dispute> disputes_; // in the order of their moments
     std::optional<Gate> gate_;
     std::optional<Control> control_;
-    std::optional<Leases> leases_; // while the program runs
+    std::optional<Leases> leases_;           // while the program runs
+    std::optional<RestoreFeed> restoration_; // until it runs again
+    std::set<std::size_t> restoring_;        // who has yet to answer
     Phase phase_ = Phase::gathering;
     std::size_t first_task_at_ = 0;
     int exit_status_ = 1;

@@ -162,6 +162,10 @@ void LauncherJob::send_run() {
     if (lease_ > 0ms) {
         leases_.emplace(nodes_.size(), lease_, Clock::now());
     }
+    if (!options_.checkpoint.empty()) {
+        begin_restoration();
+        return;
+    }
     const auto run = launch::encode(
         launch::Run{.program = options_.program, .argv = options_.argv, .env = options_.env, .cwd = options_.cwd});
     if (!nodes_[0].server->send(run) && (errno == EMSGSIZE || errno == ENOBUFS)) {

@@ -247,6 +247,12 @@ enum class Op : std::uint32_t {
     entrust,          // 0 offset, 1 bytes in all; blob: a part of what its services know
     // no target: to the home of an object that had a name, from the node of the name
     object_unname, // blob: stretch 0
+    // checkpoints (docs/checkpoint.md). No target
+    checkpoint_flush = 230, // what the caller has told this node before has been heard
+    restore_sync,           // blob: objects of synchronisation, as they are to be here
+    restore_end,            // all tasks have their memory
+    // target: a task that has its memory, and room for its threads
+    restore_resume, // blob: checkpoint::SavedTask, in the names of this job
 };
 
 // Whether a request is for the node server of that very node: it is about frames and homes that are there, or about
@@ -275,6 +281,9 @@ constexpr bool is_for_place(Op op) {
     case Op::adopt:
     case Op::entrust:
     case Op::object_unname:
+    case Op::checkpoint_flush:
+    case Op::restore_sync:
+    case Op::restore_end:
         return true;
     default:
         return false;
@@ -382,9 +391,9 @@ enum class Command : std::uint32_t {
     files_begin,      // the task's open files come as a descriptor; it shares them from now on
     file_change,      // 0 to 2 FileChange, of which a file that is open here comes as a descriptor -> a number that is
                       // free, if the one wanted is not
-    // Of a task that moves with all its threads (client/migration.hpp). 0 whether this is the first try: stops them.
-    // -> EAGAIN: a blob of StillRunning; other errors: it is text. Else the registers that make_room asks for; blob:
-    // Stopped, StoppedThreads, what the new process begins with
+    // Of a task that moves with all its threads (client/migration.hpp). 0 whether this is the first try: stops them; 1
+    // whether open files are in the way. -> EAGAIN: a blob of StillRunning; other errors: it is text. Else the
+    // registers that make_room asks for; blob: Stopped, StoppedThreads, what the new process begins with
     gather,
     go_on, // 0 KERN_..., 1 whether it shares its files: they go on here, and who asked for the move from inside is
            // told so

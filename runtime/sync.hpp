@@ -60,6 +60,12 @@ constexpr SyncIdParts split_sync_id(SyncId id) {
     return {static_cast<std::uint16_t>(id >> 48), static_cast<std::uint16_t>(id >> 32), static_cast<std::uint32_t>(id)};
 }
 
+// The node to ask. In a job that goes on from a checkpoint, ids may name nodes that there are no more: what those had
+// is at the node of that number modulo the nodes.
+constexpr std::uint16_t sync_home(SyncId id, unsigned nodes) {
+    return static_cast<std::uint16_t>(split_sync_id(id).home % nodes);
+}
+
 enum class SyncKind : std::uint8_t { barrier = 1, mutex, condition, semaphore, word };
 
 enum class SyncOp : std::uint8_t {
@@ -113,6 +119,17 @@ struct TaskMove {
     bool all_threads = false; // go on, as who they are
 };
 
+// An object of this kind as a checkpoint has it: nobody waits for anything then.
+struct SavedSync {
+    SyncId id = 0;
+    SyncKind kind{};
+    std::uint32_t value = 0;
+    bool tainted = false;
+    std::optional<Waiter> holder;
+    std::map<std::uint64_t, std::uint16_t> users;
+    bool operator==(const SavedSync &) const = default;
+};
+
 struct SyncLimits {
     std::size_t objects = std::size_t{1} << 20;
     std::uint32_t serials = 0xffffffff; // ids are never reused
@@ -163,6 +180,11 @@ class SyncHome {
     void write(rpc::Writer &writer) const; // when all has been withdrawn
     bool read(rpc::Reader &reader);        // into an empty one; false: it is no such thing
     void merge(SyncHome &&other);          // which was another node's
+    // All objects; while nobody waits.
+    std::vector<SavedSync> save() const;
+    // An object of a job that has been before, under the id it had there. Ids that are made from now on are greater
+    // than its. KERN_INVALID_ARGUMENT: it cannot have been one, or is there already. KERN_RESOURCE_SHORTAGE (limits).
+    kern_return_t restore(const SavedSync &saved);
 
     std::size_t objects() const { return objects_.size(); }
     std::size_t waiting() const { return parked_.size(); }

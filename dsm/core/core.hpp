@@ -213,6 +213,14 @@ class State {
     std::size_t open_transactions() const { return transactions_.used(); }
     std::size_t queued_gets() const { return queue_.used(); }
     bool settled(PageIndex page) const { return directory_.look(page).settled; }
+    // visit(page) for the pages of a stretch that another node owns.
+    template <class Visit> void for_each_elsewhere(std::uint64_t stretch, Visit visit) const {
+        directory_.for_each_of(stretch, [&](PageIndex page, const DirectoryPage &entry) {
+            if (entry.owner != self_ && !entry.lost) {
+                visit(page);
+            }
+        });
+    }
     // Stretches of which a snapshot can be made, or that one which can reads through to.
     bool has_stretch(std::uint64_t stretch) const { return place_of(stretch) < line_.size(); }
     // The number of the next snapshot's; none if there are no more.

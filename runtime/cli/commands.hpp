@@ -14,6 +14,8 @@ int stat_command(int argc, char **argv);
 int join_command(int argc, char **argv);
 int migrate_command(int argc, char **argv);
 int drain_command(int argc, char **argv);
+int checkpoint_command(int argc, char **argv);
+int restart_command(int argc, char **argv);
 int top_command(int argc, char **argv);
 
 } // namespace norma::rt

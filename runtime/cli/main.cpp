@@ -20,20 +20,22 @@ constexpr std::string_view kHelp = R"(norma: one memory and moving tasks for pro
 Usage: norma COMMAND [OPTIONS]
 
 Commands:
-  run      start a job:          norma run -N 2 ./app args...
-           on a cluster:         srun -N 2 --mpi=pmix norma run ./app args...
-  info     what was built, what this machine can do, every variable and its value;
-           norma info --check    can norma run here, and what to mend if not
-  perf     measure:              norma perf all -N 2     (norma perf --help lists the tests)
-  node     join a job of another host:  norma node --join ADDRESS:PORT
-  ps       the tasks of your jobs on this machine
-  top      what the nodes and tasks of a job are doing, again and again
-  stat     one task of a job:    norma stat TASK
-  join     add a node of this machine to a job while it runs
-  migrate  move a task of a job while it runs:  norma migrate TASK NODE
-  drain    take a node out of a job while it runs:  norma drain NODE
-  version  version and commit
-  help     this text, or the help of a command:  norma help run
+  run        start a job:          norma run -N 2 ./app args...
+             on a cluster:         srun -N 2 --mpi=pmix norma run ./app args...
+  info       what was built, what this machine can do, every variable and its value;
+             norma info --check    can norma run here, and what to mend if not
+  perf       measure:              norma perf all -N 2     (norma perf --help lists the tests)
+  node       join a job of another host:  norma node --join ADDRESS:PORT
+  ps         the tasks of your jobs on this machine
+  top        what the nodes and tasks of a job are doing, again and again
+  stat       one task of a job:    norma stat TASK
+  join       add a node of this machine to a job while it runs
+  drain      take a node out of a job while it runs:  norma drain NODE
+  migrate    move a task of a job while it runs:  norma migrate TASK NODE
+  checkpoint write a job to a file while it runs:  norma checkpoint FILE
+  restart    let it go on from there, on as many nodes as you like:  norma restart -N 3 FILE
+  version    version and commit
+  help       this text, or the help of a command:  norma help run
 
 Each command explains its options with --help. Settings come from environment variables whose names start with
 NORMA_; `norma info` lists them.
@@ -55,10 +57,13 @@ struct Command {
     int (*run)(int argc, char **argv);
 };
 constexpr std::array kCommands = {
-    Command{"run", run_command},         Command{"info", info_command},       Command{"perf", perf_command},
-    Command{"node", node_command},       Command{"ps", ps_command},           Command{"stat", stat_command},
-    Command{"top", top_command},         Command{"migrate", migrate_command}, Command{"join", join_command},
-    Command{"drain", drain_command},     Command{"version", version_command}, Command{"help", help_command},
+    Command{"run", run_command},         Command{"info", info_command},
+    Command{"perf", perf_command},       Command{"node", node_command},
+    Command{"ps", ps_command},           Command{"stat", stat_command},
+    Command{"top", top_command},         Command{"migrate", migrate_command},
+    Command{"join", join_command},       Command{"checkpoint", checkpoint_command},
+    Command{"restart", restart_command}, Command{"drain", drain_command},
+    Command{"version", version_command}, Command{"help", help_command},
 };
 
 const Command *find(std::string_view name) {

@@ -172,7 +172,13 @@ Gathered still_running() {
     return gathered;
 }
 
-Gathered all_stopped() {
+Gathered all_stopped(bool files_move) {
+    if (const auto opened = opened_files(); !files_move && !opened.empty()) {
+        std::array<char, 80> text{};
+        std::snprintf(text.data(), text.size(), "it has an open file besides the standard streams: descriptor %d",
+                      opened.front());
+        return refusal(text.data());
+    }
     if (const auto fixed = fixed_file(); fixed.fd >= 0) {
         std::array<char, 128> text{};
         std::snprintf(text.data(), text.size(), "it has %s: descriptor %d", fixed.what, fixed.fd);
@@ -291,7 +297,7 @@ void stop_for_migration(ucontext_t *context) {
     }
 }
 
-Gathered gather_threads(bool first) {
+Gathered gather_threads(bool first, bool files_move) {
     if (first) {
         find_places();
         outcome = kWithdrawn;
@@ -307,7 +313,7 @@ Gathered gather_threads(bool first) {
     if (std::ranges::any_of(all, is_foreign)) { // it will be nowhere else
         return refusal("it has a thread that norma has not made (std::thread, pthread_create)");
     }
-    return listed && std::ranges::all_of(all, is_stopped) ? all_stopped() : still_running();
+    return listed && std::ranges::all_of(all, is_stopped) ? all_stopped(files_move) : still_running();
 }
 
 void let_threads_go(std::int32_t status, bool shares_files) {

@@ -45,7 +45,7 @@ struct Gathered {
     std::uint64_t registers = 0;
     std::vector<std::byte> blob;
 };
-Gathered gather_threads(bool first);
+Gathered gather_threads(bool first, bool files_move);
 void let_threads_go(std::int32_t status, bool shares_files);
 
 // In the new process. 0 or an errno value: EXDEV (the processor has other registers).

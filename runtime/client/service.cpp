@@ -178,7 +178,7 @@ void obey(const CommandHead &head, std::span<const std::byte> blob, int &fd) {
         return acknowledge(head.number, error, free);
     }
     case Command::gather: {
-        const auto gathered = gather_threads(args[0] != 0);
+        const auto gathered = gather_threads(args[0] != 0, args[1] == 0);
         return acknowledge(head.number, gathered.error, gathered.registers, gathered.blob);
     }
     case Command::go_on:

@@ -79,7 +79,7 @@ std::vector<std::byte> encode(const TaskImage &image) {
     return writer.bytes();
 }
 
-std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window, unsigned parts) {
+std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window, unsigned heap_parts) {
     rpc::Reader reader(bytes);
     TaskImage image;
     image.program.path = reader.get_string();
@@ -92,7 +92,7 @@ std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Wi
     const auto &whole = image.program.heap;
     if (!can_be_data(image.program.data, window) ||
         (whole.size != 0 &&
-         (!window.range().contains(whole.start, whole.size) || whole.size % (parts * heap::kUnit) != 0))) {
+         (!window.range().contains(whole.start, whole.size) || whole.size % (heap_parts * heap::kUnit) != 0))) {
         return std::nullopt;
     }
     image.first = reader.get<bool>();

@@ -48,7 +48,7 @@ struct TaskImage {
 bool can_be_data(Range data, const Window &window);
 
 std::vector<std::byte> encode(const TaskImage &image);
-// No value: damaged, or a map that does not fit `window`, or a heap that is not made of so many parts.
-std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window, unsigned parts);
+// No value: damaged, or a map that does not fit `window`, or a heap that has not so many parts.
+std::optional<TaskImage> decode_image(std::span<const std::byte> bytes, const Window &window, unsigned heap_parts);
 
 } // namespace norma::rt

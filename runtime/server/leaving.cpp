@@ -146,7 +146,8 @@ void Leaving::move(const Task &task) {
         }
         const bool ended = reply.status == KERN_INVALID_TASK, dead = reply.status == KERN_NODE_DOWN;
         if (reply.status != KERN_SUCCESS && !ended && !dead) {
-            return fail(fmt::format("task {}.{} does not move: {}", node_of(id), static_cast<std::uint32_t>(id), words_of(reply)));
+            return fail(fmt::format("task {}.{} does not move: {}", node_of(id), static_cast<std::uint32_t>(id),
+                                    words_of(reply)));
         }
         moved_ += reply.status == KERN_SUCCESS ? 1 : 0;
         later(&Leaving::next_task);

@@ -28,8 +28,8 @@ Node::Node(dsm::NodeId node, const JobSize &size, std::uint32_t life, Config set
              .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = size.places},
       addresses(window.slice(node)), memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())),
-      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this), departure(*this),
-      succession(*this) {}
+      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this),
+      departure(*this), succession(*this) {}
 
 Node::~Node() = default;
 
@@ -199,10 +199,10 @@ void Node::poison(dsm::Space &space, std::uint64_t address) {
             if (lent) {
                 loan->second.lost = true;
             }
-            const auto page = task->program.heap_page(address, founders);
+            const auto page = task->program.heap_page(address, heap_parts);
             if (page == Program::HeapPage::state) {
                 const auto &heap = task->program.heap;
-                command(*task, Command::heap_lost, {(address - heap.start) / (heap.size / founders)},
+                command(*task, Command::heap_lost, {(address - heap.start) / (heap.size / heap_parts)},
                         [](const Ack &) {});
             }
             const bool forgiven = lent || page != Program::HeapPage::block;
@@ -230,7 +230,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     ports.node_down(node);
     for (auto &[id, task] : tasks) { // before any of them touches what is lost
         if (task->program.heap.size != 0 && task->state == Task::State::running) {
-            command(*task, Command::heap_lost, {node, 1}, [](const Ack &) {});
+            tell_of_lost_heap(*task, node);
         }
     }
     pager.node_down(node);

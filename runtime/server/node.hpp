@@ -33,8 +33,10 @@
 
 namespace norma::rt {
 
+class Checkpointing;
 class Door;
 class Probe;
+class Restoration;
 struct Visitor;
 
 // Who uses a stretch. `users` counts, on this node, the tasks that map any of it and the operations that hold it for
@@ -117,8 +119,12 @@ class Node {
     Succession succession;
     std::unique_ptr<rpc::Transport> transport;
     std::unique_ptr<Probe> probe;
-    std::uint64_t bad_records = 0; // records of peers that were dropped
-    std::uint64_t bad_rights = 0;  // with a key that is not theirs; ports count their own
+    // Of the program's heap: as many as the job began with nodes, or had when a checkpoint was made.
+    unsigned heap_parts = founders;
+    bool homes_stay = false;             // no home of an object leaves this node: a checkpoint is being made
+    std::function<void()> when_restored; // while the job is made from a checkpoint: its tasks have their memory
+    std::uint64_t bad_records = 0;       // records of peers that were dropped
+    std::uint64_t bad_rights = 0;        // with a key that is not theirs; ports count their own
 
     // ---- node_job.cpp: the launcher ----
     void report_exit(int status, const std::string &note);
@@ -169,6 +175,10 @@ class Node {
     void serve_freeze(const Request &request, Done done);
     void serve_snapshot(const Request &request, const Done &done);
     void serve_thaw(const Request &request, const Done &done);
+    // Of stretches with their home here, for this node itself, which has a use of each afterwards if the status is
+    // success. They count towards nothing.
+    void snapshot_unpaid(std::vector<Stretch> wanted,
+                         std::function<void(std::int32_t status, const std::vector<std::uint64_t> &made)> done);
 
     // ---- inherit.cpp: copies of memory, for whoever asks for them ----
     // Of an image with all its parent's memory, that which the inheritance attributes leave to a child. It is held
@@ -206,7 +216,11 @@ class Node {
     // ---- program.cpp: whole programs ----
     void begin_program(TaskId id); // of the first task: moves its variables into coherent memory and makes the heap
     void tell_of_heap(Task &task); // that its program has one, if the task has it, too
+    void tell_of_lost_heap(Task &task, dsm::NodeId node); // what of it had its home there
     void serve_heap_part(const Request &request, const Done &done);
+
+    // ---- ops_restore.cpp: a job that goes on from a checkpoint ----
+    Right add_ended(int status); // a task that was over
 
     // ---- ops_exception.cpp ----
     void tell_of_exceptions(Task &task); // that has been made with exception ports, if it has
@@ -271,6 +285,7 @@ class Node {
     void announce(dsm::NodeId joined);
     void run_first(launch::Run run);
     void migrate(const launch::Migrate &order);
+    void restore(launch::Restore piece);
     void open_door();
     void open_door_again();
     std::unique_ptr<Task> new_task(Program program, Kin kin);
@@ -309,8 +324,11 @@ class Node {
     std::map<Stretch, std::vector<std::function<void(std::int32_t)>>> attaching_; // who waits for the answer
     std::vector<CoherenceRecord> sending_; // of the message that is being sent; kept to spare the allocation
     int signal_fd_ = -1;
-    std::shared_ptr<Door> door_; // of which only node_job.cpp knows what it is
-    std::uint64_t dropped_ = 0;  // messages by the transport, whatever its reason
+    // Of which only node_job.cpp knows what they are.
+    std::shared_ptr<Door> door_;
+    std::shared_ptr<Checkpointing> checkpointing_; // once the launcher has asked for one
+    std::shared_ptr<Restoration> restoration_;     // likewise
+    std::uint64_t dropped_ = 0;                    // messages by the transport, whatever its reason
     bool shutting_down_ = false;
     std::size_t saving_ = 0; // objects that are being saved before they end
     std::vector<std::function<void()>> when_saved_;

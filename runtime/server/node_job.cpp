@@ -6,8 +6,10 @@
 #include "runtime/launch.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
+#include "runtime/server/checkpointing.hpp"
 #include "runtime/server/door.hpp"
 #include "runtime/server/report.hpp"
+#include "runtime/server/restoration.hpp"
 
 #include <csignal>
 #include <fmt/format.h>
@@ -118,6 +120,17 @@ void Node::serve_launcher() {
         tell_launcher(launch::Here{});
     } else if (const auto *move = std::get_if<launch::Migrate>(&*order)) {
         migrate(*move);
+    } else if (const auto *step = std::get_if<launch::TakeStep>(&*order)) {
+        if (checkpointing_ == nullptr) {
+            checkpointing_ = std::make_shared<Checkpointing>(*this, tell_launcher);
+        }
+        checkpointing_->take_step(*step);
+    } else if (const auto *read = std::get_if<launch::CheckpointRead>(&*order)) {
+        if (checkpointing_ != nullptr) {
+            checkpointing_->read(*read);
+        }
+    } else if (auto *piece = std::get_if<launch::Restore>(&*order)) {
+        restore(std::move(*piece));
     } else if (std::holds_alternative<launch::Shutdown>(*order)) {
         shut_down();
     } else {
@@ -164,6 +177,22 @@ void Node::migrate(const launch::Migrate &order) {
         }
         tell_launcher(answer);
     });
+}
+
+void Node::restore(launch::Restore piece) {
+    const auto done = [](const std::string &why) { tell_launcher(launch::Restored{.why = why}); };
+    if (restoration_ == nullptr) {
+        restoration_ = std::make_shared<Restoration>(*this);
+    }
+    if (piece.kind == 0) {
+        restoration_->make_tasks(done);
+    } else if (checkpoint::is_kind(piece.kind)) {
+        restoration_->take(
+            {.kind = static_cast<checkpoint::Kind>(piece.kind), .node = piece.node, .bytes = std::move(piece.bytes)},
+            done);
+    } else {
+        done("the launcher is of another version");
+    }
 }
 
 void Node::connect_all(const launch::Start &start) {

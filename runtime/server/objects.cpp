@@ -109,7 +109,7 @@ void Node::end_of(const Stretch &stretch) {
     if (object.file && stretch.number == 0) {
         files.erase(*std::exchange(object.file, std::nullopt));
     }
-    if (home == self) {
+    if (home == self && payers[kPaged] != nullptr) {
         memory_used -= pager.pages(id) * kMapPage;
         payers[kPaged]->release(pager.pages(id) * kMapPage);
     }

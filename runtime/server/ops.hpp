@@ -81,6 +81,12 @@ void op_give_names(Node &, const Request &, Done);
 void op_make_room(Node &, const Request &, Done);
 void op_carry_on(Node &, const Request &, Done);
 
+// ops_restore.cpp
+void op_checkpoint_flush(Node &, const Request &, Done);
+void op_restore_sync(Node &, const Request &, Done);
+void op_restore_end(Node &, const Request &, Done);
+void op_restore_resume(Node &, const Request &, Done);
+
 // ops_family.cpp
 void put_kin(Request &, const Kin &);
 std::optional<Kin> kin_in(const Node &, const Request &); // nothing: it cannot be one

@@ -374,7 +374,7 @@ void op_task_teleport(Node &node, const Request &request, Done done) {
 }
 
 void op_spawn(Node &node, const Request &request, Done done) {
-    auto image = decode_image(request.blob, node.window, node.founders);
+    auto image = decode_image(request.blob, node.window, node.heap_parts);
     const auto kin = kin_in(node, request);
     if (!image || !kin) {
         done(status_reply(KERN_INVALID_ARGUMENT));
@@ -433,7 +433,7 @@ void op_furnish(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_TASK));
         return;
     }
-    auto image = decode_image(request.blob, node.window, node.founders);
+    auto image = decode_image(request.blob, node.window, node.heap_parts);
     if (!image || image->program.data != child->program.data) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;

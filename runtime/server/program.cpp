@@ -173,12 +173,21 @@ void Node::begin_program(TaskId id) {
 void Node::tell_of_heap(Task &task) {
     const auto &heap = task.program.heap;
     if (heap.size != 0 && task.map.check_mapped(heap.start, heap.size) == KERN_SUCCESS) {
-        command(task, Command::heap, {heap.start, heap.size / founders, founders}, [](const Ack &) {});
+        command(task, Command::heap, {heap.start, heap.size / heap_parts, heap_parts}, [](const Ack &) {});
         for (dsm::NodeId node = 0; node < count; ++node) {
             if (router.is_down(node)) {
-                command(task, Command::heap_lost, {node, 1}, [](const Ack &) {});
+                tell_of_lost_heap(task, node);
             }
         }
+    }
+}
+
+// A node has the part of its number, if there is one, and in a job from a checkpoint also those of nodes that there are
+// no more.
+void Node::tell_of_lost_heap(Task &task, dsm::NodeId node) {
+    command(task, Command::heap_lost, {node, 1}, [](const Ack &) {});
+    for (unsigned part = node + founders; part < heap_parts; part += founders) {
+        command(task, Command::heap_lost, {part}, [](const Ack &) {});
     }
 }
 

@@ -172,7 +172,7 @@ void Rehoming::serve_fetch(const Request &request, Done done) {
         return;
     }
     const auto to = request.caller.node;
-    if (moves_.contains(*id) || !may_move(*id, to)) {
+    if (node_.homes_stay || moves_.contains(*id) || !may_move(*id, to)) {
         done(status_reply(KERN_FAILURE));
         return;
     }

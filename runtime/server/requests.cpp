@@ -26,9 +26,9 @@ void serve_sync_request(Node &node, const Request &request, Done done) {
 
 void op_barrier_expect(Node &node, const Request &request, Done done) {
     auto *task = node.running(request.target);
-    const auto home = split_sync_id(request.args[0]).home;
-    if (task == nullptr || home >= node.count) {
-        done(status_reply(task == nullptr ? KERN_INVALID_TASK : KERN_INVALID_VALUE));
+    const auto home = sync_home(request.args[0], node.count);
+    if (task == nullptr) {
+        done(status_reply(KERN_INVALID_TASK));
         return;
     }
     task->sync_homes.set(home); // before the home knows of it: its end must not be missed there
@@ -273,6 +273,10 @@ constexpr std::array kOperations{
     Operation{Op::hold_calls, Kind::none, serve_hold_calls, false},
     Operation{Op::adopt, Kind::none, serve_adopt, true},
     Operation{Op::entrust, Kind::none, serve_entrust, false},
+    Operation{Op::checkpoint_flush, Kind::none, op_checkpoint_flush, false},
+    Operation{Op::restore_sync, Kind::none, op_restore_sync, false},
+    Operation{Op::restore_end, Kind::none, op_restore_end, false},
+    Operation{Op::restore_resume, Kind::task, op_restore_resume, false},
     Operation{Op::name_find, Kind::names, serve_port<&PortService::serve_name_find>, false},
 };
 
@@ -372,7 +376,7 @@ bool has_key(Node &node, const Right &right) {
 }
 
 // Whether a task whose threads are being stopped, to move, is to be left alone until it has moved or goes on here. What
-// its own threads have asked for is done, or they would not stop.
+// its own threads have asked for is done, or they would not stop. While a checkpoint is made it does not begin to move.
 bool must_wait(const Node &node, const Request &request) {
     constexpr std::array kAlways{Op::task_terminate, Op::task_wait, Op::thread_wait};
     if (request.target.kind != Kind::task && request.target.kind != Kind::thread) {
@@ -382,6 +386,10 @@ bool must_wait(const Node &node, const Request &request) {
         return ended->second.arriving;
     }
     const auto task = node.tasks.find(request.target.task);
+    const bool moves = request.op == Op::task_migrate || request.op == Op::task_teleport;
+    if (task != node.tasks.end() && task->second->held && moves) {
+        return true;
+    }
     if (task == node.tasks.end() || !task->second->gathering || request.caller.task == request.target.task) {
         return false;
     }
@@ -514,11 +522,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
             return;
         }
     } else if (request.op == Op::sync_request) {
-        destination = split_sync_id(request.args[0]).home;
-        if (destination >= count) {
-            reply_to(status_reply(KERN_INVALID_VALUE));
-            return;
-        }
+        destination = sync_home(request.args[0], count);
         task.sync_homes.set(destination);
     } else if (request.op == Op::word_queue || request.op == Op::word_wake || request.op == Op::pages_lost) {
         const auto found = find_word(task, request);

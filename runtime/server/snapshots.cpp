@@ -159,6 +159,44 @@ void Node::serve_snapshot(const Request &request, const Done &done) {
     done(reply);
 }
 
+void Node::snapshot_unpaid(std::vector<Stretch> wanted,
+                           std::function<void(std::int32_t, const std::vector<std::uint64_t> &)> done) {
+    if (wanted.empty()) {
+        done(KERN_SUCCESS, {});
+        return;
+    }
+    Request freeze;
+    freeze.op = Op::freeze;
+    freeze.caller.node = self;
+    freeze.args[0] = next_freeze_++;
+    rpc::Writer writer;
+    put_stretches(writer, wanted);
+    freeze.blob = writer.bytes();
+    serve_freeze(freeze, [this, number = freeze.args[0], wanted = std::move(wanted),
+                          done = std::move(done)](const Reply &reply) {
+        if (reply.status != KERN_SUCCESS) {
+            done(reply.status, {});
+            return;
+        }
+        auto status = KERN_SUCCESS;
+        std::vector<std::uint64_t> made;
+        try {
+            for (const auto &stretch : wanted) {
+                made.push_back(pager.snapshot(stretch.object, stretch.number));
+                use({.object = stretch.object, .number = made.back()});
+            }
+        } catch (const std::system_error &error) {
+            log_error("a snapshot cannot be made: {}", error.what());
+            status = KERN_RESOURCE_SHORTAGE;
+        }
+        thaw(freezes.find({self, number}));
+        for (std::size_t i = 0; status != KERN_SUCCESS && i < made.size(); ++i) {
+            release({.object = wanted[i].object, .number = made[i]});
+        }
+        done(status, made);
+    });
+}
+
 // Nobody is left who could go on with what that node had frozen.
 void Node::thaw_all_of(dsm::NodeId node) {
     for (auto next = freezes.lower_bound({node, 0}); next != freezes.end() && next->first.first == node;) {

@@ -23,6 +23,8 @@ class SyncService {
     void task_moved(const TaskMove &move) { home_.task_moved(move); }
     void node_died(dsm::NodeId node);
     void abort(std::uint64_t thread, std::int32_t status);
+    std::vector<SavedSync> save() const { return home_.save(); }
+    std::int32_t restore(const SavedSync &saved) { return home_.restore(saved); }
     std::size_t waiting() const { return home_.waiting(); }
     // For when it goes to another node.
     void withdraw_all();

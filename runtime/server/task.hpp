@@ -82,6 +82,7 @@ struct Task {
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
     bool moving = false;     // a teleport is under way, or a move with all threads
     bool gathering = false;  // its threads are being stopped for that, or have been; until they go on, here or there
+    bool held = false;       // its threads are being stopped for a checkpoint, or have been
     dsm::NodeSet been;       // where it was before it moved with all its threads, once or more
     bool terminated = false; // by task_terminate: its end is no failure
     int control = -1;
