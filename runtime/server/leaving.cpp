@@ -213,7 +213,7 @@ std::optional<dsm::NodeId> Leaving::next_home(const ObjectUse &object) const {
 
 void Leaving::next_piece() {
     if (pieces_.empty()) {
-        return closed_ ? all_has_been_asked_for() : close();
+        return closed_ ? all_has_been_asked_for() : close_unless_something_stays();
     }
     const auto piece = pieces_.back();
     rpc::Writer writer;
@@ -235,11 +235,18 @@ void Leaving::next_piece() {
     node_.router.call(piece.to, std::move(request), heard, false);
 }
 
+std::optional<dsm::ObjectId> Leaving::home_left() const {
+    for (const auto &[id, object] : node_.objects) {
+        if (node_.rehoming.home_of(id) == node_.self) {
+            return id;
+        }
+    }
+    return std::nullopt;
+}
+
 // A home that somebody fetches already, or where a thread has queued at a word just now, may move the next time.
 void Leaving::all_has_been_asked_for() {
-    const bool homes_left = std::ranges::any_of(
-        node_.objects, [this](const auto &object) { return node_.rehoming.home_of(object.first) == node_.self; });
-    if (homes_left && Clock::now() < deadline_) {
+    if (home_left() && what_stays().empty() && Clock::now() < deadline_) {
         later(&Leaving::wait_until_quiet);
     } else {
         ask_all_to_hold(&Leaving::hand_over);
@@ -248,7 +255,11 @@ void Leaving::all_has_been_asked_for() {
 
 // ---- services ----
 
-void Leaving::close() {
+// Before anybody has to wait.
+void Leaving::close_unless_something_stays() {
+    if (const auto why = what_stays(); !why.empty()) {
+        return fail(why);
+    }
     closed_ = true;
     deadline_ = Clock::now() + kQuietLimit;
     ask_all_to_hold(&Leaving::wait_until_quiet);
@@ -299,8 +310,8 @@ std::string Leaving::what_stays() const {
         if (object.file) {
             return fmt::format("{} is a file that was opened here (norma_object_open_file)", words_of(id));
         }
-        if (node_.rehoming.home_of(id) == node_.self) {
-            return fmt::format("{} stays: it is wired, or has copies", words_of(id));
+        if (node_.rehoming.home_of(id) == node_.self && (object.stretches.size() > 1 || !node_.pager.may_move(id))) {
+            return fmt::format("{} is wired, or has copies", words_of(id));
         }
     }
     if (!node_.open_files.is_idle()) {
@@ -313,8 +324,11 @@ std::string Leaving::what_stays() const {
 }
 
 void Leaving::hand_over() {
-    if (const auto why = what_stays(); !why.empty()) {
+    if (const auto why = what_stays(); !why.empty()) { // it has come since
         return fail(why);
+    }
+    if (const auto home = home_left()) {
+        return fail(fmt::format("{} does not move: it is used here, or nobody uses it", words_of(*home)));
     }
     services_ = encode(services_of(node_));
     sent_ = 0;

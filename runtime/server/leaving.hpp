@@ -46,7 +46,8 @@ class Leaving {
     std::optional<dsm::NodeId> next_home(const ObjectUse &object) const;
     void next_piece();
     void all_has_been_asked_for();
-    void close();
+    std::optional<dsm::ObjectId> home_left() const;
+    void close_unless_something_stays();
     void ask_all_to_hold(void (Leaving::*then)());
     void wait_until_quiet();
     std::string what_stays() const;

@@ -193,15 +193,16 @@ SYSTEM_CASE(something_stays) {
         vm_address_t copied = 0;
         if (is_port) {
             CHECK_KERN(KERN_SUCCESS, mach_port_allocate(self(), MACH_PORT_RIGHT_RECEIVE, &port));
-        } else {
+        }
+        task_t heir = MACH_PORT_NULL;
+        if (!is_port) { // a copy, whose home is this node
             CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &copied, kPage, TRUE));
             systest::word(copied) = 5;
+            CHECK_KERN(KERN_SUCCESS, norma_task_create(self(), TRUE, 0, &heir));
         }
-        task_t heir = MACH_PORT_NULL; // it has a copy, whose home is this node
-        CHECK_KERN(KERN_SUCCESS, norma_task_create(self(), TRUE, 0, &heir));
         ++begun;
         until_over();
-        CHECK_KERN(KERN_SUCCESS, task_terminate(heir));
+        CHECK_KERN(KERN_SUCCESS, is_port ? KERN_SUCCESS : task_terminate(heir));
         CHECK(is_port || systest::word(copied) == 5);
     });
     CHECK_SOON(begun == 1);

@@ -68,6 +68,10 @@ struct Kept {
     const char *by, *reason;
 };
 
+void PrintTo(const Kept &kept, std::ostream *out) {
+    *out << kept.by;
+}
+
 class Node : public ::testing::TestWithParam<Kept> {};
 
 TEST_P(Node, Stays) {
@@ -86,7 +90,7 @@ TEST_P(Node, Stays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Node,
-                         ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "it is wired, or has copies"}),
+                         ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "is wired, or has copies"}),
                          [](const auto &kept) { return std::string(kept.param.by); });
 
 } // namespace
