@@ -17,10 +17,26 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string drain(const Job &job, const std::string &words) {
-    const auto end = run_in_shell(std::string(NORMA_PROGRAM) + " drain " + words + " --job " +
-                                  std::to_string(job.launcher()) + " 2>&1");
+std::string norma(const Job &job, const std::string &words) {
+    const auto end =
+        run_in_shell(std::string(NORMA_PROGRAM) + " " + words + " --job " + std::to_string(job.launcher()) + " 2>&1");
     return end.status != 0 ? "failed: " + end.out : end.out;
+}
+
+std::string drain(const Job &job, const std::string &words) {
+    return norma(job, "drain " + words);
+}
+
+std::string file_for(const std::string &label) {
+    return std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()) + label);
+}
+
+void check_good_end(Job &job) {
+    const auto end = job.finish();
+    EXPECT_FALSE(end.timed_out);
+    EXPECT_EQ(end.status, 0);
+    EXPECT_EQ(end.err, "");
+    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
 
 struct Drained {
@@ -38,7 +54,7 @@ class Nodes : public ::testing::TestWithParam<Drained> {};
 
 TEST_P(Nodes, Leave) {
     const auto &[label, maker, words, nodes, transport] = GetParam();
-    const auto file = std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()) + label);
+    const auto file = file_for(label);
     std::vector<std::string> program{DRAIN_APP, "everything_goes_on", std::to_string(maker), file};
     program.insert(program.end(), nodes.begin(), nodes.end());
     Job job({.nodes = 3, .transport = transport}, program);
@@ -48,12 +64,26 @@ TEST_P(Nodes, Leave) {
         EXPECT_EQ(job.node_server(std::stoi(nodes[i])), -1);
     }
     std::ofstream(file) << "they have left";
-    const auto end = job.finish();
+    check_good_end(job);
     std::filesystem::remove(file);
-    EXPECT_FALSE(end.timed_out);
-    EXPECT_EQ(end.status, 0);
-    EXPECT_EQ(end.err, "");
-    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
+}
+
+// Until the job runs on none of those it began with.
+TEST(Founders, AreReplacedOneByOne) {
+    const auto file = file_for("replaced");
+    Job job({.nodes = 3, .transport = "tcp"}, {DRAIN_APP, "everything_goes_on", "1", file, "0", "1", "2"});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    EXPECT_THAT(drain(job, "1"), HasSubstr("node 1 has left the job; "));
+    EXPECT_EQ(norma(job, "join"), "3\n");
+    EXPECT_THAT(drain(job, "0 --to 3"), HasSubstr("node 0 has left the job; "));
+    EXPECT_EQ(norma(job, "join"), "4\n");
+    EXPECT_THAT(drain(job, "2 --to 4"), HasSubstr("node 2 has left the job; "));
+    EXPECT_THAT(norma(job, "checkpoint " + file + ".checkpoint"), HasSubstr("node 0 has left it"));
+    EXPECT_THAT(drain(job, "1"),
+                HasSubstr("node 1 of job " + std::to_string(job.launcher()) + " has not left: it has left already"));
+    std::ofstream(file) << "they have left";
+    check_good_end(job);
+    std::filesystem::remove(file);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Nodes,
@@ -75,7 +105,7 @@ void PrintTo(const Kept &kept, std::ostream *out) {
 class Node : public ::testing::TestWithParam<Kept> {};
 
 TEST_P(Node, Stays) {
-    const auto file = std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()));
+    const auto file = file_for(GetParam().by);
     Job job({.nodes = 2}, {DRAIN_APP, "something_stays", GetParam().by, file});
     ASSERT_TRUE(job.wait_for_output("begun\n"));
     const auto said = drain(job, "1");
@@ -89,8 +119,7 @@ TEST_P(Node, Stays) {
     EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(, Node,
-                         ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "is wired, or has copies"}),
+INSTANTIATE_TEST_SUITE_P(, Node, ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "is wired, or has copies"}),
                          [](const auto &kept) { return std::string(kept.param.by); });
 
 } // namespace
