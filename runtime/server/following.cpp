@@ -242,11 +242,14 @@ bool Following::used_here(const Stretch &stretch) const {
     }
     const auto use = object->second.stretches.find(stretch.number);
     const unsigned name = object->second.named && stretch.number == 0 ? 1 : 0;
-    const auto left = std::ranges::count_if(node_.tasks, [&stretch](const auto &task) {
+    return use != object->second.stretches.end() && use->second.users > name + left_behind(stretch);
+}
+
+unsigned Following::left_behind(const Stretch &stretch) const {
+    return static_cast<unsigned>(std::ranges::count_if(node_.tasks, [&stretch](const auto &task) {
         const auto &entries = task.second->map.entries();
         return task.second->threads_moved && std::ranges::find(entries, stretch, &MapEntry::stretch) != entries.end();
-    });
-    return use != object->second.stretches.end() && use->second.users > name + static_cast<unsigned>(left);
+    }));
 }
 
 } // namespace norma::rt

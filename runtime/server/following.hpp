@@ -31,6 +31,8 @@ class Following {
 
     // At a node where a task has been.
     void serve(const Request &request, const Done &done) const;
+    // How many processes have the stretch that have yet to be ended, since their threads go on elsewhere.
+    unsigned left_behind(const Stretch &stretch) const;
 
   private:
     struct Piece { // what one node has of a stretch

@@ -33,6 +33,8 @@ bool get_nodes(rpc::Reader &reader, unsigned count, dsm::NodeSet &nodes) {
     return reader.ok();
 }
 
+constexpr std::chrono::milliseconds kPause{5}; // between two looks whether a process has ended
+
 unsigned users_of_name(const ObjectUse &object) {
     return object.named ? 1 : 0;
 }
@@ -172,6 +174,10 @@ void Rehoming::serve_fetch(const Request &request, Done done) {
         return;
     }
     const auto to = request.caller.node;
+    if (node_.following.left_behind(first_of(*id)) > 0) { // the pages have come sooner than that
+        node_.loop.at(Clock::now() + kPause, [this, request, done = std::move(done)] { serve_fetch(request, done); });
+        return;
+    }
     if (node_.homes_stay || moves_.contains(*id) || !may_move(*id, to)) {
         done(status_reply(KERN_FAILURE));
         return;
