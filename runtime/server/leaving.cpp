@@ -310,7 +310,8 @@ std::string Leaving::what_stays() const {
         if (object.file) {
             return fmt::format("{} is a file that was opened here (norma_object_open_file)", words_of(id));
         }
-        if (node_.rehoming.home_of(id) == node_.self && (object.stretches.size() > 1 || !node_.pager.may_move(id))) {
+        const bool has_home_here = node_.rehoming.home_of(id) == node_.self && !node_.rehoming.moves(id);
+        if (has_home_here && (object.stretches.size() > 1 || !node_.pager.may_move(id))) {
             return fmt::format("{} is wired, or has copies", words_of(id));
         }
     }

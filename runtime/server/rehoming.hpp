@@ -40,6 +40,7 @@ class Rehoming {
     // Tells a node that is new of the objects that have moved here. `done`: it knows them.
     void tell(dsm::NodeId newcomer, const std::function<void()> &done);
     void node_down(dsm::NodeId node);
+    bool moves(const dsm::ObjectId &id) const { return moves_.contains(id); } // its home, from here
     bool is_busy() const { return !moves_.empty() || !given_.empty() || !waiting_.empty(); }
 
   private:
