@@ -46,6 +46,7 @@ void Pager::destroy(const ObjectId &id) {
     if (last_ == found->second.get()) {
         last_ = nullptr;
     }
+    hot_pages_.forget(id);
     const auto broken_off = std::move(found->second->bringings);
     objects_.erase(found);
     for (const auto &bringing : broken_off) {
@@ -76,7 +77,11 @@ void Pager::fault(Space &space, const PageFault &fault) {
     space.times.enter(fault.thread, ThreadTimes::kInFault, hooks_.now());
     ++waiting_;
     object.waiting.push_back({.space = &space, .page = page, .fault = fault, .window = window});
+    const bool asked = object.core.pending(page);
     ask(object, {page, window}, fault.write);
+    if (!asked && object.core.pending(page)) {
+        hot_pages_.count(object.id, page, fault.write);
+    }
     // The rest of a long window comes in requests of its own, which overlap with each other and with the thread's work
     // on the pages that are here already.
     const auto rest = std::max(ahead.first, page + window);

@@ -7,6 +7,7 @@
 #include "dsm/backing.hpp"
 #include "dsm/core/core.hpp"
 #include "dsm/frames.hpp"
+#include "dsm/hot_pages.hpp"
 #include "dsm/stream.hpp"
 #include "dsm/thread_times.hpp"
 #include "dsm/userfault.hpp"
@@ -186,6 +187,7 @@ class Pager {
     // Of up to 64 pages at their home, a bit each: whether the page is lost, or in a transaction that may find it so.
     std::uint64_t lost(const ObjectId &id, PageIndex first, std::uint64_t pages) const;
     const PagerCounters &counters() const { return counters_; }
+    const HotPages &hot_pages() const { return hot_pages_; }
     bool threads_wait() const { return waiting_ > 0; } // for a page
     void for_each_core(const std::function<void(const State &)> &visit) const;
 
@@ -239,6 +241,7 @@ class Pager {
     std::map<NodeId, std::vector<ObjectMsg>> notices_;       // no empty lists
     std::vector<ObjectMsg> sending_;
     PagerCounters counters_;
+    HotPages hot_pages_;      // for which a thread had another node asked
     std::size_t waiting_ = 0; // entries in the objects' lists of waiting threads
 };
 

@@ -14,49 +14,16 @@ namespace {
 using rpc::Reader;
 using rpc::Writer;
 
-constexpr std::size_t kThreadBytes = 56, kNameBytes = 8 + kRightBytes, kEndBytes = 21, kUserBytes = 10;
-constexpr std::size_t kStretchItemBytes = kStretchBytes + 12, kSyncBytes = 18;
+constexpr std::size_t kNameBytes = 8 + kRightBytes, kEndBytes = 21;
+constexpr std::size_t kStretchItemBytes = kStretchBytes + 12;
 
 void put_count(Writer &writer, std::size_t count) {
     writer.put(static_cast<std::uint32_t>(count));
 }
 
-void put_thread(Writer &writer, const SavedThread &thread) {
-    writer.put(thread.number).put(thread.state).put(thread.identity).put(thread.stack).put(thread.stack_bytes);
-    writer.put(thread.key.high).put(thread.key.low);
-}
-
-SavedThread get_thread(Reader &reader) {
-    SavedThread thread;
-    for (auto *value : {&thread.number, &thread.state, &thread.identity, &thread.stack, &thread.stack_bytes,
-                        &thread.key.high, &thread.key.low}) {
-        *value = reader.get<std::uint64_t>();
-    }
-    return thread;
-}
-
 std::vector<std::byte> get_copy(Reader &reader) {
     const auto bytes = reader.get_bytes();
     return {bytes.begin(), bytes.end()};
-}
-
-bool get_sync(Reader &reader, SavedSync &object) {
-    object.id = reader.get<SyncId>();
-    object.kind = reader.get<SyncKind>();
-    object.value = reader.get<std::uint32_t>();
-    object.tainted = reader.get<bool>();
-    if (reader.get<bool>()) {
-        auto &holder = object.holder.emplace();
-        holder.node = reader.get<std::uint16_t>();
-        holder.task = reader.get<std::uint64_t>();
-        holder.thread = reader.get<std::uint64_t>();
-    }
-    const auto users = reader.get_count(kUserBytes);
-    for (std::uint32_t i = 0; i < users; ++i) {
-        const auto task = reader.get<std::uint64_t>();
-        object.users[task] = reader.get<std::uint16_t>();
-    }
-    return object.users.size() == users;
 }
 
 } // namespace
@@ -127,10 +94,7 @@ std::vector<std::byte> encode(const SavedTask &task) {
     Writer writer;
     writer.put(task.id).put_bytes(task.image).put(task.next_thread).put(task.registers);
     writer.put(std::uint8_t{task.child_node.has_value()}).put(task.child_node.value_or(0));
-    put_count(writer, task.threads.size());
-    for (const auto &thread : task.threads) {
-        put_thread(writer, thread);
-    }
+    put_threads(writer, task.threads);
     put_count(writer, task.names.size());
     for (const auto &name : task.names) {
         writer.put(name.name).put(name.sends);
@@ -152,12 +116,8 @@ std::optional<SavedTask> decode_task(std::span<const std::byte> bytes) {
     if (elsewhere) {
         task.child_node = child_node;
     }
-    task.threads.resize(reader.get_count(kThreadBytes));
-    for (auto &thread : task.threads) {
-        thread = get_thread(reader);
-        if (thread.number == 0 || thread.number >= task.next_thread) {
-            return std::nullopt;
-        }
+    if (!get_threads(reader, task.next_thread, task.threads)) {
+        return std::nullopt;
     }
     task.names.resize(reader.get_count(kNameBytes));
     for (auto &name : task.names) {
@@ -198,15 +158,7 @@ std::vector<std::byte> encode(std::span<const SavedSync> objects) {
     Writer writer;
     put_count(writer, objects.size());
     for (const auto &object : objects) {
-        writer.put(object.id).put(object.kind).put(object.value).put(std::uint8_t{object.tainted});
-        writer.put(std::uint8_t{object.holder.has_value()});
-        if (object.holder) {
-            writer.put(object.holder->node).put(object.holder->task).put(object.holder->thread);
-        }
-        put_count(writer, object.users.size());
-        for (const auto &[task, node] : object.users) {
-            writer.put(task).put(node);
-        }
+        put_sync(writer, object);
     }
     return writer.bytes();
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/address_map.hpp"
+#include "runtime/moved_threads.hpp"
 #include "runtime/right.hpp"
 #include "runtime/sync.hpp"
 
@@ -64,11 +65,6 @@ struct Pages {
     std::span<const std::byte> content{};
 };
 
-struct SavedThread {
-    std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
-    Key key{};
-    bool operator==(const SavedThread &) const = default;
-};
 struct SavedName {
     std::uint32_t name = 0, sends = 0;
     Right right{};
@@ -79,7 +75,7 @@ struct SavedTask {
     std::vector<std::byte> image; // runtime/server/image.hpp
     std::uint64_t next_thread = 1, registers = 0;
     std::optional<dsm::NodeId> child_node;
-    std::vector<SavedThread> threads;
+    std::vector<MovedThread> threads;
     std::vector<SavedName> names;
     std::vector<std::byte> process; // what its process begins with
     bool operator==(const SavedTask &) const = default;

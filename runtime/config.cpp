@@ -172,6 +172,13 @@ constexpr std::array kVariables = {
              .meaning = "for a job on several hosts: the word that nodes of other hosts have to know to join it",
              .store = [](Config &c, const Value &v) { c.job_key = v.text; },
              .scope = Scope::own},
+    Variable{.name = "NORMA_ON_SIGNAL",
+             .kind = Kind::text,
+             .fallback = "",
+             .meaning = "what norma run does when a signal comes, instead of ending, as its option --on-signal has it, "
+                        "with ; between them",
+             .store = [](Config &c, const Value &v) { c.on_signal = v.text; },
+             .scope = Scope::own},
     Variable{.name = "NORMA_ACCOUNT",
              .kind = Kind::text,
              .fallback = "",

@@ -45,6 +45,7 @@ struct Config {
     unsigned core_share = 0, core_shares = 0; // which part of the cores; 0: as host_nodes says
     std::string bootstrap;                    // auto, pmix, single
     std::string job_key;
+    std::string on_signal;
     std::string account; // empty: none is kept on disk
     LogLevel log{};
     UffdMode uffd{};

@@ -77,8 +77,8 @@ JobView ControlClient::look(TaskId of) {
     return view;
 }
 
-launch::Migrated ControlClient::migrate(TaskId task, std::uint16_t node, bool lazy) {
-    stream_.send(launch::encode(launch::Migrate{.number = ++asked_, .task = task, .node = node, .lazy = lazy}));
+launch::Migrated ControlClient::migrate(TaskId task, std::uint16_t node, std::uint8_t flags) {
+    stream_.send(launch::encode(launch::Migrate{.number = ++asked_, .task = task, .node = node, .flags = flags}));
     auto record = next_record(-1ms);
     if (auto *migrated = std::get_if<launch::Migrated>(&record)) {
         return std::move(*migrated);

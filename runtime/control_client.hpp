@@ -32,7 +32,7 @@ class ControlClient {
     // With the threads of task `of` (0: of none). Throws std::runtime_error: the job has ended, or does not answer.
     JobView look(TaskId of);
     // Throws likewise, but waits as long as it takes: the task's node server sees to it that it ends.
-    launch::Migrated migrate(TaskId task, std::uint16_t node, bool lazy);
+    launch::Migrated migrate(TaskId task, std::uint16_t node, std::uint8_t flags);
     // The same of a node that is to leave; `progress` hears how far it is.
     launch::Drained drain(std::uint16_t node, std::uint16_t to,
                           const std::function<void(const launch::Draining &)> &progress);

@@ -158,7 +158,7 @@ void put(Writer &writer, const StillHere &) {
 }
 void put(Writer &writer, const Migrate &record) {
     writer.put(LaunchMsg::migrate).put(record.number).put(record.task).put(record.node);
-    writer.put(std::uint8_t{record.lazy});
+    writer.put(record.flags);
 }
 void put(Writer &writer, const Overview &record) {
     writer.put(LaunchMsg::overview).put(record.number).put(record.nodes).put(record.first_task_at);
@@ -388,7 +388,7 @@ std::optional<Record> get_record(Reader &reader) {
         const auto number = reader.get<std::uint64_t>();
         const auto task = reader.get<TaskId>();
         const auto node = reader.get<std::uint16_t>();
-        return Migrate{.number = number, .task = task, .node = node, .lazy = reader.get<bool>()};
+        return Migrate{.number = number, .task = task, .node = node, .flags = reader.get<std::uint8_t>()};
     }
     case LaunchMsg::draining: {
         const auto number = reader.get<std::uint64_t>();

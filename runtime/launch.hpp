@@ -23,7 +23,7 @@ namespace norma::rt {
 inline constexpr int kLaunchFd = 3;                         // the node server finds its end here
 inline constexpr std::size_t kMaxLaunchBytes = 1024 * 1024; // SO_SNDBUF is raised to hold it
 inline constexpr std::size_t kMaxJoinBytes = 16 * 1024;     // of the first record of a connection from outside
-inline constexpr std::uint16_t kJoinVersion = 6;            // of the records between hosts
+inline constexpr std::uint16_t kJoinVersion = 7;            // of the records between hosts
 
 enum class LaunchMsg : std::uint8_t {
     ready = 1,
@@ -135,7 +135,7 @@ struct Draining { // how far it is; handed on likewise to who wants it
     std::uint64_t bytes = 0; // of frames
     bool operator==(const Draining &) const = default;
 };
-struct Drained { // the answer to Drain; handed on likewise
+struct Drained { // the answer to Drain; handed on likewise, or to the joiner
     std::uint64_t number = 0;
     std::uint32_t moved = 0; // tasks
     std::string why;         // it has not left; empty: it has
@@ -260,12 +260,12 @@ struct Migrate { // move a task that is there; also to the launcher from who wan
     std::uint64_t number = 0;
     TaskId task = 0;
     std::uint16_t node = 0; // where it is to go
-    bool lazy = false;      // its memory does not follow it but comes when it is touched
+    std::uint8_t flags = 0; // of norma_task_migrate()
     bool operator==(const Migrate &) const = default;
 };
 
 inline constexpr std::uint16_t kAnyNode = 0xffff;
-struct Drain { // leave the job; also to the launcher from who wants it
+struct Drain { // leave the job; also to the launcher from who wants it, or from the node's joiner
     std::uint64_t number = 0;
     std::uint16_t node = 0;
     std::uint16_t to = kAnyNode; // where its tasks are to go, and what its services know

@@ -45,6 +45,8 @@ int LauncherJob::run() {
         }
         serve_wishes();
         handle_signals();
+        serve_orders();
+        serve_leavers();
         handle_deaths();
         handle_leases();
         handle_disputes();
@@ -54,6 +56,7 @@ int LauncherJob::run() {
             break;
         }
     }
+    await_writer();
     return exit_status_;
 }
 
@@ -127,7 +130,7 @@ void LauncherJob::wait_for_events() {
 // A SIGCHLD only wakes the launcher up.
 void LauncherJob::handle_signals() {
     while (const auto signal = signals_.next()) {
-        if (*signal == SIGCHLD) {
+        if (*signal == SIGCHLD || asked_for(*signal)) {
             continue;
         }
         if (phase_ == Phase::ending) {
@@ -329,6 +332,7 @@ void LauncherJob::first_task_ended(int status, const std::string &note) {
 }
 
 void LauncherJob::node_ended(std::size_t index, const NodeServer::End &end) {
+    leavers_.erase(index);
     if (departure_ && departure_->node == index && nodes_[index].left) {
         gone_for_good();
     }

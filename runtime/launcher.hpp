@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/job_settings.hpp"
+#include "runtime/launcher_orders.hpp"
 #include "runtime/network.hpp"
 
 namespace norma::rt {
@@ -27,6 +28,9 @@ struct Joining {
     std::vector<std::string> expected;
 };
 
+// The exit status of a job that a signal had written down and ended: EX_TEMPFAIL, try again later.
+inline constexpr int kWrittenDown = 75;
+
 struct JobOptions {
     unsigned nodes = 1;                   // when the program is started
     unsigned places = 0;                  // at most, with those that join while it runs; below `nodes`: as many as that
@@ -36,12 +40,14 @@ struct JobOptions {
     std::vector<std::string> env;         // environment of the node servers and of the program
     std::string cwd;
     std::optional<Joining> joining;
+    SignalOrders on_signal{};
     std::string checkpoint; // the file from which the job goes on, instead of starting the program; empty: none
 };
 
 // Runs a job to its end and returns the exit status for the calling process: that of the program, 128 + signal if a
-// signal ended the program or the launcher, 1 if the job could not go on. Takes over signals and reaps children, so it
-// is for a process with one thread that does nothing else. When it returns no process of the job is left.
+// signal ended the program or the launcher, kWrittenDown, 1 if the job could not go on. Takes over signals and reaps
+// children, so it is for a process with one thread that does nothing else. When it returns no process of the job is
+// left.
 int run_job(const JobOptions &options);
 
 // What a joiner knows before it joins.
@@ -51,7 +57,8 @@ struct Place {
     Environment env; // of this host
     std::chrono::seconds limit{60};
     bool verbose = false;
-    std::uint16_t node = 0; // the one it is to serve; 0: any
+    std::uint16_t node = 0;   // the one it is to serve; 0: any
+    SignalOrders on_signal{}; // only the launcher writes checkpoints
 };
 
 // Has a node server here join a job that is run elsewhere, and returns the exit status: 0 if the job came to its end.

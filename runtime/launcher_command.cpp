@@ -27,6 +27,7 @@ constexpr unsigned kUsualPlaces = 16; // of which each has its share of the addr
 struct CommandLine {
     std::optional<unsigned> nodes, local, join_timeout, max_nodes;
     std::string transport, wait, listen, key_file;
+    std::vector<std::string> on_signal;
     bool verbose = false;
     std::vector<std::string> program; // its name and its arguments
 };
@@ -46,7 +47,9 @@ std::vector<std::string> program_words(std::vector<std::string> rest) {
 
 Environment environment(const CommandLine &line) {
     auto variables = own_environment();
-    unset_in(variables, "NORMA_JOB_KEY"); // no node server and no task needs it
+    for (const auto *name : {"NORMA_JOB_KEY", "NORMA_ON_SIGNAL"}) {
+        unset_in(variables, name); // no node server and no task needs it
+    }
     if (!line.transport.empty()) {
         set_in(variables, "NORMA_TRANSPORT", line.transport);
     }
@@ -96,6 +99,8 @@ JobOptions job_options(const CommandLine &line, Environment env) {
     options.env = std::move(env);
     options.cwd = fs::current_path();
     options.node_server = {find_node_server()};
+    options.on_signal = signal_orders(line.on_signal);
+    check_files(options.on_signal);
     return options;
 }
 
@@ -133,6 +138,7 @@ int run_as_one_of(std::unique_ptr<Ranks> ranks, const CommandLine &line, const E
         check_for_ranks(line, ranks->count());
         check_places(line, ranks->count());
         orders.key = given_key(line.key_file);
+        orders.on_signal = signal_orders(line.on_signal);
         if (ranks->self() == 0) {
             orders.job = job_options(line, env);
             orders.listener = line.listen.empty() ? listen_anywhere() : listen_at(parse_endpoint(line.listen));
@@ -176,6 +182,7 @@ int run_command(int argc, char **argv) {
                    "nodes there can be with those that join while the program runs (norma join; with this option and\n"
                    "--listen norma node --join, too); default: 16, or -N if that is more")
         ->check(CLI::Range(1U, rpc::kMaxNodes));
+    app.add_option("--on-signal", line.on_signal, std::string(kOnSignalMeaning))->allow_extra_args(false);
     app.add_flag("-v,--verbose", line.verbose, "with --listen: say where to join, and who has");
     app.prefix_command();
     app.footer(

@@ -121,13 +121,12 @@ void Control::begin(std::list<Client>::iterator client, const launch::Migrate &m
     }
     const auto number = next_question_++;
     moves_[number] = {.client = client, .number = move.number, .node = node};
-    job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node, .lazy = move.lazy});
+    job.ask(node, launch::Migrate{.number = number, .task = move.task, .node = move.node, .flags = move.flags});
 }
 
 void Control::begin(std::list<Client>::iterator client, const launch::Drain &order, const Job &job) {
     const auto number = next_question_++;
-    if (auto why = writer_ || !checkpoint_.idle() ? "a checkpoint of it is being made" : job.drain(number, order);
-        !why.empty()) {
+    if (auto why = job.drain(number, order); !why.empty()) {
         say_to(*client, launch::Drained{.number = order.number, .moved = 0, .why = std::move(why)});
         return;
     }
@@ -152,7 +151,7 @@ void Control::drained(const launch::Drained &answer) {
 
 void Control::begin(std::list<Client>::iterator client, const launch::Checkpoint &wanted, const Job &job) {
     std::string why;
-    if (writer_ || !checkpoint_.idle()) {
+    if (writing_down()) {
         why = "another checkpoint of it is being made";
     } else if (!job.busy.empty()) {
         why = job.busy;

@@ -47,6 +47,7 @@ class Control {
     // The next wish for one more node, and what has become of it.
     std::optional<std::uint64_t> next_wish();
     void wish_ends(std::uint64_t wish, std::uint16_t node, const std::string &why_not);
+    bool writing_down() const { return writer_ || !checkpoint_.idle(); }
     void draining(const launch::Draining &news);
     void drained(const launch::Drained &answer);
     void reached(std::size_t node, const launch::CheckpointReached &answer) { checkpoint_.reached(node, answer); }

@@ -20,6 +20,9 @@ std::string LauncherJob::begin_departure(std::uint64_t number, const launch::Dra
     if (arrival_) {
         return "a node is joining; try again";
     }
+    if (control_ && control_->writing_down()) {
+        return "a checkpoint of it is being made";
+    }
     if (departure_) {
         return fmt::format("node {} is leaving, and one can at a time", departure_->node);
     }
@@ -35,6 +38,10 @@ bool LauncherJob::handle_departure(std::size_t index, const launch::Record &reco
         }
         return true;
     }
+    if (std::holds_alternative<launch::Drain>(record) && !nodes_[index].host.empty()) {
+        leavers_.insert(index); // its joiner has been told to
+        return true;
+    }
     const bool leaves = departure_ && departure_->node == index;
     if (const auto *news = std::get_if<launch::Draining>(&record)) {
         if (leaves && control_) {
@@ -46,6 +53,9 @@ bool LauncherJob::handle_departure(std::size_t index, const launch::Record &reco
         if (leaves) {
             if (control_) {
                 control_->drained(*stays);
+            }
+            if (departure_->number == kByItself) {
+                send(index, *stays);
             }
             departure_.reset();
         }
@@ -88,6 +98,9 @@ void LauncherJob::departed() {
         }
     }
     if (nodes_[departure.node].alive()) {
+        if (departure.number == kByItself) {
+            send(departure.node, launch::Drained{.number = kByItself, .moved = departure.moved, .why = ""});
+        }
         send(departure.node, launch::Shutdown{});
     } else {
         gone_for_good();

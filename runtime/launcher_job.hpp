@@ -33,6 +33,8 @@ class LauncherJob {
     int run();
 
   private:
+    static constexpr std::uint64_t kByItself = 0; // a departure that nobody asked for by way of Control
+
     using Clock = std::chrono::steady_clock;
     enum class Phase { gathering, connecting, running, ending };
 
@@ -74,6 +76,13 @@ class LauncherJob {
         std::optional<std::string> ended; // meanwhile, and why
     };
 
+    // A checkpoint that a signal has asked for.
+    struct Writing {
+        SignalOrder order;
+        Clock::time_point begun; // when the signal came
+        pid_t writer = 0;        // the process that writes it
+    };
+
     // ---- launcher_drain.cpp: a node leaves ----
     std::string begin_departure(std::uint64_t number, const launch::Drain &order); // why not; empty: it leaves
     bool handle_departure(std::size_t index, const launch::Record &record);        // whether it was about that
@@ -82,6 +91,14 @@ class LauncherJob {
     void gone_for_good();
     bool ended_in_departure(std::size_t index, const std::string &why); // whether that is all there is to say
     void say_down(std::size_t index, const std::string &why);
+
+    // ---- launcher_on_signal.cpp ----
+    bool asked_for(int signal); // false: it has its usual effect
+    void serve_orders();
+    void look_after_writer();
+    void await_writer();
+    void serve_leavers();
+    bool nothing_under_way() const; // that a checkpoint or a node that leaves would have to wait for
 
     // ---- launcher_start.cpp: until the program runs ----
     void open_gate();
@@ -154,6 +171,8 @@ class LauncherJob {
     std::vector<Node> nodes_;
     std::optional<Arrival> arrival_; // of the last node
     std::optional<Departure> departure_;
+    std::set<std::size_t> leavers_; // nodes whose joiners want them to leave
+    std::optional<Writing> to_write_, writing_;
     std::vector<Dispute> disputes_; // in the order of their moments
     std::optional<Gate> gate_;
     std::optional<Control> control_;

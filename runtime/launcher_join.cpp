@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -38,6 +39,7 @@ constexpr auto kAttempt = 3s;  // at an address, while there are others
 
 struct CommandLine {
     std::string join, key_file, transport;
+    std::vector<std::string> on_signal;
     unsigned join_timeout = 60;
     bool verbose = false;
 };
@@ -65,15 +67,23 @@ class Joiner {
     void from_launcher();
     void from_node();
     void handle_signals();
+    bool asked_for(int signal); // false: it has its usual effect
+    void drained(const launch::Drained &answer);
     void give_up(const std::string &why);
 
     const Place place_;
     const Clock::time_point deadline_; // for having a place
-    Signals signals_;
+    Signals signals_{place_.on_signal};
     Endpoint launcher_at_;
     std::optional<RecordStream> launcher_;
     std::unique_ptr<NodeProcess> node_;
     std::vector<std::byte> buffer_;
+    std::uint16_t number_ = 0; // of the node
+    struct Leaving {
+        int signal = 0;
+        Clock::time_point begun;
+    };
+    std::optional<Leaving> leaving_;       // the launcher has been asked
     bool connected_ = true, over_ = false; // over: the launcher has said so
     int exit_status_ = 1;
 };
@@ -200,6 +210,7 @@ bool Joiner::start_node(const launch::Welcome &welcome) {
         give_up(error.what());
         return false;
     }
+    number_ = welcome.node;
     if (place_.verbose) {
         say("this is node {} of {}", welcome.node, welcome.nodes);
     }
@@ -244,6 +255,10 @@ void Joiner::from_launcher() {
             return;
         }
         const auto record = launch::decode(buffer_);
+        if (const auto *answer = record ? std::get_if<launch::Drained>(&*record) : nullptr) {
+            drained(*answer);
+            continue;
+        }
         over_ = over_ || (record && std::holds_alternative<launch::Shutdown>(*record));
         if (!node_->send(buffer_)) {
             node_->kill(); // it is dying, or is stuck and as good as dead
@@ -270,13 +285,42 @@ void Joiner::from_node() {
 
 void Joiner::handle_signals() {
     while (const auto signal = signals_.next()) {
-        if (*signal == SIGCHLD) {
+        if (*signal == SIGCHLD || asked_for(*signal)) {
             continue;
         }
         exit_status_ = 128 + *signal;
         if (node_ != nullptr) {
             node_->kill();
         }
+    }
+}
+
+bool Joiner::asked_for(int signal) {
+    using Act = SignalOrder::Act;
+    const auto *order = order_for(signal, place_.on_signal);
+    if (order == nullptr || (node_ == nullptr && order->act != Act::checkpoint)) {
+        return false;
+    }
+    if (order->act != Act::drain) {
+        return true; // the launcher's affair, which gets it, too
+    }
+    if (leaving_) {
+        say("{}: node {} is leaving the job already", signal_name(signal), number_);
+    } else {
+        leaving_ = {.signal = signal, .begun = Clock::now()};
+        launcher_->send(launch::encode(launch::Drain{.number = 0, .node = number_}));
+    }
+    return true;
+}
+
+// It has left, and ends; or it stays, and may be asked again.
+void Joiner::drained(const launch::Drained &answer) {
+    if (const auto leaving = std::exchange(leaving_, std::nullopt)) {
+        const std::chrono::duration<double> took = Clock::now() - leaving->begun;
+        const auto news = answer.why.empty() ? fmt::format("has left the job: {} task{} moved", answer.moved,
+                                                           answer.moved == 1 ? "" : "s")
+                                             : fmt::format("has not left the job: {}", printable(answer.why));
+        say("{}: node {} {} ({:.1f} s)", signal_name(leaving->signal), number_, news, took.count());
     }
 }
 
@@ -306,6 +350,14 @@ Place place_for(const CommandLine &line) {
         throw std::invalid_argument("no job key is given (--key-file or NORMA_JOB_KEY)");
     }
     place.key = *key;
+    place.on_signal = signal_orders(line.on_signal);
+    unset_in(place.env, "NORMA_ON_SIGNAL");
+    for (const auto &order : place.on_signal) {
+        if (order.act != SignalOrder::Act::drain) {
+            throw std::invalid_argument(fmt::format(
+                "{} asks for a checkpoint, which is written by the launcher (norma run)", signal_name(order.signal)));
+        }
+    }
     return place;
 }
 
@@ -325,6 +377,10 @@ int join_node_command(int argc, char **argv) {
         ->check(CLI::IsMember(choices("NORMA_TRANSPORT")));
     app.add_option("--join-timeout", line.join_timeout, "seconds to wait for a place in the job; default: 60")
         ->check(CLI::Range(1U, 86'400U));
+    app.add_option("--on-signal", line.on_signal,
+                   "SIGNAL=drain: what to do when that signal comes, instead of ending; once for each signal\n"
+                   "(else NORMA_ON_SIGNAL, with ; between them)")
+        ->allow_extra_args(false);
     app.add_flag("-v,--verbose", line.verbose, "say which node this is");
     app.footer(
         "What tasks on this node write goes to this command's standard output and error, not to the launcher's;\n"

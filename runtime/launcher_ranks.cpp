@@ -121,6 +121,7 @@ int run_rank_0(RankOrders orders, const std::string &key, const std::vector<std:
 int join_rank_0(const RankOrders &orders, unsigned self, const std::string &key, const Card &mine, const Card &zero) {
     Place place{.launcher = {}, .key = key, .env = orders.env, .limit = orders.limit, .verbose = orders.verbose};
     place.node = static_cast<std::uint16_t>(self);
+    place.on_signal = orders.on_signal;
     for (const auto &address : zero.launcher) {
         const auto endpoint = parse_endpoint(address);
         if (!is_loopback(endpoint) || mine.machine == zero.machine) {

@@ -16,6 +16,7 @@ struct RankOrders {
     Environment env; // of this rank
     std::chrono::seconds limit{60};
     bool verbose = false;
+    SignalOrders on_signal{};
     std::string trouble{};            // why this rank cannot take part; then nothing else counts
     std::optional<std::string> key{}; // if the user has given one
     // Rank 0 only:

@@ -15,7 +15,7 @@ constexpr std::array kEndSignals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 } // namespace
 
-Signals::Signals() {
+Signals::Signals(const SignalOrders &orders) {
     std::signal(SIGCHLD, SIG_DFL); // if it was ignored, children could not be waited for
     sigset_t mask;
     sigemptyset(&mask);
@@ -26,7 +26,13 @@ Signals::Signals() {
             sigaddset(&mask, signal);
         }
     }
+    for (const auto &order : orders) {
+        sigaddset(&mask, order.signal);
+    }
     ::sigprocmask(SIG_BLOCK, &mask, &before_);
+    for (const auto &order : orders) {
+        std::signal(order.signal, SIG_IGN); // here it comes all the same, as it is blocked
+    }
     fd_ = ::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd_ < 0) {
         throw std::system_error(errno, std::generic_category(), "signalfd");

@@ -24,7 +24,7 @@ constexpr auto kStartLimit = 60s; // from the first fork (or the last joiner) un
 
 LauncherJob::LauncherJob(const JobOptions &options)
     : options_(options), key_(random_number()), lease_(load_config(c_strings(options.env).data()).lease),
-      nodes_(options.nodes) {
+      signals_(options.on_signal), nodes_(options.nodes) {
     deadline_ = Clock::now() + (options.joining ? options.joining->limit : kStartLimit);
 }
 

@@ -159,7 +159,8 @@ enum class Op : std::uint32_t {
     attach,           // blob: stretch -> vals[0] pages of each stretch of the object
     detach,           // blob: stretch
     destroy,          // blob: any stretch of the object
-    sync_task_died,   // 0 task, 1 it ended of its own will with exit code 0
+    sync_task_died,   // 0 task, 1 it ended of its own will with exit code 0; 2 if it was to take over and cannot, since
+                      // its parent's node is down: that node + 1
     sync_thread_died, // 0 thread
     sync_task_moved,  // 0 from, 1 to, 2 thread that goes on (0: none), 3 all do
     freeze,           // 0 number, of the caller's choice; blob: stretches. Answered when nobody writes in any of them
@@ -232,7 +233,8 @@ enum class Op : std::uint32_t {
     carry_on,        // blob: MovedTask
     // no target: to a node where a task has been that has moved
     pages_held = 218, // 0 first page, 1 pages; blob: stretch -> vals[0] the page up to which it says what it holds,
-                      // vals[1] bytes that it holds of the object; blob: batches. Nothing if a task here uses it
+    // vals[1] bytes that it holds of the object; blob: batches. Nothing if a task here uses it, unless
+    // 2 is set
     // target: a task that was spawned without memory, before it makes room
     furnish, // blob: task image
     // no target: the home of an object moves (docs/rehoming.md)
@@ -247,6 +249,9 @@ enum class Op : std::uint32_t {
     entrust,          // 0 offset, 1 bytes in all; blob: a part of what its services know
     // no target: to the home of an object that had a name, from the node of the name
     object_unname, // blob: stretch 0
+    // target: a task that is to take its parent's place with all its threads, before it is furnished
+    copy_ahead, // 0 nodes; blob: nodes, stretches: copies are to come of what these nodes have -> vals[0] pages that
+                // came
     // checkpoints (docs/checkpoint.md). No target
     checkpoint_flush = 230, // what the caller has told this node before has been heard
     restore_sync,           // blob: objects of synchronisation, as they are to be here

@@ -10,7 +10,7 @@ namespace norma::rt {
 
 namespace {
 
-constexpr std::size_t kLeastThreadBytes = 16, kLeastTaskBytes = 62;
+constexpr std::size_t kLeastThreadBytes = 16, kLeastTaskBytes = 62, kHotPageBytes = 56, kLeastNameBytes = 20;
 
 void put_task(rpc::Writer &writer, const TaskReport &task) {
     writer.put(task.id).put(task.pid).put(task.state).put(std::uint8_t{task.first}).put(task.threads);
@@ -42,6 +42,18 @@ bool get_task(rpc::Reader &reader, TaskReport &task) {
     return reader.ok() && first <= 1 && task.state <= TaskReport::State::ending;
 }
 
+void put_object(rpc::Writer &writer, const dsm::ObjectId &object) {
+    writer.put(object.home).put(object.incarnation).put(object.serial);
+}
+
+dsm::ObjectId get_object(rpc::Reader &reader) {
+    dsm::ObjectId object;
+    object.home = reader.get<std::uint32_t>();
+    object.incarnation = reader.get<std::uint32_t>();
+    object.serial = reader.get<std::uint64_t>();
+    return object;
+}
+
 } // namespace
 
 void put_report(rpc::Writer &writer, const NodeReport &report) {
@@ -55,6 +67,16 @@ void put_report(rpc::Writer &writer, const NodeReport &report) {
     writer.put(static_cast<std::uint32_t>(report.tasks.size()));
     for (const auto &task : report.tasks) {
         put_task(writer, task);
+    }
+    writer.put(static_cast<std::uint32_t>(report.hot_pages.size()));
+    for (const auto &page : report.hot_pages) {
+        put_object(writer, page.stretch.object);
+        writer.put(page.stretch.number).put(page.offset).put(page.address).put(page.reads).put(page.writes);
+    }
+    writer.put(static_cast<std::uint32_t>(report.names.size()));
+    for (const auto &named : report.names) {
+        put_object(writer, named.object);
+        writer.put_string(named.name);
     }
 }
 
@@ -73,6 +95,18 @@ std::optional<NodeReport> get_report(rpc::Reader &reader) {
         if (!get_task(reader, task)) {
             return std::nullopt;
         }
+    }
+    report.hot_pages.resize(reader.get_count(kHotPageBytes));
+    for (auto &page : report.hot_pages) {
+        page.stretch.object = get_object(reader);
+        for (auto *number : {&page.stretch.number, &page.offset, &page.address, &page.reads, &page.writes}) {
+            *number = reader.get<std::uint64_t>();
+        }
+    }
+    report.names.resize(reader.get_count(kLeastNameBytes));
+    for (auto &named : report.names) {
+        named.object = get_object(reader);
+        named.name = reader.get_string();
     }
     return reader.ok() ? std::optional(std::move(report)) : std::nullopt;
 }

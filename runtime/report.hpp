@@ -3,6 +3,7 @@
 #pragma once
 
 #include "rpc/wire.hpp"
+#include "runtime/address_map.hpp"
 #include "runtime/right.hpp"
 
 #include <cstdint>
@@ -36,6 +37,21 @@ struct TaskReport {
     bool operator==(const TaskReport &) const = default;
 };
 
+// A page that threads of the node often fetch from other nodes.
+struct HotPageReport {
+    Stretch stretch;
+    std::uint64_t offset = 0;            // into it
+    std::uint64_t address = 0;           // in a task of the node that maps it; 0: there is none
+    std::uint64_t reads = 0, writes = 0; // how often they had to wait for it, since it is among the pages listed
+    bool operator==(const HotPageReport &) const = default;
+};
+
+struct NameReport { // of memory
+    dsm::ObjectId object;
+    std::string name;
+    bool operator==(const NameReport &) const = default;
+};
+
 // Counters run from the start of the node server.
 struct NodeReport {
     std::uint16_t node = 0;
@@ -46,6 +62,8 @@ struct NodeReport {
     std::uint64_t faults_read = 0, faults_write = 0, zero_filled = 0, pages_in = 0, pages_out = 0, poisoned = 0;
     std::uint64_t messages_sent = 0, messages_received = 0, bytes_sent = 0, bytes_received = 0;
     std::vector<TaskReport> tasks;
+    std::vector<HotPageReport> hot_pages;
+    std::vector<NameReport> names; // that are served there; not all, if there are very many
     bool operator==(const NodeReport &) const = default;
 };
 

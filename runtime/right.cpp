@@ -3,8 +3,6 @@
 
 namespace norma::rt {
 
-namespace {
-
 void put_key(rpc::Writer &writer, const Key &key) {
     writer.put(key.high).put(key.low);
 }
@@ -15,8 +13,6 @@ Key get_key(rpc::Reader &reader) {
     key.low = reader.get<std::uint64_t>();
     return key;
 }
-
-} // namespace
 
 void put_right(rpc::Writer &writer, const Right &right) {
     writer.put(right.kind).put(right.task).put(right.thread);

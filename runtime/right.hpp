@@ -23,6 +23,10 @@ struct Key {
     auto operator<=>(const Key &) const = default;
 };
 
+inline constexpr std::size_t kKeyBytes = 16;
+void put_key(rpc::Writer &writer, const Key &key);
+Key get_key(rpc::Reader &reader);
+
 struct Right {
     // names: the node's name server. object_name: stands for a memory object, but gives no right to map it. host_priv:
     // the job's privileged port.

@@ -129,6 +129,9 @@ struct SavedSync {
     std::map<std::uint64_t, std::uint16_t> users;
     bool operator==(const SavedSync &) const = default;
 };
+inline constexpr std::size_t kSyncBytes = 19; // at least
+void put_sync(rpc::Writer &writer, const SavedSync &object);
+bool get_sync(rpc::Reader &reader, SavedSync &object); // false: it names a user twice
 
 struct SyncLimits {
     std::size_t objects = std::size_t{1} << 20;
@@ -174,13 +177,13 @@ class SyncHome {
     void task_moved(const TaskMove &move);
 
     // ---- sync_moving.cpp: when it goes to another node as a whole (docs/draining.md) ----
-    // Ends all waits with `status`, and lets go of all words. What is left are objects, and threads in the queue of a
-    // condition for which they do not wait yet.
+    // Ends all waits with `status`, and forgets all words. What is left are objects, threads in the queue of a
+    // condition for which they do not wait yet, and those that have yet to hear.
     void withdraw_all(std::int32_t status, Outcomes &out);
     void write(rpc::Writer &writer) const; // when all has been withdrawn
     bool read(rpc::Reader &reader);        // into an empty one; false: it is no such thing
     void merge(SyncHome &&other);          // which was another node's
-    // All objects; while nobody waits.
+    // All objects; while nobody is queued at a word. Who waits is not in it.
     std::vector<SavedSync> save() const;
     // An object of a job that has been before, under the id it had there. Ids that are made from now on are greater
     // than its. KERN_INVALID_ARGUMENT: it cannot have been one, or is there already. KERN_RESOURCE_SHORTAGE (limits).

@@ -9,7 +9,7 @@ namespace norma::rt {
 
 namespace {
 
-constexpr std::size_t kUserBytes = 10, kObjectBytes = 19, kParkedBytes = 55;
+constexpr std::size_t kParkedBytes = 55;
 
 void put_waiter(rpc::Writer &writer, const Waiter &waiter) {
     writer.put(waiter.node).put(waiter.task).put(waiter.thread).put(waiter.call);
@@ -39,20 +39,14 @@ void SyncHome::withdraw_all(std::int32_t status, Outcomes &out) {
         settle(thread, {status, false}, 0, out);
     }
     words_.clear();
+    std::erase_if(objects_, [](const auto &object) { return object.second.kind == SyncKind::word; });
 }
 
 void SyncHome::write(rpc::Writer &writer) const {
-    writer.put(last_turn_).put(static_cast<std::uint32_t>(objects_.size()));
-    for (const auto &[id, object] : objects_) {
-        writer.put(id).put(object.kind).put(object.value).put(std::uint8_t{object.tainted});
-        writer.put(std::uint8_t{object.holder.has_value()});
-        if (object.holder) {
-            put_waiter(writer, *object.holder);
-        }
-        writer.put(static_cast<std::uint32_t>(object.users.size()));
-        for (const auto &[task, node] : object.users) {
-            writer.put(task).put(node);
-        }
+    const auto objects = save();
+    writer.put(last_turn_).put(static_cast<std::uint32_t>(objects.size()));
+    for (const auto &object : objects) {
+        put_sync(writer, object);
     }
     writer.put(static_cast<std::uint32_t>(parked_.size()));
     for (const auto &[thread, parked] : parked_) {
@@ -64,19 +58,9 @@ void SyncHome::write(rpc::Writer &writer) const {
 
 bool SyncHome::read(rpc::Reader &reader) {
     last_turn_ = reader.get<std::uint64_t>();
-    for (auto left = reader.get_count(kObjectBytes); left > 0 && reader.ok(); --left) {
-        auto &object = objects_[reader.get<SyncId>()];
-        object.kind = reader.get<SyncKind>();
-        object.value = reader.get<std::uint32_t>();
-        object.tainted = reader.get<bool>();
-        if (reader.get<bool>()) {
-            object.holder = get_waiter(reader);
-        }
-        for (auto users = reader.get_count(kUserBytes); users > 0; --users) {
-            const auto task = reader.get<std::uint64_t>();
-            object.users[task] = reader.get<std::uint16_t>();
-        }
-        if (object.kind < SyncKind::barrier || object.kind > SyncKind::word) {
+    for (auto left = reader.get_count(kSyncBytes); left > 0 && reader.ok(); --left) {
+        SavedSync object;
+        if (!get_sync(reader, object) || restore(object) != KERN_SUCCESS) {
             return false;
         }
     }
@@ -91,7 +75,7 @@ bool SyncHome::read(rpc::Reader &reader) {
     }
     std::ranges::sort(all, {}, &Parked::turn); // as they stood in the queues
     for (auto &parked : all) {
-        auto *object = find(parked.object); // none: it has been destroyed, and he has yet to hear of it
+        auto *object = find(parked.object); // none: a word, or it has been destroyed, and he has yet to hear
         if ((object == nullptr && parked.stage != Stage::settled) || parked_.contains(parked.waiter.thread)) {
             return false;
         }

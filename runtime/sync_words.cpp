@@ -47,9 +47,7 @@ void SyncHome::let_go(SyncId id) {
     if (object == nullptr || --object->parked > 0 || object->kind != SyncKind::word) {
         return;
     }
-    if (const auto word = words_.find(object->word); word != words_.end() && word->second == id) {
-        words_.erase(word); // else they have been withdrawn from it
-    }
+    words_.erase(object->word);
     objects_.erase(id);
     spare_ids_.push_back(id);
 }

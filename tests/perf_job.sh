@@ -24,7 +24,8 @@ for transport in tcp shm; do
 done
 # A whole program's, in a job of its own.
 expect 0 "migrate_pause " "$norma" perf migrate -N 2 -x tcp -s 1M -n 3 -w 1 --json "$work/migrate.json"
-for name in migrate migrate_pause migrate_all migrate_lazy lazy_pause lazy_all; do
+for name in migrate migrate_pause migrate_all migrate_lazy lazy_pause lazy_all migrate_precopy precopy_pause \
+    precopy_all; do
     [ "$(grep -c "\"test\": \"$name\".*\"ratio_to_floor\": [0-9]" "$work/migrate.json")" -eq 1 ] ||
         fail "no result of $name: $(cat "$work/migrate.json")"
 done

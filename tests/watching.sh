@@ -51,6 +51,7 @@ expect 2 "--delay" "$norma" top --delay 0
 expect 2 "'7' is not a task" "$norma" migrate 7 1
 expect 2 "NODE" "$norma" migrate 0.1
 expect 2 "NODE" "$norma" migrate 0.1 -1
+expect 2 "excludes" "$norma" migrate 0.1 1 --lazy --precopy
 expect 1 "there is no job 1 of yours" "$norma" migrate 0.1 1 --job 1
 
 job 2
@@ -73,6 +74,36 @@ expect 1 "node 9 is no other node of the job" "$norma" drain 0 --to 9 --job "$la
 expect 0 "task 0.1 is on node 0 already" "$norma" migrate 0.1 0 --job "$launcher"
 # The rows at the border travel at every step.
 shows "all(n['pages_in'] > 0 for n in it['nodes']) and len(it['nodes']) == 2" "$norma" top "$launcher" -n 1 -d 0.5 --json
+
+# The page over which two nodes fight, each for a word of its own, before the one that a third node reads now and then.
+"$norma" run -N 3 -x tcp "$bin/quarrel" >"$work/said.quarrel" 2>&1 &
+quarrel=$!
+jobs+=("$quarrel")
+fight="it['hottest_pages'] and it['hottest_pages'][0]['name'] == 'quarrel' and it['hottest_pages'][0]['offset'] == 0x3000
+    and sorted(n['node'] for n in it['hottest_pages'][0]['nodes']) == [0, 1]
+    and all(n['writes'] > n['reads'] for n in it['hottest_pages'][0]['nodes'])"
+fought() {
+    "$norma" top "$quarrel" -n 1 -d 1 --json 2>/dev/null | python3 -c 'import json, sys
+text = sys.stdin.read()
+it = json.loads(text) if text else {"hottest_pages": []}
+sys.exit(not eval(sys.argv[1]))' "${fight//$'\n'/ }"
+}
+fight_shown() {
+    "$norma" top "$quarrel" -n 1 -d 1 2>/dev/null |
+        grep -A2 '^HOTTEST PAGES' | tail -n 1 |
+        grep -Eq ' quarrel +0x3000 +0x[0-9a-f]+  [01] w [0-9]+/s, [01] w [0-9]+/s$'
+}
+for what in fought fight_shown; do # in the second that is looked at
+    tries=0
+    until $what; do
+        if ((++tries == 60)); then
+            fail "$what: the page that is fought over is not the first: $("$norma" top "$quarrel" -n 1) $(cat "$work/said.quarrel")"
+            break
+        fi
+    done
+done
+kill -TERM "$quarrel"
+wait "$quarrel" 2>/dev/null
 
 # A task is the process that ps says it is.
 pid=$("$norma" ps "$launcher" --json | python3 -c "import json, sys; print([t['pid'] for t in json.load(sys.stdin) if t['node'] == 1][0])")

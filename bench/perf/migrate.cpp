@@ -26,7 +26,7 @@ constexpr unsigned kFloorIterations = 1000;
 
 struct Errand {
     std::size_t bytes;
-    bool lazy;
+    int flags; // of norma_task_migrate()
     norma_sync_t settled;
     std::atomic<unsigned> moves; // that have been made; kOver: the task may end
     double pause_us;             // of the last one
@@ -109,7 +109,7 @@ void travel(Errand &errand) {
     for (;;) {
         const double pause = watch_the_clock(errand);
         auto &before = in_before.at(static_cast<std::size_t>(norma_node()));
-        if (!errand.lazy && errand.moves.load() != kOver) {
+        if (errand.flags != NORMA_MIGRATE_LAZY && errand.moves.load() != kOver) {
             wait_until_in(before + memory.size() / kPage);
         }
         while (errand.moves.load() == moves) {
@@ -131,18 +131,17 @@ struct Times {
     std::vector<double> pause, call, all, stream;
 };
 
-Times measure(const TestInfo &test, bool lazy) {
+Times measure(const TestInfo &test, int flags) {
     const Semaphore settled;
     const Array<Errand> memory(1);
-    auto &errand = *new (memory.data()) Errand{test.size, lazy, settled.id(), {}, 0};
+    auto &errand = *new (memory.data()) Errand{test.size, flags, settled.id(), {}, 0};
     RemoteTask traveller(0);
     traveller.start<&travel>(&errand);
     settled.wait();
     Times times;
     for (unsigned round = 0; round < test.warmup + test.iterations; ++round) {
         const auto start = Clock::now();
-        check(norma_task_migrate(traveller.port(), round % 2 == 0 ? kPeer : 0, lazy ? NORMA_MIGRATE_LAZY : 0),
-              "norma_task_migrate");
+        check(norma_task_migrate(traveller.port(), round % 2 == 0 ? kPeer : 0, flags), "norma_task_migrate");
         const double call = microseconds_since(start);
         errand.moves = round + 1;
         settled.wait();
@@ -183,8 +182,9 @@ void print_others() {
 Rows migrate(const TestInfo &test) {
     print_others();
     Rows rows;
-    add_rows(rows, test, measure(test, false), "migrate", "migrate");
-    add_rows(rows, test, measure(test, true), "lazy", "migrate_lazy");
+    add_rows(rows, test, measure(test, 0), "migrate", "migrate");
+    add_rows(rows, test, measure(test, NORMA_MIGRATE_LAZY), "lazy", "migrate_lazy");
+    add_rows(rows, test, measure(test, NORMA_MIGRATE_PRECOPY), "precopy", "migrate_precopy");
     return rows;
 }
 

@@ -56,8 +56,10 @@ NORMA_EXPORT kern_return_t norma_attach(int job, int node, int timeout_ms, char 
  * KERN_ABORTED (thread_abort). */
 NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *status) NORMA_MACH_NOEXCEPT;
 
-/** For norma_task_migrate(): memory stays where it is until it is touched. */
+/** For norma_task_migrate(), one or the other. LAZY: memory stays where it is until it is touched. PRECOPY: copies of
+ * it come first, in rounds while the task runs, as long as each has less than half of the one before. */
 #define NORMA_MIGRATE_LAZY 1
+#define NORMA_MIGRATE_PRECOPY 2
 
 /** Moves a task that runs to another node with all its threads: they go on there where they were, with their registers,
  * stacks, signal masks and thread-local variables, and with what they hold and wait for. The task must be a whole
@@ -65,9 +67,9 @@ NORMA_EXPORT kern_return_t norma_task_wait(task_t task, int timeout_ms, int *sta
  * its callers have for the task or a thread of it goes on to be one. It returns when the task runs there; what memory
  * lies on the nodes where it was, and no task there uses, follows in the background, unless flags are
  * NORMA_MIGRATE_LAZY. If it fails, the task runs on where it was, and its node server says why on standard error.
- * KERN_INVALID_TASK (it is moving already, too), KERN_INVALID_ARGUMENT (no such node, other flags), KERN_NOT_SUPPORTED
- * (it has what cannot move), KERN_OPERATION_TIMED_OUT (a thread of it stays in a library, or in a system call),
- * KERN_RESOURCE_SHORTAGE, KERN_NODE_DOWN. Thread-safe. */
+ * KERN_INVALID_TASK (it is moving already, too), KERN_INVALID_ARGUMENT (no such node, other flags or both),
+ * KERN_NOT_SUPPORTED (it has what cannot move), KERN_OPERATION_TIMED_OUT (a thread of it stays in a library, or in a
+ * system call), KERN_RESOURCE_SHORTAGE, KERN_NODE_DOWN. Thread-safe. */
 NORMA_EXPORT kern_return_t norma_task_migrate(task_t task, int node, int flags) NORMA_MACH_NOEXCEPT;
 
 /** thread_create_running with an entry function and an argument. stack_size 0: NORMA_STACK_SIZE. When entry returns

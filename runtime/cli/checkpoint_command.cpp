@@ -42,7 +42,10 @@ void set_up_signals() {
     struct sigaction action {};
     action.sa_handler = [](int signal) { interrupted = signal; };
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-        ::sigaction(signal, &action, nullptr);
+        struct sigaction before {};
+        if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+            ::sigaction(signal, &action, nullptr);
+        }
     }
     ::signal(SIGXFSZ, SIG_IGN);
 }

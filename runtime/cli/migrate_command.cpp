@@ -4,6 +4,8 @@
 #include "runtime/cli/job_words.hpp"
 #include "runtime/cli/json.hpp"
 
+#include "norma/norma.h"
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -51,14 +53,14 @@ void watch_memory_follow(const JobName &job, TaskId task) {
     }
 }
 
-int migrate(std::optional<pid_t> job, const std::string &name, std::uint16_t node, bool lazy, bool as_json) {
+int migrate(std::optional<pid_t> job, const std::string &name, std::uint16_t node, std::uint8_t flags, bool as_json) {
     const auto id = parse_task(name);
     if (!id) {
         fmt::print(stderr, "norma migrate: '{}' is not a task; `norma ps` shows their names, like 0.1\n", name);
         return 2;
     }
     const auto chosen = choose_job(job);
-    const auto end = ControlClient(chosen).migrate(*id, node, lazy);
+    const auto end = ControlClient(chosen).migrate(*id, node, flags);
     if (end.task == 0) {
         fmt::print(stderr, "norma migrate: task {} of job {} has not moved: {}\n", name, chosen.launcher, end.why);
         return 1;
@@ -74,7 +76,7 @@ int migrate(std::optional<pid_t> job, const std::string &name, std::uint16_t nod
         fmt::print("task {} is {} on node {} now\n", name, format_task(end.task), node);
     }
     std::fflush(stdout);
-    if (!lazy) {
+    if (flags != NORMA_MIGRATE_LAZY) {
         watch_memory_follow(chosen, end.task);
     }
     return 0;
@@ -88,13 +90,17 @@ int migrate_command(int argc, char **argv) {
     std::string task;
     std::uint16_t node = 0;
     std::optional<pid_t> job;
-    bool lazy = false, as_json = false;
+    bool lazy = false, precopy = false, as_json = false;
     app.add_option("TASK", task, "its name, as `norma ps` prints it")->required();
     app.add_option("NODE", node, "the number of the node where it is to go")->required();
     app.add_option("--job", job, "the process id of its `norma run`, if there are several")->check(CLI::PositiveNumber);
-    app.add_flag("--lazy", lazy, "do not fetch its memory: pages come when they are touched");
+    auto *later = app.add_flag("--lazy", lazy, "do not fetch its memory: pages come when they are touched");
+    app.add_flag("--precopy", precopy, "fetch its memory first, while it still runs where it is")->excludes(later);
     app.add_flag("--json", as_json, "print what it is called now as an object");
-    return run_command_line("migrate", app, argc, argv, [&] { return migrate(job, task, node, lazy, as_json); });
+    return run_command_line("migrate", app, argc, argv, [&] {
+        const auto flags = lazy ? NORMA_MIGRATE_LAZY : precopy ? NORMA_MIGRATE_PRECOPY : 0;
+        return migrate(job, task, node, static_cast<std::uint8_t>(flags), as_json);
+    });
 }
 
 } // namespace norma::rt

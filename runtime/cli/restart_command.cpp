@@ -16,6 +16,7 @@ namespace {
 Environment environment(const checkpoint::Job &job, const std::string &transport, const std::string &wait) {
     auto variables = own_environment();
     unset_in(variables, "NORMA_JOB_KEY");
+    unset_in(variables, "NORMA_ON_SIGNAL");
     set_in(variables, "NORMA_WINDOW_BASE", fmt::format("{:#x}", job.window_base));
     set_in(variables, "NORMA_WINDOW_SIZE", fmt::format("{}", job.window_size));
     if (!transport.empty()) {
@@ -31,7 +32,7 @@ Environment environment(const checkpoint::Job &job, const std::string &transport
 }
 
 int restart(const std::string &file, std::optional<unsigned> nodes, const std::string &transport,
-            const std::string &wait) {
+            const std::string &wait, const std::vector<std::string> &on_signal) {
     const auto job = look_at_checkpoint(file);
     JobOptions options;
     options.nodes = nodes.value_or(job.nodes);
@@ -40,6 +41,8 @@ int restart(const std::string &file, std::optional<unsigned> nodes, const std::s
     options.env = environment(job, transport, wait);
     options.cwd = std::filesystem::current_path();
     options.node_server = {find_node_server()};
+    options.on_signal = signal_orders(on_signal);
+    check_files(options.on_signal);
     options.checkpoint = file;
     return run_job(options);
 }
@@ -49,6 +52,7 @@ int restart(const std::string &file, std::optional<unsigned> nodes, const std::s
 int restart_command(int argc, char **argv) {
     CLI::App app{"Lets a job go on from a checkpoint (norma checkpoint), on nodes of this machine.", "norma restart"};
     std::string file, transport, wait;
+    std::vector<std::string> on_signal;
     std::optional<unsigned> nodes;
     app.add_option("FILE", file, "the checkpoint")->required();
     app.add_option("-N,--nodes", nodes, "number of nodes; default: as many as it had")
@@ -57,7 +61,9 @@ int restart_command(int argc, char **argv) {
         ->check(CLI::IsMember(choices("NORMA_TRANSPORT")));
     app.add_option("--wait", wait, "how node servers wait: adaptive, spin, block")
         ->check(CLI::IsMember(choices("NORMA_WAIT")));
-    return run_command_line("restart", app, argc, argv, [&] { return restart(file, nodes, transport, wait); });
+    app.add_option("--on-signal", on_signal, std::string(kOnSignalMeaning))->allow_extra_args(false);
+    return run_command_line("restart", app, argc, argv,
+                            [&] { return restart(file, nodes, transport, wait, on_signal); });
 }
 
 } // namespace norma::rt

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `norma top`: what the nodes and tasks of a job are doing, again and again.
 #include "runtime/cli/commands.hpp"
+#include "runtime/cli/hottest_pages.hpp"
 #include "runtime/cli/job_words.hpp"
 #include "runtime/cli/json.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fmt/format.h>
 #include <map>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace norma::rt {
 namespace {
@@ -94,6 +97,34 @@ void print_tasks(const Look &before, const Look &now) {
     }
 }
 
+constexpr std::size_t kPagesShown = 10;
+
+void print_pages(const Look &before, const Look &now) {
+    auto pages = hottest_pages(before.view, now.view);
+    if (pages.empty()) {
+        return;
+    }
+    pages.resize(std::min(pages.size(), kPagesShown));
+    constexpr std::string_view kRow = "{:>8}  {:<20} {:>12} {:>16}  {}\n";
+    const auto seconds = std::chrono::duration<double>(now.at - before.at).count();
+    const auto rate = [seconds](std::uint64_t times) { return static_cast<double>(times) / seconds; };
+    fmt::print("\nHOTTEST PAGES\n");
+    fmt::print(kRow, "WAITS/s", "OBJECT", "OFFSET", "ADDRESS", "NODES: READS, WRITES");
+    for (const auto &page : pages) {
+        std::vector<std::string> nodes;
+        for (const auto &node : page.nodes) {
+            for (const auto &[times, what] : {std::pair(node.reads, 'r'), std::pair(node.writes, 'w')}) {
+                if (times != 0) {
+                    nodes.push_back(fmt::format("{} {} {:.0f}/s", node.node, what, rate(times)));
+                }
+            }
+        }
+        fmt::print(kRow, fmt::format("{:.0f}", rate(page.times())), format_object(page),
+                   fmt::format("{:#x}", page.offset),
+                   page.address == 0 ? std::string("-") : fmt::format("{:#x}", page.address), fmt::join(nodes, ", "));
+    }
+}
+
 void print_text(const Look &before, const Look &now, bool terminal) {
     if (terminal) {
         fmt::print("\033[H\033[2J");
@@ -102,6 +133,7 @@ void print_text(const Look &before, const Look &now, bool terminal) {
     print_nodes(before, now);
     fmt::print("\n");
     print_tasks(before, now);
+    print_pages(before, now);
     fmt::print("\n");
 }
 
@@ -118,11 +150,16 @@ void print_json(const Look &before, const Look &now) {
             tasks.push_back(task_json(now.view, *report, task));
         }
     }
+    std::vector<std::string> pages;
+    for (const auto &page : hottest_pages(before.view, now.view)) {
+        pages.push_back(hottest_page_json(page));
+    }
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now.at - before.at).count();
     fmt::print("{}\n", json::object({{"job", json::number(now.view.name.launcher)},
                                      {"interval_us", json::number(us)},
                                      {"nodes", json::list(nodes)},
-                                     {"tasks", json::list(tasks)}}));
+                                     {"tasks", json::list(tasks)},
+                                     {"hottest_pages", json::list(pages)}}));
 }
 
 struct CommandLine {
@@ -160,7 +197,8 @@ int top_command(int argc, char **argv) {
     app.footer(
         "Rates are per second: faults for reading and writing, pages filled with zeros, pages that came from and\n"
         "went to other nodes, bytes of all messages. RESIDENT is what frames take on the node, HOME OF the size of\n"
-        "the memory objects that have their home there.");
+        "the memory objects that have their home there. HOTTEST PAGES are those for which threads most often had to\n"
+        "wait for another node: where they are, and which nodes read (r) or write (w) them.");
     return run_command_line("top", app, argc, argv, [&line] {
         watch(line);
         return 0;

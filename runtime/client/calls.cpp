@@ -5,6 +5,7 @@
 #include "runtime/client/job.hpp"
 #include "runtime/client/migration.hpp"
 #include "runtime/client/threads.hpp"
+#include "runtime/client/vm.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -99,7 +100,7 @@ kern_return_t task_threads(task_t task, thread_act_array_t *threads, mach_msg_ty
     const auto bytes = answer.blob.size();
     std::vector<std::byte> names(answer.blob.begin(), answer.blob.end()); // the next call overwrites the answer
     vm_address_t list = 0;
-    const auto status = vm_allocate(mach_task_self(), &list, bytes, TRUE);
+    const auto status = norma::rt::allocate(mach_task_self(), list, bytes, true);
     if (status != KERN_SUCCESS) {
         return status;
     }

@@ -5,6 +5,7 @@
 #include "norma/norma.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/vm.hpp"
 
 #include <array>
 #include <climits>
@@ -200,12 +201,12 @@ kern_return_t vm_read(vm_task_t task, vm_address_t address, vm_size_t size, vm_o
         if (loan.status() != KERN_SUCCESS) {
             return loan.status();
         }
-        if (const auto status = vm_allocate(mach_task_self(), &mine, size, TRUE); status != KERN_SUCCESS) {
+        if (const auto status = norma::rt::allocate(mach_task_self(), mine, size, true); status != KERN_SUCCESS) {
             return status;
         }
         std::memcpy(reinterpret_cast<void *>(mine), loan.data(), size);
         if (const auto status = loan.give_back(); status != KERN_SUCCESS) {
-            vm_deallocate(mach_task_self(), mine, size);
+            norma::rt::deallocate(mach_task_self(), mine, size);
             return status;
         }
     }

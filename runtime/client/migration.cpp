@@ -232,9 +232,10 @@ bool WaitingCall::again(std::int32_t status) noexcept {
     if (const auto left = static_cast<std::int64_t>(timeout_); withdrawn && left > 0) {
         timeout_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, left - passed));
     }
-    if (withdrawn || mover_count != 0) { // one that calls all the time might never be met outside
+    if (withdrawn) {
         migration_point();
     }
+    may_stop();
     begun_ = Clock::now();
     return withdrawn;
 }
@@ -268,6 +269,12 @@ void migration_point() noexcept {
     set_at_point(true);
     send_stop_signal(gettid());
     set_at_point(false);
+}
+
+void may_stop() noexcept {
+    if (mover_count != 0) {
+        migration_point();
+    }
 }
 
 void stop_for_migration(ucontext_t *context) {

@@ -34,6 +34,9 @@ class WaitingCall {
 Answer call_waiting(Op op, std::uint32_t port, std::array<std::uint64_t, kOpArgs> args, std::size_t timeout) noexcept;
 // For who has had kWithdrawn from a call: stops here if the task moves, and goes on on the node where it is then.
 void migration_point() noexcept;
+// For the beginning of a call that a program may make all the time, so that it might never be met outside: stops here
+// if the task moves.
+void may_stop() noexcept;
 
 // The handler of the signal that stops threads: returns at once unless the task gathers its threads and the calling one
 // can move as it stands; then when it is to go on here.

@@ -3,6 +3,7 @@
 #include "norma/mach.h"
 #include "runtime/client/channel.hpp"
 #include "runtime/client/job.hpp"
+#include "runtime/client/vm.hpp"
 #include "runtime/names.hpp"
 
 #include <array>
@@ -112,7 +113,7 @@ kern_return_t mach_ports_lookup(task_t task, mach_port_t **ports, mach_msg_type_
         }
     }
     vm_address_t address = 0;
-    const auto status = vm_allocate(mach_task_self(), &address, sizeof found, TRUE);
+    const auto status = norma::rt::allocate(mach_task_self(), address, sizeof found, true);
     if (status == KERN_SUCCESS) {
         std::memcpy(reinterpret_cast<void *>(address), found.data(), sizeof found);
         *ports = reinterpret_cast<mach_port_t *>(address);

@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // <norma/mach.h>: virtual memory.
+#include "runtime/client/vm.hpp"
 #include "norma/region.h"
 #include "runtime/client/channel.hpp"
+#include "runtime/client/migration.hpp"
 
 #include <cstring>
 
 using norma::rt::call;
 using norma::rt::Op;
+
+namespace norma::rt {
+
+kern_return_t allocate(vm_task_t task, vm_address_t &address, vm_size_t size, bool anywhere) noexcept {
+    const auto answer = call(Op::vm_allocate, task, {address, size, anywhere ? 1U : 0U});
+    if (answer.status == KERN_SUCCESS) {
+        address = answer.vals[0];
+    }
+    return answer.status;
+}
+
+kern_return_t deallocate(vm_task_t task, vm_address_t address, vm_size_t size) noexcept {
+    return call(Op::vm_deallocate, task, {address, size}).status;
+}
+
+} // namespace norma::rt
 
 extern "C" {
 
@@ -25,19 +43,18 @@ kern_return_t vm_allocate(vm_task_t task, vm_address_t *address, vm_size_t size,
     if (address == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
-    const auto answer = call(Op::vm_allocate, task, {*address, size, anywhere ? 1U : 0U});
-    if (answer.status == KERN_SUCCESS) {
-        *address = answer.vals[0];
-    }
-    return answer.status;
+    norma::rt::may_stop();
+    return norma::rt::allocate(task, *address, size, anywhere != 0);
 }
 
 kern_return_t vm_deallocate(vm_task_t task, vm_address_t address, vm_size_t size) noexcept {
-    return call(Op::vm_deallocate, task, {address, size}).status;
+    norma::rt::may_stop();
+    return norma::rt::deallocate(task, address, size);
 }
 
 kern_return_t vm_protect(vm_task_t task, vm_address_t address, vm_size_t size, boolean_t set_maximum,
                          vm_prot_t protection) noexcept {
+    norma::rt::may_stop();
     return call(Op::vm_protect, task, {address, size, set_maximum ? 1U : 0U, static_cast<std::uint32_t>(protection)})
         .status;
 }

@@ -6,6 +6,7 @@
 #include "runtime/server/node.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <optional>
 
@@ -16,12 +17,12 @@ namespace {
 constexpr std::size_t kMostBatches = 128; // of one answer
 constexpr std::size_t kBatchBytes = 17;
 
-Request ask_for(const Stretch &stretch, dsm::PageIndex first, std::uint64_t pages) {
+Request ask_for(const Stretch &stretch, dsm::PageIndex first, std::uint64_t pages, bool in_use_too) {
     rpc::Writer writer;
     put_stretch(writer, stretch);
     Request request;
     request.op = Op::pages_held;
-    request.args = {first, pages};
+    request.args = {first, pages, in_use_too ? 1U : 0U};
     request.blob = writer.bytes();
     return request;
 }
@@ -54,17 +55,21 @@ std::optional<dsm::Held> held_in(const Reply &reply, dsm::PageIndex first, dsm::
 
 } // namespace
 
+void Following::add_pieces(Trail &trail, const Stretch &stretch, const dsm::NodeSet &from) const {
+    const auto pages = node_.pager.pages(stretch.object), first = stretch.number * pages;
+    for (dsm::NodeId node = 0; node < node_.count; ++node) {
+        if (node != node_.self && from[node]) {
+            trail.pieces.push_back({.from = node, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
+        }
+    }
+}
+
 // At first all are asked how much there is; most have nothing.
-void Following::begin(const Task &task) {
+void Following::begin(Task &task) {
     auto &trail = trails_[task.id];
-    for (dsm::NodeId from = 0; from < node_.count; ++from) {
-        if (from == node_.self || !task.been[from]) {
-            continue;
-        }
-        for (const auto &[stretch, pages] : node_.stretches_of(task.map.entries())) {
-            const auto first = stretch.number * pages;
-            trail.pieces.push_back({.from = from, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
-        }
+    trail.copied = std::move(task.copied);
+    for (const auto &[stretch, pages] : node_.stretches_of(task.map.entries())) {
+        add_pieces(trail, stretch, task.been);
     }
     begin_weighing(task.id);
 }
@@ -73,10 +78,21 @@ void Following::fetch(const Stretch &stretch, dsm::NodeId from, bool home,
                       std::function<void(std::int32_t status)> done) {
     const auto errand = next_errand_++;
     auto &trail = trails_[errand];
-    const auto pages = node_.pager.pages(stretch.object), first = stretch.number * pages;
-    trail.pieces.push_back({.from = from, .stretch = stretch, .next = first, .end = first + pages, .bytes = 0});
+    add_pieces(trail, stretch, dsm::NodeSet().set(from));
     trail.home = home ? std::optional(stretch.object) : std::nullopt;
-    trail.done = std::move(done);
+    trail.done = [done = std::move(done)](const Trail &over) { done(over.status); };
+    begin_weighing(errand);
+}
+
+void Following::copy(TaskId task, const std::vector<Stretch> &stretches, const dsm::NodeSet &from,
+                     std::function<void(std::uint64_t pages)> done) {
+    const auto errand = next_errand_++;
+    auto &trail = trails_[errand];
+    for (const auto &stretch : stretches) {
+        add_pieces(trail, stretch, from);
+    }
+    trail.copies_for = task;
+    trail.done = [done = std::move(done)](const Trail &over) { done(over.pages); };
     begin_weighing(errand);
 }
 
@@ -91,7 +107,8 @@ void Following::begin_weighing(TaskId task) {
 
 void Following::weigh(TaskId task, std::size_t place) {
     const auto piece = trails_.at(task).pieces[place];
-    node_.router.call(piece.from, ask_for(piece.stretch, piece.next, 0), [this, task, place](const Reply &reply) {
+    auto request = ask_for(piece.stretch, piece.next, 0, trails_.at(task).copies_for.has_value());
+    node_.router.call(piece.from, std::move(request), [this, task, place](const Reply &reply) {
         const auto found = trails_.find(task);
         if (found == trails_.end()) {
             return; // it has ended, or moved on
@@ -110,7 +127,16 @@ void Following::go_on(TaskId task) {
     if (found == trails_.end() || found->second.unweighed > 0) {
         return;
     }
+    auto &copied = found->second.copied;
     auto &pieces = found->second.pieces;
+    while (!copied.empty()) {
+        auto [stretch, batches] = std::move(copied.front());
+        copied.pop_front();
+        if (node_.in_use(stretch)) {
+            node_.pager.bring(stretch.object, std::move(batches), [this, task] { go_on(task); });
+            return;
+        }
+    }
     while (!pieces.empty() && (pieces.front().next == pieces.front().end || !node_.in_use(pieces.front().stretch))) {
         pieces.pop_front();
     }
@@ -119,8 +145,8 @@ void Following::go_on(TaskId task) {
         return;
     }
     const auto &piece = pieces.front();
-    node_.router.call(piece.from, ask_for(piece.stretch, piece.next, piece.end - piece.next),
-                      [this, task](const Reply &reply) { heard(task, reply); });
+    auto request = ask_for(piece.stretch, piece.next, piece.end - piece.next, found->second.copies_for.has_value());
+    node_.router.call(piece.from, std::move(request), [this, task](const Reply &reply) { heard(task, reply); });
 }
 
 void Following::heard(TaskId task, const Reply &reply) {
@@ -142,7 +168,26 @@ void Following::heard(TaskId task, const Reply &reply) {
         go_on(task);
         return;
     }
+    if (found->second.copies_for) {
+        note_copies(found->second, piece.stretch, held->batches);
+    }
     node_.pager.bring(piece.stretch.object, std::move(held->batches), [this, task] { go_on(task); });
+}
+
+// What is being written over there will be written here when the task has come.
+void Following::note_copies(Trail &trail, const Stretch &stretch, std::vector<dsm::Batch> &batches) {
+    CopiedPages written{.stretch = stretch, .batches = {}};
+    for (auto &batch : batches) {
+        if (batch.write) {
+            written.batches.push_back(batch);
+        }
+        batch.write = false;
+        trail.pages += static_cast<unsigned>(std::popcount(node_.pager.missing(stretch.object, batch)));
+    }
+    const auto task = node_.tasks.find(*trail.copies_for);
+    if (task != node_.tasks.end() && !written.batches.empty()) {
+        task->second->copied.push_back(std::move(written));
+    }
 }
 
 // The pages are here, so it is little that moves with a home.
@@ -194,7 +239,7 @@ std::vector<dsm::ObjectId> Following::homes_wanted(TaskId task) const {
 void Following::finish(TaskId task) {
     const auto trail = std::move(trails_.extract(task).mapped());
     if (trail.done) {
-        trail.done(trail.status);
+        trail.done(trail);
     }
 }
 
@@ -219,7 +264,8 @@ void Following::serve(const Request &request, const Done &done) const {
     }
     dsm::Held held{.batches = {}, .next = first + pages};
     Reply reply;
-    if (node_.pager.knows(stretch.object) && !used_here(stretch)) {
+    const bool in_use_too = request.args[2] != 0;
+    if (node_.pager.knows(stretch.object) && (in_use_too || !used_here(stretch))) {
         const auto size = node_.pager.pages(stretch.object);
         if (first / size != stretch.number || pages > size - first % size) {
             done(status_reply(KERN_INVALID_VALUE));

@@ -3,12 +3,6 @@
 
 namespace norma::rt {
 
-namespace {
-
-constexpr std::size_t kThreadBytes = 56;
-
-} // namespace
-
 std::vector<std::byte> encode(const MovedTask &task) {
     rpc::Writer writer;
     writer.put(task.next_thread).put(task.child_node).put(std::uint8_t{task.lazy});
@@ -16,11 +10,7 @@ std::vector<std::byte> encode(const MovedTask &task) {
     for (const auto node : task.been) {
         writer.put(node);
     }
-    writer.put(static_cast<std::uint32_t>(task.threads.size()));
-    for (const auto &thread : task.threads) {
-        writer.put(thread.number).put(thread.state).put(thread.identity);
-        writer.put(thread.stack).put(thread.stack_bytes).put(thread.key.high).put(thread.key.low);
-    }
+    put_threads(writer, task.threads);
     return writer.bytes();
 }
 
@@ -37,17 +27,8 @@ std::optional<MovedTask> decode_moved_task(std::span<const std::byte> bytes, uns
             return std::nullopt;
         }
     }
-    task.threads.resize(reader.get_count(kThreadBytes));
-    for (auto &thread : task.threads) {
-        for (auto *value : {&thread.number, &thread.state, &thread.identity, &thread.stack, &thread.stack_bytes,
-                            &thread.key.high, &thread.key.low}) {
-            *value = reader.get<std::uint64_t>();
-        }
-        if (thread.number == 0 || thread.number >= task.next_thread) {
-            return std::nullopt;
-        }
-    }
-    return reader.done() ? std::optional(std::move(task)) : std::nullopt;
+    const bool sound = get_threads(reader, task.next_thread, task.threads);
+    return sound && reader.done() ? std::optional(std::move(task)) : std::nullopt;
 }
 
 } // namespace norma::rt

@@ -3,7 +3,7 @@
 // its memory and its names.
 #pragma once
 
-#include "runtime/right.hpp"
+#include "runtime/moved_threads.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -11,11 +11,6 @@
 #include <vector>
 
 namespace norma::rt {
-
-struct MovedThread {
-    std::uint64_t number = 0, state = 0, identity = 0, stack = 0, stack_bytes = 0;
-    Key key{};
-};
 
 struct MovedTask {
     std::uint64_t next_thread = 1, child_node = kAnyNode;

@@ -234,11 +234,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
         }
     }
     pager.node_down(node);
-    for (auto &[id, task] : tasks) {
-        if (task->awaited_by == node && task->state != Task::State::ending) {
-            kill_task(*task, [] {}); // nobody is left who could let it go on
-        }
-    }
+    end_orphans_of(node);
     for (const auto &news : families.node_down(node)) {
         family_news(news);
     }

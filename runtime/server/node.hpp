@@ -129,7 +129,8 @@ class Node {
     // ---- node_job.cpp: the launcher ----
     void report_exit(int status, const std::string &note);
     // To the home of synchronisation objects that a task has used. `well`: of its own will, with exit code 0.
-    void tell_of_end(dsm::NodeId home, TaskId task, bool well);
+    void tell_of_end(dsm::NodeId home, TaskId task, bool well, std::optional<dsm::NodeId> awaited_by);
+    void end_orphans_of(dsm::NodeId node);
     void report_hosting(); // the first task runs here now
     static void tell_launcher(const launch::Record &record);
     // The connection to it broke; nothing goes to it or comes from it any more. But it may be alive: it is down only

@@ -167,7 +167,7 @@ void Node::migrate(const launch::Migrate &order) {
     Request request;
     request.op = Op::task_migrate;
     request.target = found->second->own_right();
-    request.args = {order.node, order.lazy ? 1U : 0U};
+    request.args = {order.node, order.flags};
     execute(request, [order](const Reply &reply) {
         launch::Migrated answer{.number = order.number, .task = 0, .why = ""};
         if (reply.status == KERN_SUCCESS) { // without a right it was there already

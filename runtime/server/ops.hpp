@@ -2,6 +2,7 @@
 // The operations of protocol.hpp, one function each. `done` is called exactly once.
 #pragma once
 
+#include "runtime/moved_threads.hpp"
 #include "runtime/server/node.hpp"
 
 namespace norma::rt {
@@ -47,7 +48,15 @@ void op_task_create_on(Node &, const Request &, Done);
 void op_task_clone(Node &, const Request &, Done);
 void op_task_teleport(Node &, const Request &, Done);
 void op_spawn(Node &, const Request &, Done);
+// Of a task that goes on here: what its threads are called; then their registers, from where they lie. `done` gets the
+// task, or null if it has ended, and an errno value.
+void take_threads(Task &, std::uint64_t next_thread, const std::vector<MovedThread> &);
+void let_threads_go_on(Node &, Task &, std::vector<MovedThread>, std::function<void(Task *task, int error)> done);
 void op_furnish(Node &, const Request &, Done);
+void op_copy_ahead(Node &, const Request &, Done);
+// Has copies come to a child on another node of what its parent has, as long as that pays. `done`: it has done what it
+// could; the parent may be no more.
+void copy_ahead(Node &, TaskId parent, const Right &child, std::function<void()> done);
 void op_task_terminate(Node &, const Request &, Done);
 void op_task_suspend(Node &, const Request &, Done);
 void op_task_resume(Node &, const Request &, Done);

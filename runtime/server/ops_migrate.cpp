@@ -366,6 +366,14 @@ void gather(Node &node, const SharedMigration &move, bool first) {
     });
 }
 
+void begin_to_gather(Node &node, const SharedMigration &move) {
+    if (const auto found = node.tasks.find(move->parent); found != node.tasks.end()) {
+        found->second->gathering = true;
+    }
+    move->deadline = Clock::now() + kPatience;
+    gather(node, move, true);
+}
+
 void prepare(Node &node, const SharedMigration &move, const Task &parent) {
     auto image = image_of(node, parent, false);
     image.slots.clear();
@@ -381,9 +389,11 @@ void prepare(Node &node, const SharedMigration &move, const Task &parent) {
         } else if (reply.status != KERN_SUCCESS) {
             fail(node, move, reply.status, "no process can be made there");
         } else {
-            found->second->gathering = true;
-            move->deadline = Clock::now() + kPatience;
-            gather(node, move, true);
+            if ((move->request.args[1] & NORMA_MIGRATE_PRECOPY) != 0) {
+                copy_ahead(node, move->parent, move->child, [&node, move] { begin_to_gather(node, move); });
+            } else {
+                begin_to_gather(node, move);
+            }
         }
     });
 }
@@ -393,7 +403,7 @@ void prepare(Node &node, const SharedMigration &move, const Task &parent) {
 void op_task_migrate(Node &node, const Request &request, Done done) {
     auto *parent = node.running(request.target);
     auto status = parent == nullptr || parent->moving ? KERN_INVALID_TASK : check_node(node, request.args[0]);
-    if (status == KERN_SUCCESS && (request.args[1] & ~std::uint64_t{NORMA_MIGRATE_LAZY}) != 0) {
+    if (status == KERN_SUCCESS && request.args[1] > NORMA_MIGRATE_PRECOPY) {
         status = KERN_INVALID_ARGUMENT;
     }
     if (status != KERN_SUCCESS || request.args[0] == node.self) {
@@ -461,34 +471,51 @@ void op_make_room(Node &node, const Request &request, Done done) {
         -1, request.blob);
 }
 
-namespace {
+void take_threads(Task &task, std::uint64_t next_thread, const std::vector<MovedThread> &threads) {
+    task.next_thread = next_thread;
+    for (const auto &thread : threads) {
+        auto &mine = task.threads[thread.number];
+        mine.key = thread.key;
+        mine.sync_identity = thread.identity;
+        mine.stack = thread.stack;
+        mine.stack_bytes = thread.stack_bytes;
+    }
+}
 
-void start_threads(Node &node, Task &task, const MovedTask &moved, const Done &done) {
+void let_threads_go_on(Node &node, Task &task, std::vector<MovedThread> threads,
+                       std::function<void(Task *task, int error)> done) {
     std::vector<std::byte> states;
-    for (const auto &thread : moved.threads) {
+    for (const auto &thread : threads) {
         const auto state = std::as_bytes(std::span(&thread.state, 1));
         states.insert(states.end(), state.begin(), state.end());
     }
-    node.command(
-        task, Command::carry_on, {},
-        [&node, id = task.id, threads = moved.threads, lazy = moved.lazy, done](const Ack &ack) {
-            const auto found = node.tasks.find(id);
-            const bool sound = ack.error == 0 && ack.blob.size() == threads.size() * sizeof(std::uint64_t);
-            for (std::size_t i = 0; sound && found != node.tasks.end() && i < threads.size(); ++i) {
-                std::uint64_t tid = 0;
-                std::memcpy(&tid, ack.blob.data() + i * sizeof tid, sizeof tid);
-                found->second->threads.at(threads[i].number).tid = static_cast<pid_t>(tid);
-            }
-            if (!sound && found != node.tasks.end()) {
-                log_error("threads that have moved here cannot go on: {}", std::strerror(ack.error));
-                node.kill_task(*found->second, [] {}); // the parent they could go back to is gone
-            }
-            if (sound && !lazy && found != node.tasks.end()) {
-                node.following.begin(*found->second);
-            }
-            done(status_reply(sound ? KERN_SUCCESS : KERN_FAILURE));
-        },
-        -1, std::move(states));
+    const auto heard = [&node, id = task.id, threads = std::move(threads), done = std::move(done)](const Ack &ack) {
+        const auto found = node.tasks.find(id);
+        auto *there = found == node.tasks.end() ? nullptr : found->second.get();
+        const bool sound = ack.error == 0 && ack.blob.size() == threads.size() * sizeof(std::uint64_t);
+        for (std::size_t i = 0; sound && there != nullptr && i < threads.size(); ++i) {
+            std::uint64_t tid = 0;
+            std::memcpy(&tid, ack.blob.data() + i * sizeof tid, sizeof tid);
+            there->threads.at(threads[i].number).tid = static_cast<pid_t>(tid);
+        }
+        done(there, sound || ack.error != 0 ? ack.error : EPROTO);
+    };
+    node.command(task, Command::carry_on, {}, heard, -1, std::move(states));
+}
+
+namespace {
+
+void start_threads(Node &node, Task &task, const MovedTask &moved, const Done &done) {
+    let_threads_go_on(node, task, moved.threads, [&node, lazy = moved.lazy, done](Task *there, int error) {
+        if (error != 0 && there != nullptr) {
+            log_error("threads that have moved here cannot go on: {}", std::strerror(error));
+            node.kill_task(*there, [] {}); // the parent they could go back to is gone
+        }
+        if (error == 0 && !lazy && there != nullptr) {
+            node.following.begin(*there);
+        }
+        done(status_reply(error == 0 ? KERN_SUCCESS : KERN_FAILURE));
+    });
 }
 
 } // namespace
@@ -504,19 +531,12 @@ void op_carry_on(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    task->next_thread = moved->next_thread;
+    take_threads(*task, moved->next_thread, moved->threads);
     for (const auto been : moved->been) {
         task->been.set(been);
     }
     if (moved->child_node < node.count) {
         task->child_node = static_cast<dsm::NodeId>(moved->child_node);
-    }
-    for (const auto &thread : moved->threads) {
-        auto &mine = task->threads[thread.number];
-        mine.key = thread.key;
-        mine.sync_identity = thread.identity;
-        mine.stack = thread.stack;
-        mine.stack_bytes = thread.stack_bytes;
     }
     node.ports.arrive(task->id, [&node, id = task->id, moved = *moved, done] {
         const auto found = node.tasks.find(id);

@@ -7,7 +7,6 @@
 #include "norma/mach.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace norma::rt {
 
@@ -36,26 +35,6 @@ void op_restore_end(Node &node, const Request & /*request*/, Done done) {
 
 namespace {
 
-// What the threads are called; where each has left its state.
-std::vector<std::byte> adopt(Task &task, const checkpoint::SavedTask &saved) {
-    task.next_thread = saved.next_thread;
-    task.child_node = saved.child_node;
-    std::vector<std::byte> states;
-    for (const auto &thread : saved.threads) {
-        auto &mine = task.threads[thread.number];
-        mine.key = thread.key;
-        mine.sync_identity = thread.identity;
-        mine.stack = thread.stack;
-        mine.stack_bytes = thread.stack_bytes;
-        const auto state = std::as_bytes(std::span(&thread.state, 1));
-        states.insert(states.end(), state.begin(), state.end());
-    }
-    for (const auto &name : saved.names) {
-        task.names.adopt(name.name, {.right = name.right, .sends = name.sends});
-    }
-    return states;
-}
-
 bool is_sound(const checkpoint::SavedTask &saved, unsigned nodes) {
     return (!saved.child_node || *saved.child_node < nodes) &&
            std::ranges::all_of(saved.names, [](const auto &name) { return name.name >= kFirstName; });
@@ -74,21 +53,14 @@ void op_restore_resume(Node &node, const Request &request, Done done) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    auto states = adopt(*task, *saved);
-    node.command(
-        *task, Command::carry_on, {},
-        [&node, id = task->id, threads = saved->threads, done](const Ack &ack) {
-            const auto found = node.tasks.find(id);
-            const bool sound = found != node.tasks.end() && ack.error == 0 &&
-                               ack.blob.size() == threads.size() * sizeof(std::uint64_t);
-            for (std::size_t i = 0; sound && i < threads.size(); ++i) {
-                std::uint64_t tid = 0;
-                std::memcpy(&tid, ack.blob.data() + i * sizeof tid, sizeof tid);
-                found->second->threads.at(threads[i].number).tid = static_cast<pid_t>(tid);
-            }
-            done(status_reply(sound ? KERN_SUCCESS : KERN_FAILURE));
-        },
-        -1, std::move(states));
+    task->child_node = saved->child_node;
+    take_threads(*task, saved->next_thread, saved->threads);
+    for (const auto &name : saved->names) {
+        task->names.adopt(name.name, {.right = name.right, .sends = name.sends});
+    }
+    let_threads_go_on(node, *task, saved->threads, [done](const Task *there, int error) {
+        done(status_reply(there != nullptr && error == 0 ? KERN_SUCCESS : KERN_FAILURE));
+    });
 }
 
 // It never ran here; who has a right to it learns how it ended.

@@ -30,7 +30,7 @@ void take_over_dead(Node &node, const Request &request) {
     found->second.awaited_by.reset();
     node.tell_family(Op::process_ended, found->second.kin, static_cast<std::uint64_t>(found->second.status));
     for (dsm::NodeId home = 0; home < node.count; ++home) {
-        node.tell_of_end(home, request.target.task, false);
+        node.tell_of_end(home, request.target.task, false, std::nullopt);
     }
     if (found->second.first) {
         node.report_hosting();

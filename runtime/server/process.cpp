@@ -308,11 +308,26 @@ void Node::reap() {
     }
 }
 
-void Node::tell_of_end(dsm::NodeId home, TaskId task, bool well) {
+// A child that never takes over may end before what its parent's node has sent as its last is heard everywhere.
+void Node::tell_of_end(dsm::NodeId home, TaskId task, bool well, std::optional<dsm::NodeId> awaited_by) {
     Request request;
     request.op = Op::sync_task_died;
-    request.args = {task, well ? 1U : 0U};
+    request.args = {task, well ? 1U : 0U, awaited_by && router.is_down(*awaited_by) ? *awaited_by + 1U : 0U};
     router.tell(home, std::move(request));
+}
+
+// Nobody is left who could let them go on.
+void Node::end_orphans_of(dsm::NodeId node) {
+    for (auto &[id, task] : tasks) {
+        if (task->awaited_by == node && task->state != Task::State::ending) {
+            kill_task(*task, [] {});
+        }
+    }
+    for (const auto &[id, end] : ended) {
+        for (dsm::NodeId home = 0; end.awaited_by == node && home < count; ++home) {
+            tell_of_end(home, id, false, node);
+        }
+    }
 }
 
 void Node::add_to_account(const Task &task, const Processes::End &end) {
@@ -384,7 +399,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     const bool moved = task->successor.kind != Right::Kind::none;
     for (dsm::NodeId node = 0; !moved && node < count; ++node) {
         if (task->sync_homes[node]) {
-            tell_of_end(node, task->id, status == 0 && !task->terminated);
+            tell_of_end(node, task->id, status == 0 && !task->terminated, task->awaited_by);
         }
     }
     for (auto &pending : task->commands) {

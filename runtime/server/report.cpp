@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <unistd.h>
@@ -83,6 +84,37 @@ TaskReport report_of(const Node &node, const Task &task, bool with_threads) {
     return report;
 }
 
+constexpr std::size_t kMostNames = 256;
+
+std::vector<HotPageReport> hot_pages_of(const Node &node) {
+    std::vector<HotPageReport> pages;
+    std::multimap<Stretch, HotPageReport *> unplaced;
+    pages.reserve(dsm::HotPages::kMost);
+    for (const auto &hot : node.pager.hot_pages().entries()) {
+        const auto of_each = node.pager.pages(hot.object);
+        auto &page = pages.emplace_back();
+        page.stretch = {.object = hot.object, .number = hot.page / of_each};
+        page.offset = hot.page % of_each * kMapPage;
+        page.reads = hot.reads;
+        page.writes = hot.writes;
+        unplaced.emplace(page.stretch, &page);
+    }
+    for (const auto &[id, task] : node.tasks) {
+        for (const auto &entry : task->map.entries()) {
+            for (auto [at, end] = unplaced.equal_range(entry.stretch); at != end;) {
+                auto &page = *at->second;
+                if (page.offset >= entry.offset && page.offset - entry.offset < entry.size) {
+                    page.address = entry.start + (page.offset - entry.offset);
+                    at = unplaced.erase(at);
+                } else {
+                    ++at;
+                }
+            }
+        }
+    }
+    return pages;
+}
+
 } // namespace
 
 NodeReport report_of(const Node &node, TaskId of) {
@@ -105,7 +137,14 @@ NodeReport report_of(const Node &node, TaskId of) {
                       .messages_received = wire.received,
                       .bytes_sent = wire.bytes_sent,
                       .bytes_received = wire.bytes_received,
-                      .tasks = {}};
+                      .tasks = {},
+                      .hot_pages = hot_pages_of(node),
+                      .names = {}};
+    for (const auto &[name, object] : node.names) {
+        if (report.names.size() < kMostNames) {
+            report.names.push_back({.object = object, .name = name});
+        }
+    }
     for (const auto &[id, task] : node.tasks) {
         if (!task->threads_moved) { // else it is listed where it is now
             report.tasks.push_back(report_of(node, *task, id == of));

@@ -41,6 +41,10 @@ void op_barrier_expect(Node &node, const Request &request, Done done) {
 
 void serve_sync_task_died(Node &node, const Request &request, Done done) {
     node.sync.task_died(request.args[0], request.args[1] != 0);
+    const auto heir_of = request.args[2];
+    if (heir_of > 0 && heir_of <= node.count && !node.router.is_down(static_cast<dsm::NodeId>(heir_of - 1))) {
+        node.sync.never_takes_over(request.args[0], static_cast<dsm::NodeId>(heir_of - 1));
+    }
     done(status_reply(KERN_SUCCESS));
 }
 
@@ -50,13 +54,18 @@ void serve_sync_thread_died(Node &node, const Request &request, Done done) {
 }
 
 void serve_sync_task_moved(Node &node, const Request &request, Done done) {
+    const auto where = node_of(request.args[1]);
     node.sync.task_moved({.from = request.args[0],
                           .to = request.args[1],
-                          .to_node = node_of(request.args[1]),
+                          .to_node = where,
                           .from_thread = request.args[2],
                           .to_thread = request.args[2],
                           .all_threads = request.args[3] != 0});
     node.sync.task_died(request.args[0], true); // what has not moved with it
+    const bool is_down = where < node.count && node.router.is_down(where);
+    if (is_down || node.sync.is_known_to_be_over(request.args[1])) { // its end has been seen to before
+        node.sync.task_died(request.args[1], false);
+    }
     done(status_reply(KERN_SUCCESS));
 }
 
@@ -132,6 +141,7 @@ constexpr std::array kOperations{
     Operation{Op::task_teleport, Kind::task, op_task_teleport, false},
     Operation{Op::task_migrate, Kind::task, op_task_migrate, true},
     Operation{Op::furnish, Kind::task, op_furnish, false},
+    Operation{Op::copy_ahead, Kind::task, op_copy_ahead, true},
     Operation{Op::give_names, Kind::task, op_give_names, false},
     Operation{Op::make_room, Kind::task, op_make_room, false},
     Operation{Op::carry_on, Kind::task, op_carry_on, false},

@@ -7,17 +7,6 @@ namespace norma::rt {
 
 namespace {
 
-void put_key(rpc::Writer &writer, const Key &key) {
-    writer.put(key.high).put(key.low);
-}
-
-Key get_key(rpc::Reader &reader) {
-    Key key;
-    key.high = reader.get<std::uint64_t>();
-    key.low = reader.get<std::uint64_t>();
-    return key;
-}
-
 void put_ended(rpc::Writer &writer, const EndedTask &task) {
     put_key(writer, task.key);
     writer.put(task.status);
@@ -77,7 +66,7 @@ std::vector<std::byte> encode(const ServicesView &services) {
 }
 
 std::optional<Services> decode_services(std::span<const std::byte> bytes, dsm::NodeId from, unsigned nodes) {
-    constexpr std::size_t kLeastNameBytes = 4, kLeastEndedBytes = 8 + 16 + 4 + kRightBytes + 2 + kKinBytes;
+    constexpr std::size_t kLeastNameBytes = 4, kLeastEndedBytes = 8 + kKeyBytes + 4 + kRightBytes + 2 + kKinBytes;
     rpc::Reader reader(bytes);
     Services services(from);
     if (!services.sync.read(reader) || !services.families.read(reader) || !services.groups.read(reader)) {
@@ -93,7 +82,7 @@ std::optional<Services> decode_services(std::span<const std::byte> bytes, dsm::N
             return std::nullopt;
         }
     }
-    for (auto left = reader.get_count(2 * sizeof(std::uint64_t)); left > 0; --left) {
+    for (auto left = reader.get_count(kKeyBytes); left > 0; --left) {
         services.priv_keys.insert(get_key(reader));
     }
     return reader.done() ? std::optional(std::move(services)) : std::nullopt;

@@ -104,6 +104,10 @@ void SyncService::task_died(TaskId task, bool cleanly) {
     deliver(std::move(outcomes));
 }
 
+bool SyncService::is_known_to_be_over(TaskId task) const {
+    return std::ranges::any_of(over_, [task](const auto &entry) { return entry.second.contains(task); });
+}
+
 void SyncService::thread_died(std::uint64_t thread) {
     Outcomes outcomes;
     home_.thread_died(thread, outcomes);
@@ -124,6 +128,7 @@ void SyncService::withdraw_all() {
 }
 
 void SyncService::node_died(dsm::NodeId node) {
+    over_.erase(node);
     Outcomes outcomes;
     home_.node_died(node, outcomes);
     forget([node](const Waiter &waiter) { return waiter.node == node; });

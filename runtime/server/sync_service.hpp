@@ -5,7 +5,9 @@
 #include "runtime/server/router.hpp"
 #include "runtime/sync.hpp"
 
+#include <cassert>
 #include <map>
+#include <set>
 
 namespace norma::rt {
 
@@ -21,9 +23,16 @@ class SyncService {
     void task_died(TaskId task, bool cleanly);
     void thread_died(std::uint64_t thread);
     void task_moved(const TaskMove &move) { home_.task_moved(move); }
+    // A task that has ended, and what may be on its way from the dead node of its parent, of whose death this node has
+    // yet to hear, says still that it is to have what the parent had.
+    void never_takes_over(TaskId task, dsm::NodeId parent) { over_[parent].insert(task); }
+    bool is_known_to_be_over(TaskId task) const;
     void node_died(dsm::NodeId node);
     void abort(std::uint64_t thread, std::int32_t status);
-    std::vector<SavedSync> save() const { return home_.save(); }
+    std::vector<SavedSync> save() const { // for a checkpoint: nobody waits
+        assert(home_.waiting() == 0);
+        return home_.save();
+    }
     std::int32_t restore(const SavedSync &saved) { return home_.restore(saved); }
     std::size_t waiting() const { return home_.waiting(); }
     // For when it goes to another node.
@@ -46,6 +55,7 @@ class SyncService {
     SyncHome home_;
     Loop &loop_;
     std::map<Key, Pending> pending_;
+    std::map<dsm::NodeId, std::set<TaskId>> over_; // by the node of their parents
 };
 
 } // namespace norma::rt

@@ -61,6 +61,11 @@ struct Thread {
     std::vector<Done> waiters;
 };
 
+struct CopiedPages {
+    Stretch stretch;
+    std::vector<dsm::Batch> batches;
+};
+
 struct Task {
     Task(TaskId number, const Window &window, Program what);
 
@@ -80,11 +85,12 @@ struct Task {
     std::optional<int> exit_status; // that such a process has said it will end with, as wait(2) has it
     bool is_attached() const { return pidfd >= 0; }
     enum class State : std::uint8_t { starting, running, ending } state = State::starting;
-    bool moving = false;     // a teleport is under way, or a move with all threads
-    bool gathering = false;  // its threads are being stopped for that, or have been; until they go on, here or there
-    bool held = false;       // its threads are being stopped for a checkpoint, or have been
-    dsm::NodeSet been;       // where it was before it moved with all its threads, once or more
-    bool terminated = false; // by task_terminate: its end is no failure
+    bool moving = false;    // a teleport is under way, or a move with all threads
+    bool gathering = false; // its threads are being stopped for that, or have been; until they go on, here or there
+    bool held = false;      // its threads are being stopped for a checkpoint, or have been
+    dsm::NodeSet been;      // where it was before it moved with all its threads, once or more
+    std::deque<CopiedPages> copied; // which have come before it, and it is to have for writing
+    bool terminated = false;        // by task_terminate: its end is no failure
     int control = -1;
     std::set<int> channels;
     std::map<int, int> offered; // what has come along with the last packet of a channel: a descriptor

@@ -67,7 +67,7 @@ class Job:
     def wait_until(self, true, what):
         deadline = time.monotonic() + PATIENCE
         while not true():
-            check(self.process.poll() is None, f"the job has ended: {self.said()}")
+            check(self.process.poll() is None, f"the job has ended with {self.process.poll()}: {self.said()}")
             check(time.monotonic() < deadline, f"it does not come to this: {what}")
             time.sleep(0.02)
 

@@ -14,7 +14,7 @@ chmod 755 "$work" # munge wants to know its socket within reach of all
 mark=CLUSTER_TEST=$work # in the environment of what has to end with this test
 failures=0
 export NORMA_WAIT=block TMPDIR=$work
-unset NORMA_JOB_KEY NORMA_BOOTSTRAP PMIX_RANK PMIX_NAMESPACE
+unset NORMA_JOB_KEY NORMA_BOOTSTRAP NORMA_ON_SIGNAL PMIX_RANK PMIX_NAMESPACE
 cd "$work" || exit
 
 # All that this test has started and that has not ended.
@@ -143,6 +143,44 @@ heat=("$bin/heat" --quiet --width 200 --height 150 --steps 60 --workers 2 --outp
 long=("$bin/norma-perf" barrier -n 1000000) # says "iter" when it is at work
 hash=$(env "$mark" "$norma" run "${heat[@]}" | grep '^hash: ')
 [[ -n $hash ]] || { echo "$name: FAILED: one node computes nothing"; exit 1; }
+
+# A job whose ranks get USR1 and USR2, by `signal NAME`: node 1 leaves it, then it is written down, ends, and goes on
+# from there. The program is at work for some seconds.
+orders=(--on-signal USR1=drain --on-signal "USR2=checkpoint-and-end:$work/checkpoint")
+at_work=("$bin/heat" --frames 0 --width 256 --height 256 --steps 4000 --workers 3 --output "$work/out")
+# signal_until NAME DONE REFUSED: there are moments in which a task cannot be moved or written down.
+signal_until() {
+    local tries
+    for ((tries = 1; tries <= 50; ++tries)); do
+        signal "$1"
+        until grep -q "$2" "$work/said" || (($(grep -c "$3" "$work/said") >= tries)) || ! kill -0 "$job" 2>/dev/null; do
+            sleep 0.1
+        done
+        ! grep -q "$2" "$work/said" || return
+    done
+}
+on_signals() {
+    local long_hash
+    long_hash=$(env "$mark" "$norma" run "${at_work[@]}" | grep '^hash: ')
+
+    case="a node leaves when a signal comes"
+    begin "$@" "$norma" run "${orders[@]}" "${at_work[@]}"
+    wait_until plate:
+    signal_until USR1 "SIGUSR1: node 1 has left the job" "SIGUSR1: node 1 has not left"
+    ends 0
+    says_times 1 "norma: SIGUSR1: node 1 has left the job: "
+    says "norma: SIGUSR1: the launcher of the job cannot leave it: its node stays"
+    says_times 1 "$long_hash"
+
+    case="a job is written down when a signal comes, and goes on"
+    begin "$@" "$norma" run "${orders[@]}" "${at_work[@]}"
+    wait_until plate:
+    signal_until USR2 "SIGUSR2: the job has been written" "SIGUSR2: the job has not been written"
+    ends 75
+    says "norma: SIGUSR2: the job has been written to $work/checkpoint in "
+    run "$case" 0 "$norma" restart -N 2 "$work/checkpoint"
+    says_times 1 "$long_hash"
+}
 
 report() {
     [[ $failures == 0 ]] && echo passed

@@ -86,6 +86,12 @@ wait_until iter
 kill -TERM "$(pgrep -P "$job")"
 ends failed
 
+# ---- signals for which something has been asked: mpirun hands them to all ranks ----
+signal() {
+    kill "-$1" "$(pgrep -P "$job")"
+}
+on_signals "${mpirun[@]}" -n 2
+
 # ---- what is wrong is said ----
 host=$(hostname)
 run "-N that does not agree" 2 "${mpirun[@]}" -n 2 "$norma" run -N 3 "$bin/hello"

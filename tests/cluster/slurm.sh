@@ -154,4 +154,10 @@ wait_until iter
 scancel --state=running --user="$user"
 ends failed
 
+# All processes of the step get the signal, node servers and tasks, too.
+signal() {
+    scancel --signal="$1" --state=running --user="$user"
+}
+on_signals "${srun[@]}"
+
 report

@@ -5,6 +5,7 @@
 
 #include "apps/heat/picture.hpp"
 #include "norma/mach.h"
+#include "norma/norma.h"
 #include "rpc/address.hpp"
 #include "rpc/record.hpp"
 #include "rpc/verbs/frame.hpp"
@@ -259,9 +260,14 @@ void launches() {
     auto &task = report.tasks.emplace_back();
     task.program = "/bin/app";
     task.thread_list.push_back({.number = 1, .tid = 79, .suspend_count = 2});
+    const dsm::ObjectId object{.home = 0, .incarnation = 1, .serial = 7};
+    report.hot_pages.push_back(
+        {.stretch = {.object = object, .number = 1}, .offset = 4096, .address = 0, .reads = 3, .writes = 4});
+    report.names.push_back({.object = object, .name = "grid"});
     keep("launch", "seen", encode(Seen{.number = 1, .report = report}));
-    keep("launch", "migrate", encode(Migrate{.number = 1, .task = 0x0001000100000003, .node = 1, .lazy = false}));
-    keep("launch", "migrate_lazy", encode(Migrate{.number = 2, .task = 0x0001000100000003, .node = 0, .lazy = true}));
+    keep("launch", "migrate", encode(Migrate{.number = 1, .task = 0x0001000100000003, .node = 1, .flags = 0}));
+    keep("launch", "migrate_lazy",
+         encode(Migrate{.number = 2, .task = 0x0001000100000003, .node = 0, .flags = NORMA_MIGRATE_LAZY}));
     keep("launch", "migrated", encode(Migrated{.number = 1, .task = 0, .why = "it is suspended"}));
     keep("launch", "overview", encode(Overview{.number = 1, .nodes = 2, .running = true, .program = "/bin/app"}));
     keep("launch", "unseen", encode(Unseen{.number = 1, .node = 1, .why = "gone"}));

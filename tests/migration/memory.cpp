@@ -93,8 +93,77 @@ SYSTEM_CASE(memory_comes_when_it_is_touched) {
         CHECK(pages_in() >= kUsed);
     });
     wait_for(1);
-    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(child.port(), 2, NORMA_MIGRATE_LAZY << 1));
+    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(child.port(), 2, 4));
     move_to(2, child.port(), NORMA_MIGRATE_LAZY);
+    stage = 2;
+    JOIN(child);
+    return 0;
+}
+
+// It is here with the task, which has it for itself as soon as what is on the other node has been given up.
+SYSTEM_CASE(memory_comes_first) {
+    auto child = systest::spawn(1, [] {
+        auto *words = words_of(kPages);
+        fill(words);
+        stage = 1;
+        wait_for(2);
+        const auto before = pages_in();
+        CHECK(before >= kUsed);
+        check_and_change(words);
+        CHECK(pages_in() - before < kUsed / 10);
+    });
+    wait_for(1);
+    CHECK_KERN(KERN_INVALID_ARGUMENT, norma_task_migrate(child.port(), 2, NORMA_MIGRATE_LAZY | NORMA_MIGRATE_PRECOPY));
+    move_to(2, child.port(), NORMA_MIGRATE_PRECOPY);
+    stage = 2;
+    JOIN(child);
+    return 0;
+}
+
+std::uint64_t *changed_words;
+
+// One page of three again and again, and counts in each how often.
+void change_pages(void *of_three) {
+    const auto remainder = reinterpret_cast<std::uintptr_t>(of_three);
+    auto *words = changed_words;
+    std::uint64_t rounds = 0;
+    for (std::uint64_t page = remainder; stage.load() == 1; page = (page + 3 * 7919) % (kPages / 3 * 3)) {
+        auto *on_page = words + page * kPage / sizeof *words;
+        CHECK_EQ(page * page + 1, on_page[0]);
+        ++on_page[1];
+        ++rounds;
+    }
+    for (std::uint64_t page = remainder; page < kPages; page += 3) {
+        rounds -= words[page * kPage / sizeof *words + 1];
+    }
+    CHECK_EQ(0U, rounds);
+}
+
+// While copies of it are made two threads write it, and a third one has other memory again and again.
+SYSTEM_CASE(memory_changes_while_it_comes_first) {
+    auto child = systest::spawn(1, [] {
+        changed_words = words_of(kPages);
+        fill(changed_words);
+        stage = 1;
+        std::array<thread_act_t, 2> threads{};
+        for (std::uintptr_t i = 0; i < threads.size(); ++i) {
+            CHECK_KERN(KERN_SUCCESS,
+                       norma_thread_start(self(), change_pages, reinterpret_cast<void *>(i), 0, &threads[i]));
+        }
+        while (stage.load() == 1) {
+            auto *other = words_of(3);
+            other[1] = 1;
+            CHECK_KERN(KERN_SUCCESS, vm_deallocate(self(), reinterpret_cast<vm_address_t>(other), 3 * kPage));
+        }
+        for (const auto thread : threads) {
+            CHECK_KERN(KERN_SUCCESS, norma_thread_wait(thread, -1));
+        }
+        check_and_change(changed_words);
+    });
+    wait_for(1);
+    for (int to = 0; to < 9; ++to) {
+        move_to((to + 2) % norma::node_count(), child.port(), to % 3 == 1 ? 0 : NORMA_MIGRATE_PRECOPY);
+    }
     stage = 2;
     JOIN(child);
     return 0;

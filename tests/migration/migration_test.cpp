@@ -10,6 +10,7 @@
 #include <csignal>
 #include <string>
 #include <thread>
+#include <tuple>
 
 namespace systest {
 namespace {
@@ -39,6 +40,9 @@ INSTANTIATE_TEST_SUITE_P(
         ProgramRun{"messages", {"messages_come_once"}, 3}, ProgramRun{"messages_tcp", {"messages_come_once"}, 3, "tcp"},
         ProgramRun{"files", {"open_files_move"}}, ProgramRun{"files_tcp_3", {"open_files_move"}, 3, "tcp"},
         ProgramRun{"memory_lazy", {"memory_comes_when_it_is_touched"}, 3},
+        ProgramRun{"memory_first", {"memory_comes_first"}, 3},
+        ProgramRun{"memory_first_tcp", {"memory_comes_first"}, 3, "tcp"},
+        ProgramRun{"memory_first_changed", {"memory_changes_while_it_comes_first"}, 3},
         ProgramRun{"memory_in_use", {"memory_in_use_stays"}},
         ProgramRun{"memory_several_nodes", {"memory_follows_over_several_nodes"}, 3},
         ProgramRun{"itself", {"first_task_moves_itself"}, 2, "", {}, "0 1 2 3 moved\n"},
@@ -138,12 +142,14 @@ TEST(Migrations, AreMadeAtTheCommandLine) {
     EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
 
-class Homes : public ::testing::TestWithParam<std::string> {};
+class Homes : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
 TEST_P(Homes, FollowTheirTask) {
-    Job job({.nodes = 3, .transport = GetParam()}, {MIGRATION_APP, "the_node_it_was_on_dies"});
+    const auto &[transport, precopy] = GetParam();
+    Job job({.nodes = 3, .transport = transport}, {MIGRATION_APP, "the_node_it_was_on_dies"});
     ASSERT_TRUE(job.wait_for_output("begun\n"));
-    EXPECT_EQ(answer_to(std::string(NORMA_PROGRAM) + " migrate 1.1 2 --job " + std::to_string(job.launcher())),
+    EXPECT_EQ(answer_to(std::string(NORMA_PROGRAM) + " migrate 1.1 2 --job " + std::to_string(job.launcher()) +
+                        (precopy.empty() ? "" : " --" + precopy)),
               "task 1.1 is 2.1 on node 2 now\n");
     ASSERT_EQ(::kill(job.node_server(1), SIGKILL), 0);
     const auto end = job.finish();
@@ -152,7 +158,13 @@ TEST_P(Homes, FollowTheirTask) {
     EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(, Homes, ::testing::Values("shm", "tcp"), [](const auto &kind) { return kind.param; });
+std::string name_of(const ::testing::TestParamInfo<Homes::ParamType> &run) {
+    const auto &[transport, precopy] = run.param;
+    return transport + (precopy.empty() ? "" : "_" + precopy);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Homes, ::testing::Combine(::testing::Values("shm", "tcp"), ::testing::Values("", "precopy")),
+                         name_of);
 
 TEST(Migrations, AreOfWholePrograms) {
     const auto end = check_run(SYSTEM_APP, {"refused", {"migration_of_no_whole_program"}});

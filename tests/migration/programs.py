@@ -41,7 +41,8 @@ class Run:
     def move_one(self, tasks):
         task = self.draw.choice(sorted(tasks, key=lambda one: one["task"]))
         node = self.draw.choice([node for node in range(self.nodes) if node != task["node"]])
-        said = norma("migrate", task["task"], str(node), "--job", str(self.job.pid))
+        how = self.draw.choice([[], ["--lazy"], ["--precopy"]])
+        said = norma("migrate", task["task"], str(node), "--job", str(self.job.pid), *how)
         if said.returncode != 0 and not any(reason in said.stderr for reason in REASONS):
             raise RuntimeError(said.stderr)
         return said.returncode == 0

@@ -350,7 +350,7 @@ SYSTEM_CASE(a_node_dies_on_the_way) {
     std::fflush(stdout);
     auto status = KERN_SUCCESS;
     for (int to = 2; status == KERN_SUCCESS; to = 3 - to) {
-        status = norma_task_migrate(child.port(), to, 0);
+        status = norma_task_migrate(child.port(), to, to == 1 ? NORMA_MIGRATE_PRECOPY : 0);
     }
     CHECK(status == KERN_NODE_DOWN || status == KERN_INVALID_TASK);
     over = true;

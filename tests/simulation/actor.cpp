@@ -12,8 +12,8 @@
 
 namespace norma::sim {
 
-Actor::Actor(World &in, std::uint64_t number, Process &of, View sees)
-    : world(in), id(number), view(sees), process(&of), tid(in.next_tid()) {
+Actor::Actor(World &in, std::uint64_t number, Process &of, View sees, bool may_be_ended)
+    : world(in), id(number), view(sees), dispensable(may_be_ended), process(&of), tid(in.next_tid()) {
     process->take(*this);
 }
 
@@ -44,6 +44,7 @@ void Actor::process_gone() {
     process->space->forget(id);
     process->actors.erase(id);
     came_from = process->node;
+    came_from_process = process->pid;
     process = nullptr;
     world.fds.close(std::exchange(channel_, -1));
     ++turn_;
@@ -53,10 +54,42 @@ void Actor::go_on_in(Process &other) {
     process = &other;
     process->take(*this);
     tid = world.next_tid();
+    next = 0; // a teleport leaves names behind
     saved = false;
     answer_ = {.status = 0, .vals = {}, .moved = true};
     waits_ = Waits::time;
     wake();
+}
+
+void Actor::halt() {
+    world.probes.hit(Probe::halted_in_a_fault, in_fault() ? 1 : 0);
+    halted = saved = true;
+    asleep_ = false;
+    process->space->forget(id);
+    ++turn_;
+}
+
+void Actor::go_on() {
+    if (over) {
+        world.fail(fmt::format("thread {} goes on, of which somebody was told that it is no more", id));
+    }
+    halted = saved = false;
+    if (std::exchange(asked_, false)) {
+        answer_.status = process->outcome;
+    }
+    wake();
+}
+
+// The old process keeps what it has until it ends.
+void Actor::move_to(Process &other) {
+    if (process != nullptr) {
+        process->actors.erase(id);
+        process->keep_open(std::exchange(channel_, -1));
+    }
+    process = &other;
+    process->take(*this);
+    tid = world.next_tid();
+    go_on();
 }
 
 void Actor::wake() {
@@ -82,7 +115,11 @@ void Actor::act() {
         return;
     }
     asleep_ = false;
-    if ((waits_ == Waits::memory && !touch()) || (waits_ == Waits::answer && !take_packet())) {
+    if (std::exchange(begins_again_, false)) {
+        send_call();
+        return;
+    }
+    if ((waits_ == Waits::memory && !touch()) || (waits_ == Waits::answer && !(take_packet() && call_is_over()))) {
         return;
     }
     if (waits_ == Waits::end) {
@@ -160,22 +197,26 @@ void Actor::open_channel() {
 
 Actor::Waiting<Answer> Actor::call(rt::Op op, std::uint32_t port, std::array<std::uint64_t, rt::kOpArgs> args,
                                    std::span<const std::byte> blob) {
+    call_ = {.op = op, .port = port, .args = args, .blob = {blob.begin(), blob.end()}, .begun = world.scheduler.now()};
+    send_call();
+    return {*this, &Actor::take_answer};
+}
+
+void Actor::send_call() {
     if (channel_ < 0) {
         open_channel();
     }
     waits_ = Waits::answer;
-    op_ = op;
     rt::RequestHead head{};
-    head.op = static_cast<std::uint32_t>(op);
-    head.port = port;
+    head.op = static_cast<std::uint32_t>(call_.op);
+    head.port = call_.port;
     head.thread = tid;
-    std::copy(args.begin(), args.end(), std::begin(head.args));
-    world.trace(process->node, "calls", id, head.op, port, args[0], args[1]);
+    std::copy(call_.args.begin(), call_.args.end(), std::begin(head.args));
+    world.trace(process->node, "calls", id, head.op, call_.port, call_.args[0], call_.args[1]);
     const auto bytes = std::as_bytes(std::span(&head, 1));
     PacketWithFd packet{.bytes = {bytes.begin(), bytes.end()}, .fd = -1};
-    packet.bytes.insert(packet.bytes.end(), blob.begin(), blob.end());
+    packet.bytes.insert(packet.bytes.end(), call_.blob.begin(), call_.blob.end());
     world.fds.send(channel_, std::move(packet));
-    return {*this, &Actor::take_answer};
 }
 
 Actor::Waiting<Answer> Actor::remap(std::uint32_t task, PageNumber first, std::uint64_t pages, bool copy) {
@@ -212,11 +253,48 @@ bool Actor::take_packet() {
     }
     answer_ = {.status = reply->head.status, .vals = {}, .moved = false};
     std::copy(std::begin(reply->head.vals), std::end(reply->head.vals), answer_.vals.begin());
-    if (answer_.status == KERN_OPERATION_TIMED_OUT && op_ != rt::Op::sync_request) {
+    if (answer_.status == KERN_OPERATION_TIMED_OUT && call_.op != rt::Op::sync_request) {
         world.fail(fmt::format("{}: its node never answers", describe()));
     }
     world.trace(process->node, "is answered", id, static_cast<std::uint64_t>(answer_.status), answer_.vals[0]);
     return true;
+}
+
+bool Actor::may_wait() const {
+    return call_.op == rt::Op::sync_request || call_.op == rt::Op::task_wait;
+}
+
+// As libnorma has it: a thread whose task is about to move stops at the end of a call that may wait, and begins one
+// that has been withdrawn again when it goes on, with what is left of its timeout. False: it does not go on yet.
+bool Actor::call_is_over() {
+    if (answer_.status == rt::kWithdrawn && call_.op == rt::Op::task_migrate) {
+        asked_ = true;
+        answer_.status = process->outcome;
+    } else if (answer_.status == rt::kWithdrawn) {
+        if (!may_wait()) {
+            world.fail(fmt::format("{}: it has been withdrawn", describe()));
+        }
+        world.probes.hit(Probe::wait_begun_again);
+        auto &timeout = call_.args.at(call_.op == rt::Op::task_wait ? 0 : 2);
+        const auto passed = (world.scheduler.now() - call_.begun) / kMillisecond;
+        if (static_cast<std::int64_t>(timeout) > 0) {
+            timeout -= std::min(timeout, passed);
+        }
+        call_.begun = world.scheduler.now();
+        begins_again_ = true;
+    } else if (!may_wait()) {
+        return true;
+    }
+    waits_ = Waits::time;
+    if (process->gathering) {
+        process->halt(*this);
+    } else if (begins_again_) {
+        wake();
+    } else {
+        asked_ = false;
+        return true;
+    }
+    return false;
 }
 
 std::string Actor::describe() const {
@@ -225,7 +303,7 @@ std::string Actor::describe() const {
     case Waits::memory:
         return fmt::format("thread {} {} waits for page {:#x} to {}", id, where, page_, write_ ? "write" : "read");
     case Waits::answer:
-        return fmt::format("thread {} {} waits for the answer to call {}", id, where, static_cast<unsigned>(op_));
+        return fmt::format("thread {} {} waits for the answer to call {}", id, where, static_cast<unsigned>(call_.op));
     default:
         return fmt::format("thread {} {} does not go on", id, where);
     }

@@ -23,7 +23,7 @@ struct Answer {
 
 class Actor {
   public:
-    Actor(World &world, std::uint64_t id, Process &process, View view);
+    Actor(World &world, std::uint64_t id, Process &process, View view, bool dispensable);
     ~Actor();
     Actor(const Actor &) = delete;
     Actor &operator=(const Actor &) = delete;
@@ -31,17 +31,27 @@ class Actor {
     World &world;
     const std::uint64_t id;
     const View view;
-    Process *process;     // null: its process is gone, its saved context waits to be taken up
-    std::uint64_t tid;    // the kernel's
-    bool stopped = false; // by thread_suspend
-    bool saved = false;   // its context is on its coherent stack, for a teleport
-    NodeId came_from = 0; // without a process: the node of the one it had
-    unsigned rounds = 0;  // of the barrier, that it has passed
+    const bool dispensable; // whoever made its task may end it
+    Process *process;       // null: its process is gone, its saved context waits to be taken up
+    std::uint64_t tid;      // the kernel's
+    bool stopped = false;   // by thread_suspend
+    bool saved = false;     // its context is on its coherent stack, for a teleport or since it is halted
+    bool halted = false;    // with all threads of its task, to go on elsewhere, or here after all
+    bool over = false;      // halted, and somebody has been told that it is no more
+    NodeId came_from = 0;   // without a process: the node of the one it had
+    pid_t came_from_process = 0;
+    unsigned rounds = 0;    // of the barrier, that it has passed
+    std::uint32_t next = 0; // its name for the task of the next worker
 
     void start(Fiber program);
     void start_again(); // after it was stopped
     void process_gone();
     void go_on_in(Process &other);
+    // As its task moves with all its threads.
+    bool can_halt() const { return waits_ != Waits::answer; }
+    void halt();
+    void go_on(); // in the process that it has now
+    void move_to(Process &other);
     // It may go on, or look again, after a moment.
     void wake();
     bool is_stopped() const;
@@ -74,6 +84,9 @@ class Actor {
     void act();
     bool touch();
     bool take_packet();
+    bool may_wait() const;
+    bool call_is_over();
+    void send_call();
     void open_channel();
     Touch take_touch() { return touched_; }
     Answer take_answer() { return answer_; }
@@ -88,7 +101,15 @@ class Actor {
     int channel_ = -1;
     PageNumber page_ = 0;
     bool write_ = false;
-    rt::Op op_{};
+    struct Call {
+        rt::Op op{};
+        std::uint32_t port = 0;
+        std::array<std::uint64_t, rt::kOpArgs> args{};
+        std::vector<std::byte> blob;
+        std::uint64_t begun = 0;
+    } call_;
+    bool begins_again_ = false; // the call, which has been withdrawn
+    bool asked_ = false;        // for the move of its own task
     Touch touched_{};
     Answer answer_;
 };

@@ -125,29 +125,36 @@ void World::call_sent(NodeId from, NodeId to) {
 
 // When the drill's message is on its way: at once, or when it may have come.
 void World::drill_message(std::span<const std::byte> record) {
-    if (!plan.drill || !drilled.armed || ++drilled.messages != plan.drill->message) {
+    if (!plan.drill || !drilled.armed) {
         return;
     }
-    drilled.moment = drill_moment(record);
+    const auto moment = drill_moment(record);
+    drilled.gone = drilled.gone || moment == "sync_task_moved";
+    if (++drilled.messages != plan.drill->message) {
+        return;
+    }
+    drilled.moment = moment;
     scheduler.after(random.chance(500) ? 0 : random.below(3 * plan.weather.latency), [this] { strike(); });
 }
 
 void World::strike() {
     const auto victim = plan.drill->victim;
+    drilled.struck_late = drilled.answered;
     if (victim <= Drill::Victim::target) {
         drilled.struck = true;
         const auto first = random.chance(500) ? std::optional(static_cast<NodeId>(random.below(4))) : std::nullopt;
         crash(static_cast<NodeId>(victim), first);
         return;
     }
+    const NodeId where = plan.drill->call == Drill::Call::migrate_other ? 2 : 3;
     for (const auto &[pid, process] : processes_) {
         const bool hit = victim == Drill::Victim::caller  ? pid == drilled.caller_process
                          : victim == Drill::Victim::other ? pid == drilled.other_process
-                                                          : process->node == 3 && !drilled.processes.contains(pid);
+                                                          : process->node == where && !drilled.processes.contains(pid);
         if (hit) {
             drilled.struck = true;
             trace(process->node, "KILLED", static_cast<std::uint64_t>(pid));
-            end_process(pid, 9);
+            end_by_force(pid);
             return;
         }
     }
@@ -174,7 +181,7 @@ void World::crash(NodeId number, std::optional<NodeId> first) {
     probes.hit(Probe::home_died, node(number)->objects.empty() ? 0 : 1);
     stop_node(number);
     for (const auto &[id, actor] : actors_) {
-        if (actor->process == nullptr && actor->came_from == number) {
+        if (actor->process == nullptr && !actor->halted && actor->came_from == number) {
             oracle.actor_ended(id); // whoever sees to locks may take it for dead with its node
         }
     }
@@ -209,7 +216,7 @@ void World::kill_someone() {
     const auto victim = std::next(processes_.begin(), static_cast<long>(random.below(processes_.size())));
     ++killed_;
     trace(victim->second->node, "KILLED", static_cast<std::uint64_t>(victim->first));
-    end_process(victim->first, 9);
+    end_by_force(victim->first);
 }
 
 // From here on everything that is not lost has to come to its end.

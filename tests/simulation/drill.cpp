@@ -2,6 +2,8 @@
 #include "tests/simulation/drill.hpp"
 
 #include "norma/mach.h"
+#include "norma/norma.h"
+#include "runtime/sync.hpp"
 #include "tests/simulation/world.hpp"
 
 #include <utility>
@@ -12,6 +14,7 @@ namespace {
 
 using rt::kNameTaskSelf;
 using rt::Op;
+using rt::SyncOp;
 
 constexpr std::uint64_t kForEver = ~std::uint64_t{0};
 constexpr Nanoseconds kPoll = 500 * kMicrosecond;
@@ -82,6 +85,68 @@ bool makes_a_child(Drill::Call call) {
     return call == Drill::Call::create || call == Drill::Call::clone || call == Drill::Call::teleport;
 }
 
+// Under a lock whose home is the third node, with the memory of the third and the first.
+Fiber use_lock(Actor &me) {
+    auto &world = me.world;
+    const auto mutex = world.drilled.mutex;
+    const auto request = [mutex](SyncOp op) {
+        return std::array<std::uint64_t, rt::kOpArgs>{mutex, static_cast<std::uint64_t>(op), kForEver};
+    };
+    const auto got = co_await me.call(Op::sync_request, 0, request(SyncOp::mutex_lock));
+    if (got.status != KERN_SUCCESS && (got.status != KERN_TERMINATED || got.vals[0] == 0)) {
+        co_await me.pause(kPoll); // its home has died
+        co_return;
+    }
+    world.got_lock(mutex, me);
+    co_await me.access(world.drilled.regions[2], true);
+    co_await me.pause(world.random.below(100 * kMicrosecond));
+    co_await me.access(world.drilled.regions[0], true);
+    world.oracle.unlocks(mutex, me.id);
+    co_await me.call(Op::sync_request, 0, request(SyncOp::mutex_unlock));
+}
+
+// One of the threads of the task that is moved.
+Fiber mate(Actor &me) {
+    auto &drilled = me.world.drilled;
+    drilled.movers.insert(me.id);
+    while (!drilled.answered && (drilled.caller == 0 || me.world.actor(drilled.caller) != nullptr)) {
+        co_await use_lock(me);
+    }
+    drilled.mate_done = true;
+}
+
+// All threads are where the answer says, unless who would know has died, and go on.
+Fiber await_mate(Actor &me) {
+    auto &drilled = me.world.drilled;
+    const bool own = me.world.plan.drill->call == Drill::Call::migrate;
+    const NodeId before = own ? 1 : 3, there = own ? 3 : 2;
+    const bool known = drilled.answered && drilled.status != KERN_NODE_DOWN;
+    if (known && me.process->node != (drilled.status == KERN_SUCCESS ? there : before)) {
+        me.world.fail(fmt::format("a task whose move ended with {} is on node {}", drilled.status, me.process->node));
+    }
+    for (unsigned polls = 0; polls < kMostPolls && !drilled.mate_done; ++polls) {
+        co_await me.pause(kPoll);
+    }
+    if (!drilled.mate_done) {
+        me.world.fail("a thread of a task that was to move does not go on");
+    }
+}
+
+// Who is told that a task is over is told the truth: none of its threads is there, or goes on later.
+Fiber await_task(Actor &me, std::uint32_t task) {
+    auto &world = me.world;
+    const auto got = co_await me.call(Op::task_wait, task, {kForEver});
+    for (const auto id : world.drilled.movers) {
+        auto *mover = world.actor(id);
+        if (got.status == KERN_SUCCESS && mover != nullptr) {
+            mover->over = true;
+            if (!mover->halted) {
+                world.fail(fmt::format("a task is over, and its thread {} is there", id));
+            }
+        }
+    }
+}
+
 // Until the caller has come to its end, or will not any more.
 Fiber await_the_end(Actor &me) {
     auto &world = me.world;
@@ -97,6 +162,11 @@ Fiber keeper(Actor &me) {
     auto &drilled = me.world.drilled;
     co_await allocate(me, 2);
     co_await me.access(drilled.regions[0] + 1, true);
+    const auto call = me.world.plan.drill->call;
+    if (migrates(call)) {
+        const auto mutex = co_await me.call(Op::sync_create, 0, {static_cast<std::uint64_t>(rt::SyncKind::mutex), 0});
+        drilled.mutex = mutex.vals[0];
+    }
     std::uint32_t port = 0;
     co_await start_next(me, 1, DrillRole::caller, &port);
     while (!drilled.ready) {
@@ -105,6 +175,12 @@ Fiber keeper(Actor &me) {
     for (unsigned i = 0; i < 30; ++i) { // so that whoever freezes the memory has somebody to ask
         co_await me.access(drilled.regions[i % 2 == 0 ? 2 : 0] + 1, true);
         co_await me.pause(200 * kMicrosecond);
+        if (migrates(call)) {
+            co_await use_lock(me);
+        }
+    }
+    if (call == Drill::Call::migrate) {
+        co_await await_task(me, port);
     }
 }
 
@@ -116,7 +192,25 @@ Fiber other(Actor &me) {
     if (makes_a_child(me.world.plan.drill->call)) {
         co_await me.call(Op::vm_deallocate, kNameTaskSelf, {drilled.regions[2] << 12, kDrillPages << 12});
     }
+    if (me.world.plan.drill->call == Drill::Call::migrate_other) {
+        drilled.movers.insert(me.id);
+        co_await me.call(Op::thread_start, kNameTaskSelf,
+                         {kProgramDrill, static_cast<std::uint64_t>(DrillRole::mate), 0});
+    }
     drilled.ready = true;
+}
+
+// It is moved meanwhile.
+Fiber moved(Actor &me) {
+    auto &drilled = me.world.drilled;
+    while (!drilled.answered && me.world.actor(drilled.caller) != nullptr) {
+        co_await me.access(drilled.regions[3], true);
+        co_await me.pause(me.world.random.below(kPoll));
+    }
+    co_await await_mate(me);
+    co_await look_around(me);
+    drilled.other_done = true;
+    co_await me.exit();
 }
 
 void begin(Actor &me) {
@@ -128,7 +222,7 @@ void begin(Actor &me) {
 
 void end(Actor &me, const Answer &answer) {
     auto &drilled = me.world.drilled;
-    drilled.armed = false;
+    drilled.armed = migrates(me.world.plan.drill->call);
     drilled.answered = true;
     drilled.status = answer.status;
     drilled.went_on = answer.moved;
@@ -183,6 +277,31 @@ Fiber teleport(Actor &me) {
     end(me, got);
 }
 
+constexpr Nanoseconds kFollows = 400 * kMicrosecond; // for its memory to follow, or most of it
+
+// The caller's own task, and another one.
+Fiber migrate(Actor &me) {
+    me.world.drilled.movers.insert(me.id);
+    co_await me.call(Op::thread_start, kNameTaskSelf, {kProgramDrill, static_cast<std::uint64_t>(DrillRole::mate), 0});
+    const auto flags = me.world.random.chance(500) ? std::uint64_t{NORMA_MIGRATE_LAZY} : 0;
+    begin(me);
+    const auto got = co_await me.call(Op::task_migrate, kNameTaskSelf, {3, flags});
+    end(me, got);
+    co_await me.pause(kFollows);
+    me.world.drilled.armed = false;
+    co_await await_mate(me);
+}
+
+Fiber migrate_other(Actor &me, std::uint32_t port) {
+    const auto flags = me.world.random.chance(500) ? std::uint64_t{NORMA_MIGRATE_LAZY} : 0;
+    begin(me);
+    const auto got = co_await me.call(Op::task_migrate, port, {2, flags});
+    end(me, got);
+    co_await me.pause(kFollows);
+    me.world.drilled.armed = false;
+    co_await await_task(me, port);
+}
+
 // The other task's memory, at an address of one's own.
 Fiber reach(Actor &me, std::uint32_t port, Drill::Call call) {
     auto &world = me.world;
@@ -228,7 +347,7 @@ Fiber caller(Actor &me) {
     }
     co_await allocate(me, 1);
     co_await touch_all(me, false);
-    if (!makes_a_child(call)) { // so that its node has to ask for it
+    if (!makes_a_child(call) && !migrates(call)) { // so that its node has to ask for it
         co_await me.call(Op::vm_deallocate, kNameTaskSelf, {drilled.regions[2] << 12, kDrillPages << 12});
     }
     switch (call) {
@@ -240,6 +359,12 @@ Fiber caller(Actor &me) {
         break;
     case Drill::Call::teleport:
         co_await teleport(me);
+        break;
+    case Drill::Call::migrate:
+        co_await migrate(me);
+        break;
+    case Drill::Call::migrate_other:
+        co_await migrate_other(me, port);
         break;
     default:
         co_await reach(me, port, call);
@@ -283,10 +408,16 @@ Fiber drill_program(Actor &me, DrillRole role) {
         break;
     case DrillRole::other:
         co_await other(me);
+        if (me.world.plan.drill->call == Drill::Call::migrate_other) {
+            co_await moved(me);
+        }
         break;
     case DrillRole::clone:
         co_await child(me);
         break;
+    case DrillRole::mate:
+        co_await mate(me);
+        co_return;
     }
     if (role != DrillRole::caller) {
         co_await await_the_end(me);
@@ -294,6 +425,10 @@ Fiber drill_program(Actor &me, DrillRole role) {
     co_await look_around(me);
     me.world.drilled.caller_done = me.world.drilled.caller_done || role == DrillRole::caller;
     co_await me.exit();
+}
+
+bool migrates(Drill::Call call) {
+    return call >= Drill::Call::migrate;
 }
 
 std::string drill_moment(std::span<const std::byte> record) {
@@ -304,7 +439,7 @@ std::string drill_moment(std::span<const std::byte> record) {
     if (!request) {
         return "reply";
     }
-    constexpr std::array<std::pair<Op, const char *>, 14> kNames{{{Op::spawn, "spawn"},
+    constexpr std::array<std::pair<Op, const char *>, 24> kNames{{{Op::spawn, "spawn"},
                                                                   {Op::take_over, "take_over"},
                                                                   {Op::attach, "attach"},
                                                                   {Op::detach, "detach"},
@@ -317,7 +452,17 @@ std::string drill_moment(std::span<const std::byte> record) {
                                                                   {Op::sync_task_died, "sync_task_died"},
                                                                   {Op::sync_thread_died, "sync_thread_died"},
                                                                   {Op::task_terminate, "task_terminate"},
-                                                                  {Op::thread_start, "thread_start"}}};
+                                                                  {Op::thread_start, "thread_start"},
+                                                                  {Op::task_migrate, "task_migrate"},
+                                                                  {Op::furnish, "furnish"},
+                                                                  {Op::give_names, "give_names"},
+                                                                  {Op::make_room, "make_room"},
+                                                                  {Op::carry_on, "carry_on"},
+                                                                  {Op::abort_waits, "abort_waits"},
+                                                                  {Op::process_moved, "process_moved"},
+                                                                  {Op::pages_held, "pages_held"},
+                                                                  {Op::home_fetch, "home_fetch"},
+                                                                  {Op::sync_request, "sync_request"}}};
     for (const auto &[op, name] : kNames) {
         if (request->op == op) {
             return name;

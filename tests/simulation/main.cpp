@@ -46,7 +46,8 @@ int main(int argc, char **argv) {
     std::string call, victim = "first";
     std::uint64_t message = 0;
     app.add_option("--drill", call,
-                   "the drill of this call instead: create, clone, teleport, remap, remap_copy, borrow")
+                   "the drill of this call instead: create, clone, teleport, remap, remap_copy, borrow, migrate, "
+                   "migrate_other")
         ->check(CLI::IsMember(norma::sim::kDrillCalls));
     app.add_option("--victim", victim, "who dies in it: first, source, third, target, caller, other, child")
         ->check(CLI::IsMember(norma::sim::kDrillVictims));

@@ -90,7 +90,7 @@ void World::stop_node(NodeId number) {
         }
     }
     for (const auto pid : pids) {
-        end_process(pid, 9);
+        end_by_force(pid);
     }
     as(number, [&] { host.node.reset(); });
     host.dead = true;
@@ -127,7 +127,7 @@ void World::end_process(pid_t pid, int status) {
     trace(process->node, "process ends", static_cast<std::uint64_t>(pid), static_cast<std::uint64_t>(status));
     probes.hit(Probe::fault_in_a_dying_task, process->space->anyone_waits() ? 1 : 0);
     for (const auto id : std::set<std::uint64_t>(process->actors)) {
-        if (actor(id)->saved) {
+        if (actor(id)->saved && !(actor(id)->halted && status == 0)) {
             actor(id)->process_gone();
         } else {
             remove_actor(id);
@@ -140,6 +140,11 @@ void World::end_process(pid_t pid, int status) {
         host.ended.push_back({.pid = pid, .status = status, .cpu = {}});
         fds.signal(host.children);
     }
+}
+
+void World::end_by_force(pid_t pid) {
+    ended_by_force_.insert(pid);
+    end_process(pid, 9);
 }
 
 std::optional<rt::Processes::End> World::next_end() {
@@ -174,7 +179,8 @@ bool World::is_new(const AddressSpace::Mapping &mapping) const {
 
 Actor &World::add_actor(Process &process, std::uint64_t entry, std::uint64_t argument) {
     const auto id = next_actor_++;
-    auto &made = *(actors_[id] = std::make_unique<Actor>(*this, id, process, view_of(entry, argument)));
+    const bool dispensable = entry == kProgramHelper || entry == kProgramChild;
+    auto &made = *(actors_[id] = std::make_unique<Actor>(*this, id, process, view_of(entry, argument), dispensable));
     trace(process.node, "thread starts", id, entry, argument);
     made.start(make_program(made, entry, argument));
     return made;

@@ -157,6 +157,15 @@ void Oracle::unlocks(std::uint64_t mutex, std::uint64_t actor) {
     }
 }
 
+std::uint64_t Oracle::holder(std::uint64_t mutex) const {
+    const auto found = holders_.find(mutex);
+    return found == holders_.end() ? 0 : found->second;
+}
+
+bool Oracle::has_lock(std::uint64_t actor) const {
+    return std::ranges::any_of(holders_, [actor](const auto &entry) { return entry.second == actor; });
+}
+
 void Oracle::actor_ended(std::uint64_t actor) {
     std::erase_if(holders_, [actor](const auto &entry) { return entry.second == actor; });
 }

@@ -60,6 +60,8 @@ class Oracle {
 
     void locked(std::uint64_t mutex, std::uint64_t actor);
     void unlocks(std::uint64_t mutex, std::uint64_t actor);
+    std::uint64_t holder(std::uint64_t mutex) const; // 0: nobody
+    bool has_lock(std::uint64_t actor) const;
     void actor_ended(std::uint64_t actor);
     void arrives(unsigned round) { ++arrived_[round]; }
     void passes(unsigned round, unsigned participants);

@@ -71,6 +71,7 @@ Plan Plan::draw(Random &random) {
     plan.kill_on_call = random.chance(500) ? static_cast<unsigned>(random.between(5, 200)) : 0;
     auto apart = random; // so that a run without it is what it was before there was this
     plan.reaches = armed(apart, 400, 60);
+    plan.migrations = armed(apart, 350, 40);
     return plan;
 }
 
@@ -95,15 +96,16 @@ std::string Plan::describe() const {
     }
     return fmt::format(
         "nodes={} workers={} steps={} pages={} prefetch={} writes={} hot={} scans={} locked={} moves={} "
-        "copies={} reaches={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns late={} lost={} "
+        "copies={} reaches={} migrations={} advice={} barriers={} think={}ns turn={}ns latency={}ns jitter={}ns "
+        "late={} lost={} "
         "overtaken={} "
         "twice={} garbage={} free_order={} lateness={}ns heals={}ns patience={}ns partitions={} "
         "slow_nodes={} crashes={} crash_on_message={} crash_moment={} crash_on_call={} kills={} kill_on_call={} "
         "former_life={} markers_survive={}",
-        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, reaches, advice, barriers,
-        think, turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken, weather.twice,
-        weather.garbage, weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes, crashes,
-        crash_on_message, crash_moment, crash_on_call, kills, kill_on_call, former_life, markers_survive);
+        nodes, workers, steps, pages, prefetch, writes, hot, scans, locked, moves, copies, reaches, migrations, advice,
+        barriers, think, turn, weather.latency, weather.jitter, weather.late, weather.lost, weather.overtaken,
+        weather.twice, weather.garbage, weather.free_order, weather.lateness, heals, patience, partitions, slow_nodes,
+        crashes, crash_on_message, crash_moment, crash_on_call, kills, kill_on_call, former_life, markers_survive);
 }
 
 } // namespace norma::sim

@@ -30,6 +30,7 @@ struct Plan {
     unsigned moves = 0;          // thousandths of steps that clone, teleport, allocate, suspend
     unsigned copies = 0;         // thousandths of steps that make a child by inheritance
     unsigned reaches = 0;        // thousandths of steps that map, copy or borrow memory of another task
+    unsigned migrations = 0;     // thousandths of steps that move a task with all its threads
     unsigned advice = 0;         // thousandths of steps that fetch or evict pages
     unsigned barriers = 0;       // rounds
     Nanoseconds think = 0;       // most time between two accesses of a thread
@@ -49,6 +50,8 @@ struct Plan {
     unsigned kill_on_call = 0;     // these while a request or a reply is under way, likewise
 
     std::optional<Drill> drill; // this instead of the workers
+
+    bool migrates() const { return migrations > 0 || (drill && drill->call >= Drill::Call::migrate); }
 
     static Plan draw(Random &random);
     static Plan of(const Drill &drill, Random &random);

@@ -50,6 +50,14 @@ std::string_view name_of(Probe probe) {
         "reached and copied",
         "reached on loan",
         "reach failed",
+        "task moved",
+        "another task moved",
+        "task move failed",
+        "threads moved together",
+        "halted in a fault",
+        "wait begun again",
+        "moved with a lock",
+        "lost on the move",
     };
     return kNames[static_cast<std::size_t>(probe)];
 }

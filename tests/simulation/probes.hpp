@@ -55,6 +55,14 @@ enum class Probe : std::uint8_t {
     reached_and_copied,
     reached_on_loan,
     reach_failed,
+    task_moved,
+    another_task_moved,
+    task_move_failed,
+    threads_moved_together,
+    halted_in_a_fault,
+    wait_begun_again,
+    moved_with_a_lock,
+    lost_on_the_move,
     count_of_probes
 };
 inline constexpr std::size_t kProbes = static_cast<std::size_t>(Probe::count_of_probes);

@@ -12,12 +12,6 @@ namespace norma::sim {
 namespace {
 
 constexpr std::uint64_t kPageBytes = 4096;
-
-std::span<const std::byte> build_id() {
-    static constexpr std::array<std::byte, 4> kId{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
-    return kId;
-}
-
 } // namespace
 
 Process::Process(World &world, pid_t number, NodeId on, int control)
@@ -33,13 +27,16 @@ Process::Process(World &world, pid_t number, NodeId on, int control)
 
 Process::~Process() {
     space->end();
+    for (const int channel : left_open_) {
+        world_.fds.close(channel);
+    }
     world_.fds.close(control_);
 }
 
 void Process::start() {
     world_.scheduler.after(world_.random.between(20, 300) * kMicrosecond, [&in = world_, number = pid] {
         if (auto *process = in.process(number)) {
-            process->say(rt::TaskMsg::hello, {rt::kTaskProtocol, 2, 0}, build_id(),
+            process->say(rt::TaskMsg::hello, {rt::kTaskProtocol, 2, 0}, std::as_bytes(std::span(kBuildId)),
                          in.add_fault_descriptor(number, process->space));
             in.fds.on_packet(process->control_, [&in, number] {
                 if (auto *listener = in.process(number)) {
@@ -69,7 +66,7 @@ void Process::tell_observer() {
         if (fresh) {
             world_.oracle.fresh(*view_, mapping.first, mapping.pages, node);
         }
-        for (std::uint64_t i = 0; i < mapping.pages; ++i) {
+        for (std::uint64_t i = 0; i < mapping.pages && !arriving.contains(mapping.first); ++i) {
             world_.oracle.holds(*view_, mapping.first + i, node);
         }
     }
@@ -109,12 +106,14 @@ void Process::serve() {
         return;
     }
     world_.trace(node, "task does", static_cast<std::uint64_t>(pid), command->head.command, command->head.args[0]);
-    carry_out(command->head, packet->fd);
+    const auto done = carry_out(*command, packet->fd);
+    say(rt::TaskMsg::ack, {command->head.number, static_cast<std::uint64_t>(done.error), done.value}, done.blob, -1);
     listen();
 }
 
-void Process::carry_out(const rt::CommandHead &command, int fd) {
+Process::Done Process::carry_out(const rt::Packet<rt::CommandHead> &packet, int fd) {
     using rt::Command;
+    const auto &command = packet.head;
     const auto page = command.args[0] / kPageBytes;
     const auto pages = command.args[1] / kPageBytes;
     std::uint64_t value = 0;
@@ -138,12 +137,17 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
     case Command::table_step:
     case Command::files_begin: // nor shares files
     case Command::file_change:
-    case Command::gather: // nor moves with all its threads
-    case Command::go_on:
-    case Command::make_threads:
-    case Command::carry_on:
     case Command::nodes:
         break;
+    case Command::gather:
+        return gather(command.args[0] != 0);
+    case Command::go_on:
+        go_on(static_cast<std::int32_t>(command.args[0]));
+        break;
+    case Command::make_threads:
+        return make_threads(packet);
+    case Command::carry_on:
+        return carry_on(packet.blob);
     case Command::map:
         map(command, fd);
         break;
@@ -188,7 +192,7 @@ void Process::carry_out(const rt::CommandHead &command, int fd) {
         }
         break;
     }
-    say(rt::TaskMsg::ack, {command.number, 0, value}, {}, -1);
+    return {.error = 0, .value = value, .blob = {}};
 }
 
 void Process::map(const rt::CommandHead &command, int fd) {

@@ -2,6 +2,7 @@
 #include "tests/simulation/program.hpp"
 
 #include "norma/mach.h"
+#include "norma/norma.h"
 #include "runtime/sync.hpp"
 #include "tests/simulation/process.hpp"
 #include "tests/simulation/world.hpp"
@@ -85,7 +86,7 @@ Fiber with_lock(Actor &me) {
         co_return;
     }
     world.probes.hit(Probe::lock_of_the_dead_taken, got.status == KERN_TERMINATED ? 1 : 0);
-    world.oracle.locked(mutex, me.id);
+    world.got_lock(mutex, me);
     for (auto count = world.random.below(4); count > 0; --count) {
         co_await touch(me);
     }
@@ -142,14 +143,48 @@ Fiber teleport(Actor &me) {
         const auto got = co_await me.call(Op::task_teleport, kNameTaskSelf, {1, where, me.id, 1});
         me.saved = false;
         world.probes.hit(Probe::teleport_failed, got.moved ? 0 : 1);
-        world.expect(got.moved, "a teleport failed");
+        const bool moves_already = world.plan.migrations > 0 && got.status == KERN_INVALID_TASK;
+        world.expect(got.moved || moves_already, "a teleport failed");
     }
+}
+
+// A task with all its threads: it runs there, or here as before.
+Fiber migrate(Actor &me, std::uint32_t task) {
+    auto &world = me.world;
+    const auto where = world.random.below(world.plan.nodes);
+    const auto flags = world.random.chance(300) ? std::uint64_t{NORMA_MIGRATE_LAZY} : 0;
+    const auto got = co_await me.call(Op::task_migrate, task, {where, flags});
+    const bool own = task == kNameTaskSelf;
+    if (got.status == KERN_SUCCESS) {
+        world.probes.hit(own ? Probe::task_moved : Probe::another_task_moved);
+    } else {
+        world.probes.hit(Probe::task_move_failed);
+        const bool moves_or_over = got.status == KERN_INVALID_TASK;
+        const bool suspended = !own && got.status == KERN_NOT_SUPPORTED;
+        world.expect(moves_or_over || suspended, "a task could not move");
+    }
+}
+
+// The next one, or the caller itself, which often has other threads.
+Fiber migrate_a_worker(Actor &me) {
+    const auto &plan = me.world.plan;
+    auto &random = me.world.random;
+    const bool other = me.next != 0 && random.chance(500);
+    const auto task = other ? me.next : std::uint32_t{kNameTaskSelf};
+    const bool may_have_more = !other || plan.copies + plan.reaches == 0; // else it says what each of its mappings is
+    for (auto count = may_have_more ? random.below(3) : 0; count > 0; --count) {
+        co_await me.call(Op::thread_start, task, {kProgramHelper, 2U * me.view, 0});
+    }
+    co_await migrate(me, task);
 }
 
 // What the maker of a task does with it while it runs.
 Fiber mind(Actor &me, std::uint32_t port) {
     auto &world = me.world;
     co_await me.pause(world.random.below(300 * kMicrosecond));
+    if (world.plan.migrations > 0 && world.random.chance(400)) {
+        co_await migrate(me, port);
+    }
     switch (world.random.below(5)) {
     case 0:
         co_await me.call(Op::task_terminate, port, {});
@@ -323,6 +358,7 @@ Fiber start_next_worker(Actor &me, std::uint64_t rank) {
             const auto port = static_cast<std::uint32_t>(made.vals[0]);
             const auto started = co_await me.call(Op::thread_start, port, {kProgramWorker, rank, 0});
             world.expect(started.status == KERN_SUCCESS, "a worker's thread did not start");
+            me.next = port;
             co_return;
         }
         world.probes.hit(Probe::clone_failed);
@@ -348,6 +384,8 @@ Fiber worker(Actor &me, std::uint64_t rank) {
             co_await create_a_child(me);
         } else if (plan.reaches > 0 && random.chance(plan.reaches)) {
             co_await reach(me);
+        } else if (plan.migrations > 0 && random.chance(plan.migrations)) {
+            co_await migrate_a_worker(me);
         } else if (random.chance(plan.locked)) {
             co_await with_lock(me);
         } else if (random.chance(plan.advice)) {

@@ -11,6 +11,10 @@ namespace norma::sim {
 
 void World::judge_quiet() {
     for (const auto &[id, actor] : actors_) {
+        if (actor->halted && actor->process == nullptr) {
+            judge_nowhere(*actor);
+            continue;
+        }
         // Whoever would have let it go on may have died, or have been ended by the one who made it.
         const bool left_behind = actor->process == nullptr || actor->is_stopped();
         const bool may_be = deadly() || (actor->process != nullptr && actor->view != 0);
@@ -35,6 +39,18 @@ void World::judge_quiet() {
                 mix(state_, content.version);
             }
         }
+    }
+}
+
+// Its task was lost on its way: with the process that it had, before the move could not fail any more, or with the new
+// one. Others than workers are ended by those who made them, too.
+void World::judge_nowhere(const Actor &actor) {
+    const auto &children = moves[actor.came_from_process].children;
+    const bool lost = ended_by_force_.contains(actor.came_from_process) ||
+                      std::ranges::any_of(children, [this](pid_t child) { return ended_by_force_.contains(child); });
+    probes.hit(Probe::lost_on_the_move, lost ? 1 : 0);
+    if (!lost && !actor.dispensable) {
+        fail(fmt::format("thread {} goes on nowhere, although nobody has ended its task", actor.id));
     }
 }
 
@@ -99,7 +115,7 @@ void World::judge_uses(const rt::Node &node) {
                 fail(fmt::format("node {}: stretch {} of object {}.{} has {} users, but {} tasks have it", node.self,
                                  number, id.home, id.serial, use.users, users));
             }
-            for (NodeId other = 0; other < plan.nodes && id.home == node.self; ++other) {
+            for (NodeId other = 0; other < plan.nodes && node.rehoming.home_of(id) == node.self; ++other) {
                 const bool maps =
                     hosts_[other].node != nullptr && other != node.self && hosts_[other].node->in_use(stretch);
                 if (use.mappers[other] != maps) {
@@ -116,16 +132,24 @@ void World::judge_drill() {
     if (!plan.drill || !error_.empty()) {
         return;
     }
-    const auto victim = drilled.struck ? std::optional(plan.drill->victim) : std::nullopt;
-    const auto died = [&](Drill::Victim who) { return victim == who; };
-    const bool teleport = plan.drill->call == Drill::Call::teleport;
+    const auto died = [this](Drill::Victim who) { return drilled.struck && plan.drill->victim == who; };
+    const auto call = plan.drill->call;
     const bool target_died = died(Drill::Victim::target) || died(Drill::Victim::child);
-    const bool caller_died = died(Drill::Victim::source) || died(Drill::Victim::caller);
-    const bool excused = caller_died || (teleport && target_died);
+    // A task that has moved with all its threads does not need the node and the process where it was any more.
+    const bool own_moves = call == Drill::Call::migrate, other_moves = call == Drill::Call::migrate_other;
+    const bool left = drilled.struck_late && drilled.status == KERN_SUCCESS;
+    const bool new_node_died = died(other_moves ? Drill::Victim::third : Drill::Victim::target);
+    const bool lost = drilled.gone && (new_node_died || died(Drill::Victim::child));
+    const bool caller_died = (died(Drill::Victim::source) || died(Drill::Victim::caller)) && !(own_moves && left);
+    const bool excused = caller_died || (call == Drill::Call::teleport && target_died) || (own_moves && lost);
+    const bool other_died = (died(Drill::Victim::target) || died(Drill::Victim::other)) && !left;
+    if (other_moves && !other_died && !lost && !drilled.other_done) {
+        fail("the task that was moved is gone, although nothing of it has died");
+    }
     if (!excused && (!drilled.answered || !drilled.caller_done)) {
         fail("the caller is gone, although nothing of it has died");
     }
-    const bool child = plan.drill->call == Drill::Call::create || plan.drill->call == Drill::Call::clone;
+    const bool child = call == Drill::Call::create || call == Drill::Call::clone;
     const bool success = drilled.answered && drilled.status == KERN_SUCCESS;
     if (child && !target_died && !caller_died && drilled.child_done != success) {
         fail(fmt::format("the call said {}, and the child {}", drilled.status,

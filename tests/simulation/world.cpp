@@ -62,6 +62,16 @@ void World::expect(bool condition, std::string_view what) {
     }
 }
 
+// What a halted thread held may be given to another when its task is lost; then it must not go on.
+void World::got_lock(std::uint64_t mutex, const Actor &taker) {
+    auto *holder = actor(oracle.holder(mutex));
+    if (holder != nullptr && holder->halted) {
+        holder->over = true;
+        oracle.actor_ended(holder->id);
+    }
+    oracle.locked(mutex, taker.id);
+}
+
 Report World::run() {
     if (trace.talks()) {
         trace.say(0, fmt::format("seed {}: {}", seed, plan.describe()));
@@ -110,7 +120,12 @@ void World::start_job(std::uint32_t incarnation) {
             }
         });
     }
-    as(0, [&] { node(0)->start_first({.path = "program", .argv = {}, .env = {}, .cwd = "/", .build_id = ""}); });
+    rt::Program program{.path = "program", .argv = {}, .env = {}, .cwd = "/", .build_id = ""};
+    if (plan.migrates()) { // a whole program; nobody looks at its variables
+        program.build_id.assign(kBuildId.begin(), kBuildId.end());
+        program.data = {.start = 0x10000, .size = 0x1000};
+    }
+    as(0, [&] { node(0)->start_first(program); });
 }
 
 // Everybody dies at once, and what was said stays on its way: the next job finds it.
@@ -122,6 +137,7 @@ void World::end_former_life() {
     actors_.clear();
     oracle = Oracle([this](const std::string &what) { fail(what); });
     job = {};
+    moves.clear();
 }
 
 void World::run_until_idle() {

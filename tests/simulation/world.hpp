@@ -50,10 +50,16 @@ class World {
     Descriptors fds;
     Job job;
     Drilled drilled;
+    struct Migration {
+        std::set<PageNumber> arriving; // in the process
+        std::vector<pid_t> children;   // that had room for its threads
+    };
+    std::map<pid_t, Migration> moves; // of tasks with all their threads, by the process that is left
 
     void fail(const std::string &what); // the first counts
     // What may go wrong only where somebody dies.
     void expect(bool condition, std::string_view what);
+    void got_lock(std::uint64_t mutex, const Actor &actor);
     bool deadly() const {
         return plan.crashes + plan.kills + plan.partitions > 0 || (plan.drill && plan.drill->message > 0);
     }
@@ -81,6 +87,8 @@ class World {
     void remove_actor(std::uint64_t id);
     void thread_over(Actor &actor);
     std::uint64_t next_tid() { return next_tid_++; }
+    // Whoever it was that ended the process, or its node: not the node server, and not the program.
+    void end_by_force(pid_t pid);
 
   private:
     struct Host {
@@ -132,6 +140,7 @@ class World {
 
     // ---- verdict.cpp ----
     void judge_quiet();
+    void judge_nowhere(const Actor &actor);
     void judge_end();
     void judge_drill();
     void judge_node(const rt::Node &node);
@@ -146,6 +155,7 @@ class World {
     NodeId running_ = 0;
     std::map<pid_t, std::unique_ptr<Process>> processes_;
     std::map<pid_t, int> fault_fds_;
+    std::set<pid_t> ended_by_force_;
     std::map<std::uint64_t, std::unique_ptr<Actor>> actors_;
     pid_t next_pid_ = 1000;
     std::uint64_t next_tid_ = 100000, next_actor_ = 1;
