@@ -309,7 +309,7 @@ class Node {
     PortLinks port_links();
     MemoryLinks memory_links();
     void attach(const Stretch &stretch, std::function<void(std::int32_t status)> done);
-    void forget(const dsm::ObjectId &id);
+    void forget(dsm::ObjectId id);
     void end_of(const Stretch &stretch);
     bool save_first(const Stretch &stretch);
     void save_part(const Stretch &stretch, PageRange pages, bool load, std::int32_t status,

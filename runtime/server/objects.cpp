@@ -127,8 +127,8 @@ void Node::end_of(const Stretch &stretch) {
     forget(id);
 }
 
-// Nothing of it is in use here.
-void Node::forget(const dsm::ObjectId &id) {
+// Nothing of it is in use here. By value: it may be the key of what is erased.
+void Node::forget(dsm::ObjectId id) {
     const auto object = objects.find(id);
     // If it was made here and has died with a later home, others may use it still, and nobody knows how long.
     if (id.home != self || !router.is_down(rehoming.home_of(id))) {
