@@ -59,8 +59,10 @@ enum class Op : std::uint32_t {
     vm_behavior, // 0 address, 1 bytes, 2 behavior
     vm_wire,     // 0 address, 1 bytes, 2 access (0: unwire)
     // one-sided access
-    region_export, // 0 address, 1 bytes, 2 access; the task's own; blob: how to reach it -> vals[0] id of the task
-    region_find,   // 0 id of a task -> blob: how to reach it
+    region_export, // 0 address, 1 bytes, 2 access, 3 to 5 words 1 to 3 of its key; the task's own; blob: how to reach
+                   // it
+                   // -> vals[0] id of the task
+    region_find, // 0 id of a task -> blob: how to reach it; the last vals[0] bytes: on its machine (runtime/direct.hpp)
     // tasks: `port` names a task
     barrier_expect,      // 0 id: counts as having used it
     task_create,         // 0 inherit, 1 to 3 names of ledgers, 4 security token, 5 name of the privileged port, if the
@@ -152,6 +154,7 @@ enum class Op : std::uint32_t {
     object_close,       // 0 name of a memory object (a right takes 0, 1 and 5) that the caller has opened
     task_migrate = 123, // `port` names a task; 0 node, 1 NORMA_MIGRATE_... Its own threads are told kWithdrawn when it
                         // stops for that
+    region_withdraw,    // `port` names the caller; 0 and 1 the secret of an export. Answered when no access goes on
     // between node servers only; refused from a task
     spawn = 128,      // 0 identity (0: a new one), 1 pid (0: the identity), 2 parent's identity, 3 exit signal; blob:
                       // task image -> right of the task, vals[0] identity

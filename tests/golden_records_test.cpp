@@ -250,6 +250,7 @@ TEST(Golden, Numbers) {
     EXPECT_EQ(static_cast<unsigned>(Op::sync_request), 23U);
     EXPECT_EQ(static_cast<unsigned>(Op::stats), 26U);
     EXPECT_EQ(static_cast<unsigned>(Op::region_find), 30U);
+    EXPECT_EQ(static_cast<unsigned>(Op::region_withdraw), 124U);
     EXPECT_EQ(static_cast<unsigned>(Op::task_create_on), 33U);
     EXPECT_EQ(static_cast<unsigned>(Op::barrier_expect), 31U);
     EXPECT_EQ(static_cast<unsigned>(Op::thread_abort), 38U);

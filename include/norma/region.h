@@ -61,9 +61,9 @@ kern_return_t vm_wire(host_t host, vm_task_t task, vm_address_t address, vm_size
 /**
  * Exports `size` bytes at `address` of the calling task, all of them wired by it, for `access`, which must not go
  * beyond what they were wired for. Neither needs to be aligned. The first export starts a thread of the library that
- * carries the accesses out. KERN_INVALID_ARGUMENT (size 0, no such access, null output), KERN_INVALID_ADDRESS (not all
- * of it is wired by this task), KERN_PROTECTION_FAILURE (not wired for this access), KERN_NOT_SUPPORTED
- * (NORMA_TRANSPORT has no one-sided access), KERN_RESOURCE_SHORTAGE.
+ * carries out accesses that come over a network. KERN_INVALID_ARGUMENT (size 0, no such access, null output),
+ * KERN_INVALID_ADDRESS (not all of it is wired by this task), KERN_PROTECTION_FAILURE (not wired for this access),
+ * KERN_NOT_SUPPORTED (NORMA_TRANSPORT has no one-sided access), KERN_RESOURCE_SHORTAGE.
  */
 NORMA_EXPORT kern_return_t norma_region_export(vm_address_t address, vm_size_t size, vm_prot_t access,
                                                norma_key_t *key) NORMA_MACH_NOEXCEPT;
@@ -72,7 +72,8 @@ NORMA_EXPORT kern_return_t norma_region_export(vm_address_t address, vm_size_t s
  * KERN_INVALID_CAPABILITY: not a live export of this task. */
 NORMA_EXPORT kern_return_t norma_region_withdraw(const norma_key_t *key) NORMA_MACH_NOEXCEPT;
 
-/** Makes a handle from a key; asks the exporting task. *size and *access (each may be null) are those of the export.
+/** Makes a handle from a key; asks the exporting task, or its node server if that is on this machine: then accesses
+ * are copies (docs/one-sided.md). *size and *access (each may be null) are those of the export.
  * KERN_INVALID_CAPABILITY: no live export has this key. KERN_INVALID_TASK, KERN_TERMINATED or KERN_NODE_DOWN: the task
  * that exported it is gone. KERN_RESOURCE_SHORTAGE, KERN_OPERATION_TIMED_OUT. */
 NORMA_EXPORT kern_return_t norma_region_import(const norma_key_t *key, norma_region_t *region, vm_size_t *size,

@@ -5,6 +5,7 @@
 #include "runtime/c_strings.hpp"
 #include "runtime/client/attach.hpp"
 #include "runtime/client/channel.hpp"
+#include "runtime/client/direct_regions.hpp"
 #include "runtime/client/job.hpp"
 
 #include <cstdio>
@@ -23,6 +24,11 @@ constexpr unsigned kMostPieces = 4096;
 
 std::atomic<OneSided *> opened{nullptr}; // never destroyed: threads may be in it when the process ends
 std::mutex opening;
+
+DirectRegions &direct() {
+    static auto *const regions = new DirectRegions; // likewise
+    return *regions;
+}
 
 // Beside libnorma itself.
 std::string library_path() {
@@ -85,12 +91,10 @@ kern_return_t one_sided(OneSided *&access) {
     return access != nullptr ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
 }
 
-// Runs `body(access)`, and makes a result of what it throws.
-template <class Body> kern_return_t guarded(Body body) {
+// Makes a result of what `body()` throws.
+template <class Body> kern_return_t caught(Body body) {
     try {
-        OneSided *access = nullptr;
-        const auto status = one_sided(access);
-        return status == KERN_SUCCESS ? body(*access) : status;
+        return body();
     } catch (const std::exception &error) {
         std::fprintf(stderr, "norma: one-sided access: %s\n", error.what());
         return KERN_RESOURCE_SHORTAGE;
@@ -104,11 +108,19 @@ template <class Body> kern_return_t with_opened(Body body) {
 }
 
 kern_return_t start(norma_region_t region, std::span<const Access> pieces, norma_op_t *op) {
-    return op == nullptr ? KERN_INVALID_ARGUMENT
-                         : with_opened([&](OneSided &access) { return access.start(region, pieces, *op); });
+    if (op == nullptr) {
+        return KERN_INVALID_ARGUMENT;
+    }
+    if (DirectRegions::has(region)) {
+        return direct().start(region, pieces, *op);
+    }
+    return with_opened([&](OneSided &access) { return access.start(region, pieces, *op); });
 }
 
 kern_return_t run(norma_region_t region, std::span<const Access> pieces) {
+    if (DirectRegions::has(region)) {
+        return direct().run(region, pieces);
+    }
     norma_op_t op = 0;
     const auto status = start(region, pieces, &op);
     return status == KERN_SUCCESS ? opened.load()->wait(op, std::chrono::milliseconds(-1)) : status;
@@ -159,17 +171,22 @@ kern_return_t norma_region_export(vm_address_t address, vm_size_t size, vm_prot_
     if (key == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
-    return guarded([&](OneSided &one_sided) -> kern_return_t {
-        const auto where = one_sided.address();
+    return caught([&]() -> kern_return_t {
+        OneSided *network = nullptr;
+        if (const auto status = one_sided(network); status != KERN_SUCCESS) {
+            return status;
+        }
+        const auto where = network->address();
         // First the key, then the question whether it may be, then access: what is unwired meanwhile ends the export.
-        auto made = one_sided.expose(address, size, access);
-        const auto answer =
-            call(Op::region_export, kNameTaskSelf, {address, size, static_cast<std::uint32_t>(access)}, where);
+        auto made = network->expose(address, size, access);
+        const auto answer = call(
+            Op::region_export, kNameTaskSelf,
+            {address, size, static_cast<std::uint32_t>(access), made.words[1], made.words[2], made.words[3]}, where);
         if (answer.status != KERN_SUCCESS) {
-            one_sided.withdraw(made);
+            network->withdraw(made);
             return answer.status;
         }
-        if (!one_sided.open(made)) {
+        if (!network->open(made)) {
             return KERN_INVALID_ADDRESS;
         }
         made.words[0] = answer.vals[0];
@@ -182,9 +199,13 @@ kern_return_t norma_region_withdraw(const norma_key_t *key) noexcept {
     if (key == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
+    const auto wanted = *key;
     const auto found =
-        with_opened([&](OneSided &access) { return access.withdraw(*key) ? KERN_SUCCESS : KERN_INVALID_CAPABILITY; });
-    return found == KERN_INVALID_VALUE ? KERN_INVALID_CAPABILITY : found;
+        with_opened([&](OneSided &access) { return access.withdraw(wanted) ? KERN_SUCCESS : KERN_INVALID_CAPABILITY; });
+    if (found != KERN_SUCCESS) {
+        return found == KERN_INVALID_VALUE ? KERN_INVALID_CAPABILITY : found;
+    }
+    return call(Op::region_withdraw, kNameTaskSelf, {wanted.words[2], wanted.words[3]}).status;
 }
 
 kern_return_t norma_region_import(const norma_key_t *key, norma_region_t *region, vm_size_t *size,
@@ -192,27 +213,37 @@ kern_return_t norma_region_import(const norma_key_t *key, norma_region_t *region
     if (key == nullptr || region == nullptr) {
         return KERN_INVALID_ARGUMENT;
     }
-    return guarded([&](OneSided &one_sided) -> kern_return_t {
+    return caught([&]() -> kern_return_t {
         const auto wanted = *key;
         const auto answer = call(Op::region_find, MACH_PORT_NULL, {wanted.words[0]});
-        if (answer.status != KERN_SUCCESS) {
-            return answer.status;
+        if (answer.status != KERN_SUCCESS || answer.vals[0] > answer.blob.size()) {
+            return answer.status != KERN_SUCCESS ? answer.status : KERN_FAILURE;
         }
-        const std::vector<std::byte> where(answer.blob.begin(), answer.blob.end());
+        const auto name = answer.blob.last(answer.vals[0]);
+        const std::string socket(reinterpret_cast<const char *>(name.data()), name.size());
+        const std::vector<std::byte> where(answer.blob.begin(), answer.blob.end() - std::ssize(name));
         std::uint64_t bytes = 0;
         vm_prot_t rights = VM_PROT_NONE;
         norma_region_t made = 0;
-        const auto status = one_sided.import(wanted, where, made, bytes, rights);
-        if (status == KERN_SUCCESS) {
+        auto status = direct().import(socket, wanted, made, bytes, rights);
+        if (!status) {
+            OneSided *network = nullptr;
+            status = one_sided(network);
+            status = network == nullptr ? status : network->import(wanted, where, made, bytes, rights);
+        }
+        if (*status == KERN_SUCCESS) {
             *region = made;
             size == nullptr ? void() : void(*size = bytes);
             access == nullptr ? void() : void(*access = rights);
         }
-        return status;
+        return *status;
     });
 }
 
 kern_return_t norma_region_release(norma_region_t region) noexcept {
+    if (DirectRegions::has(region)) {
+        return direct().release(region);
+    }
     return with_opened([&](OneSided &access) { return access.release(region); });
 }
 
@@ -262,11 +293,19 @@ kern_return_t norma_compare_swap_start(norma_region_t region, vm_offset_t offset
 }
 
 kern_return_t norma_op_wait(norma_op_t op, int timeout_ms) noexcept {
+    if (DirectRegions::has(op)) {
+        return direct().take(op);
+    }
     return with_opened([&](OneSided &access) { return access.wait(op, std::chrono::milliseconds(timeout_ms)); });
 }
 kern_return_t norma_op_test(norma_op_t op, boolean_t *done) noexcept {
     if (done == nullptr) {
         return KERN_INVALID_ARGUMENT;
+    }
+    if (DirectRegions::has(op)) {
+        const auto status = direct().take(op);
+        *done = status != KERN_INVALID_VALUE ? TRUE : *done;
+        return status;
     }
     return with_opened([&](OneSided &access) {
         bool over = false;
@@ -278,6 +317,9 @@ kern_return_t norma_op_test(norma_op_t op, boolean_t *done) noexcept {
     });
 }
 kern_return_t norma_fence(norma_region_t region) noexcept {
+    if (DirectRegions::has(region)) {
+        return direct().fence(region);
+    }
     return with_opened([&](OneSided &access) { return access.fence(region); });
 }
 }

@@ -6,6 +6,7 @@
 #include "norma/region.h"
 #include "rpc/ucx/engine.hpp"
 #include "runtime/client/one_sided.hpp"
+#include "runtime/client/one_sided_memory.hpp"
 
 #include <array>
 #include <cstdint>
@@ -52,17 +53,6 @@ static_assert(sizeof(Answer) == 40);
 // Bytes of a region, and behind them whether that is what they are: they are copied after the message's head has been
 // written, when the region may have ended.
 using PieceStatus = std::int32_t;
-
-// To and from memory that another core has just used. From some size on the processor's own instruction is the quicker
-// one there: it takes the cache lines that it writes to without reading them first.
-inline void copy_across(std::byte *to, const std::byte *from, std::size_t bytes) {
-    constexpr std::size_t kLeast = 1024;
-    if (bytes < kLeast) {
-        std::memcpy(to, from, bytes);
-    } else {
-        asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
-    }
-}
 
 // Who knows what the bytes of a message are.
 class Filler {

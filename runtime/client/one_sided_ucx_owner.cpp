@@ -11,33 +11,7 @@
 
 namespace norma::rt {
 
-namespace {
-
 using Clock = std::chrono::steady_clock;
-
-vm_prot_t needed_for(AccessKind kind) {
-    switch (kind) {
-    case AccessKind::get:
-        return VM_PROT_READ;
-    case AccessKind::put:
-        return VM_PROT_WRITE;
-    default:
-        return VM_PROT_READ | VM_PROT_WRITE;
-    }
-}
-
-// One load or store where the whole is an aligned word, which others may change at the same time.
-void copy(std::byte *to, const std::byte *from, std::size_t bytes) {
-    const auto aligned = ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) & 7) == 0;
-    if (bytes == sizeof(std::uint64_t) && aligned) {
-        const auto word = __atomic_load_n(reinterpret_cast<const std::uint64_t *>(from), __ATOMIC_ACQUIRE);
-        __atomic_store_n(reinterpret_cast<std::uint64_t *>(to), word, __ATOMIC_RELEASE);
-        return;
-    }
-    copy_across(to, from, bytes);
-}
-
-} // namespace
 
 UcxOwner::UcxOwner(const OneSidedOptions &options)
     : wait_(options.wait), spin_(options.spin), context_(options.transport, true), door_(context_),
@@ -231,7 +205,7 @@ void UcxOwner::put(Importer &importer, const Ask &ask, std::span<const std::byte
         if (to != nullptr && (ask.at > ask.bytes || data.size() > ask.bytes - ask.at)) {
             done.status = KERN_INVALID_ADDRESS;
         } else if (to != nullptr) {
-            copy(to + ask.at, data.data(), data.size());
+            copy_shared(to + ask.at, data.data(), data.size());
         }
     }
     if (last || ask.at > ask.bytes) {
@@ -245,15 +219,11 @@ void UcxOwner::change(Importer &importer, const Ask &asked) {
     ask.bytes = sizeof(std::uint64_t);
     {
         const std::lock_guard hold(memory_);
-        auto *word = reinterpret_cast<std::uint64_t *>(admitted(ask, needed_for(ask.kind), done.status));
-        if (word != nullptr && reinterpret_cast<std::uintptr_t>(word) % sizeof *word != 0) {
+        auto *word = admitted(ask, needed_for(ask.kind), done.status);
+        if (word != nullptr && reinterpret_cast<std::uintptr_t>(word) % sizeof(std::uint64_t) != 0) {
             done.status = KERN_INVALID_ADDRESS;
-        } else if (word != nullptr && ask.kind == AccessKind::fetch_add) {
-            done.value[0] = __atomic_fetch_add(word, ask.operand[0], __ATOMIC_SEQ_CST);
         } else if (word != nullptr) {
-            done.value[0] = ask.operand[0];
-            __atomic_compare_exchange_n(word, &done.value[0], ask.operand[1], false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST);
+            done.value[0] = change_word(word, ask.kind, ask.operand);
         }
     }
     answer(importer, done);
@@ -263,7 +233,7 @@ PieceStatus UcxOwner::fill(const Ask &ask, std::byte *to, std::size_t bytes) {
     PieceStatus status = KERN_SUCCESS;
     const std::lock_guard hold(memory_);
     if (const auto *from = admitted(ask, needed_for(ask.kind), status); from != nullptr) {
-        copy(to, from + ask.at, bytes);
+        copy_shared(to, from + ask.at, bytes);
     }
     return status;
 }

@@ -28,8 +28,8 @@ Node::Node(dsm::NodeId node, const JobSize &size, std::uint32_t life, Config set
              .now = now}),
       window{.base = config.window_base, .size = config.window_size, .slices = size.places},
       addresses(window.slice(node)), memory_limit(config.memory != 0 ? config.memory : share_of_memory(nodes_here())),
-      ledgers(self, incarnation), families(self), groups(self), open_files(*this), following(*this), rehoming(*this),
-      departure(*this), succession(*this) {}
+      ledgers(self, incarnation), families(self), groups(self), open_files(*this), direct(*this), following(*this),
+      rehoming(*this), departure(*this), succession(*this) {}
 
 Node::~Node() = default;
 

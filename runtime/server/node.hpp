@@ -11,6 +11,7 @@
 #include "runtime/launch.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/account.hpp"
+#include "runtime/server/direct_exports.hpp"
 #include "runtime/server/files_service.hpp"
 #include "runtime/server/following.hpp"
 #include "runtime/server/leaving.hpp"
@@ -113,6 +114,7 @@ class Node {
     std::map<Pid, std::vector<Done>> waits_for_children; // by the parent's identity
     Groups groups;                                       // whose home is here
     FilesService open_files;
+    DirectExports direct;
     Following following;
     Rehoming rehoming;
     Leaving departure;
@@ -262,7 +264,7 @@ class Node {
     bool inside_objects(std::span<const MapEntry> pieces) const;
     void end_loan(Task &task, std::map<std::uint64_t, Loan>::iterator loan, std::function<void()> done);
     // Forgets what the task has wired of the range: nothing of it can be exported any more. The pages themselves stay
-    // here until unwire(), which is for when nobody accesses them from outside.
+    // here until unwire(), which is for when the process lets nobody access them from outside any more.
     std::vector<WiredPiece> take_wiring(Task &task, Range range);
     void unwire(const std::vector<WiredPiece> &pieces);
     void make_stack(Task &task, std::uint64_t bytes,
@@ -289,6 +291,7 @@ class Node {
     void restore(launch::Restore piece);
     void open_door();
     void open_door_again();
+    void open_to_importers();
     std::unique_ptr<Task> new_task(Program program, Kin kin);
     bool is_task(pid_t pid);
     void attached_over(TaskId id);

@@ -207,6 +207,7 @@ void Node::connect_all(const launch::Start &start) {
     tell_launcher(launch::Connected{});
     if (self < founders) { // else when all have met it
         open_door();
+        open_to_importers();
     }
 }
 
@@ -236,6 +237,7 @@ void Node::announce(dsm::NodeId joined) {
     announced = joined + 1U;
     if (joined == self) {
         open_door();
+        open_to_importers();
     }
     for (auto &[id, task] : tasks) {
         if (task->state == Task::State::running) {
@@ -251,6 +253,18 @@ void Node::open_door() {
         open_door_again();
     } catch (const std::system_error &error) {
         log_warning("no process can attach itself to this node: {}", error.what());
+    }
+}
+
+// For those of other nodes of this machine. Who has chosen a network wants accesses to go over it.
+void Node::open_to_importers() {
+    if (config.transport != "ucx" && config.transport != "shm") {
+        return;
+    }
+    try {
+        direct.open();
+    } catch (const std::system_error &error) {
+        log_warning("tasks of other nodes of this machine reach exported memory by messages: {}", error.what());
     }
 }
 

@@ -181,6 +181,7 @@ void op_vm_give_back(Node &, const Request &, Done);
 void op_vm_wire(Node &, const Request &, Done);
 void op_region_export(Node &, const Request &, Done);
 void op_region_find(Node &, const Request &, Done);
+void op_region_withdraw(Node &, const Request &, Done);
 
 // ops_word.cpp
 // Where the word's home is, with the word itself in the request instead of its address; or why there is none.

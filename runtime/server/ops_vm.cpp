@@ -207,10 +207,12 @@ void Node::unmap_pieces(Task &task, std::vector<MapEntry> pieces, std::function<
                         found->second->space->userfault.wake(piece.start, piece.size);
                     }
                     if (--*open == 0) {
-                        for (const auto &stretch : gone) {
-                            release(stretch);
-                        }
-                        (*finished)();
+                        direct.when_quiet(id, [this, gone, finished] {
+                            for (const auto &stretch : gone) {
+                                release(stretch);
+                            }
+                            (*finished)();
+                        });
                     }
                 });
     }

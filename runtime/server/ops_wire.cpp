@@ -141,7 +141,10 @@ void lock_in_memory(const std::shared_ptr<Wiring> &wiring) {
     }
     const auto before = node.take_wiring(*found->second, wiring->range);
     node.command(*found->second, Command::wire, {wiring->range.start, wiring->range.size},
-                 [wiring, before](const Ack &ack) { locked(*wiring, before, ack.error); });
+                 [wiring, before](const Ack &ack) {
+                     wiring->node.direct.when_quiet(
+                         wiring->task, [wiring, before, error = ack.error] { locked(*wiring, before, error); });
+                 });
 }
 
 void settled(const std::shared_ptr<Wiring> &wiring, const WiredPiece &piece, dsm::WiringResult result) {
@@ -166,9 +169,10 @@ void unwire(Node &node, Task &task, Range range, const Done &done) {
     node.command(task, Command::unwire, {range.start, range.size},
                  [&node, id = task.id, taken = node.take_wiring(task, range), done](const Ack &ack) {
                      node.unwire(taken);
-                     done(status_reply(!node.tasks.contains(id) ? KERN_INVALID_TASK
-                                       : ack.error != 0         ? KERN_FAILURE
-                                                                : KERN_SUCCESS));
+                     const auto status = !node.tasks.contains(id) ? KERN_INVALID_TASK
+                                         : ack.error != 0         ? KERN_FAILURE
+                                                                  : KERN_SUCCESS;
+                     node.direct.when_quiet(id, [status, done] { done(status_reply(status)); });
                  });
 }
 
@@ -195,6 +199,7 @@ bool all_wired(const Task &task, std::uint64_t address, std::uint64_t bytes, vm_
 
 // What is wired beyond the range stays so, under records of its own: it is wired anew before the old record goes.
 std::vector<WiredPiece> Node::take_wiring(Task &task, Range range) {
+    direct.close(task.id, range);
     std::vector<WiredPiece> taken;
     for (const auto &[start, piece] : task.wired) {
         if (piece.start < range.end() && range.start < piece.end()) {
@@ -293,8 +298,24 @@ void op_region_export(Node &node, const Request &request, Done done) {
     if (all_wired(*task, address, bytes, static_cast<vm_prot_t>(access), reply.status)) {
         task->exporter = request.blob;
         reply.vals[0] = task->id;
+        node.direct.add({.owner = task->id,
+                         .place = request.args[3],
+                         .address = address,
+                         .bytes = bytes,
+                         .access = static_cast<vm_prot_t>(access)},
+                        {.high = request.args[4], .low = request.args[5]});
     }
     done(reply);
+}
+
+// Of what no importer has in its memory the owner's process knows all.
+void op_region_withdraw(Node &node, const Request &request, Done done) {
+    if (node.running(request.target) == nullptr || request.caller.task != request.target.task) {
+        done(status_reply(KERN_INVALID_TASK));
+        return;
+    }
+    node.direct.close(request.target.task, {.high = request.args[0], .low = request.args[1]});
+    node.direct.when_quiet(request.target.task, [done = std::move(done)] { done(status_reply(KERN_SUCCESS)); });
 }
 
 void op_region_find(Node &node, const Request &request, Done done) {
@@ -304,7 +325,10 @@ void op_region_find(Node &node, const Request &request, Done done) {
         return;
     }
     auto reply = status_reply(KERN_SUCCESS);
+    const auto name = std::as_bytes(std::span(node.direct.name()));
+    reply.vals[0] = name.size();
     reply.blob = found->second->exporter;
+    reply.blob.insert(reply.blob.end(), name.begin(), name.end());
     done(reply);
 }
 

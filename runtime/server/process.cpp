@@ -368,6 +368,7 @@ void Node::task_over(std::unique_ptr<Task> task, const Processes::End &end) {
     open_files.task_over(*task);
     following.end(task->id);
     ports.task_over(task->names, task->id);
+    direct.close_all(task->id);
     unwire(take_wiring(*task, window.range()));
     for (const auto &shared : stretches_of(task->map.entries())) {
         release(shared.stretch);

@@ -204,6 +204,7 @@ constexpr std::array kOperations{
     Operation{Op::vm_pieces, Kind::task, op_vm_pieces, false},
     Operation{Op::region_export, Kind::task, op_region_export, false},
     Operation{Op::region_find, Kind::none, op_region_find, false},
+    Operation{Op::region_withdraw, Kind::task, op_region_withdraw, true},
     Operation{Op::thread_set_state, Kind::thread, op_thread_set_state, false},
     Operation{Op::task_set_child_node, Kind::task, op_task_set_child_node, false},
     Operation{Op::task_info, Kind::task, op_task_info, false},

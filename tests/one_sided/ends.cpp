@@ -118,10 +118,13 @@ SYSTEM_CASE(owner_killed) {
     return 0;
 }
 
-// The importer dies in the middle of accesses; the owner serves others.
+// The importer dies in the middle of accesses; the owner serves others, and its memory is not kept for the dead.
 SYSTEM_CASE(importer_killed) {
     auto *state = shared<OwnerState>();
-    auto owner = start_owner(1, state, kBytes, kBoth, [](OwnerState *s) { wait_for_turn(s, 1); });
+    auto owner = start_owner(1, state, kBytes, kBoth, [](OwnerState *s) {
+        wait_for_turn(s, 1);
+        CHECK_KERN(KERN_SUCCESS, vm_deallocate(mach_task_self(), s->address, kBytes));
+    });
     for (int round = 0; round < 3; ++round) {
         auto importer = systest::spawn(0, [state, round] {
             const auto region = import(state->key);

@@ -70,6 +70,11 @@ std::vector<Run> runs() {
         add({.label = "importer_killed", .words = {"importer_killed"}});
         add({.label = "node_killed", .words = {"node_killed"}, .nodes = 3, .node_dies = true});
         add({.label = "owner_teleports", .words = {"owner_teleports"}});
+        if (transport != "tcp") {
+            add({.label = "owner_stands_still", .words = {"owner_stands_still"}});
+            add({.label = "wired_in_pieces", .words = {"wired_in_pieces"}});
+            add({.label = "strangers", .words = {"strangers"}, .nodes = 3});
+        }
     }
     all.push_back({.label = "region_freed_user", .words = {"region_freed"}, .as_user = true});
     all.push_back({.label = "rules_user", .words = {"coherent_access_refused"}, .nodes = 3, .as_user = true});
