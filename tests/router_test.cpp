@@ -73,6 +73,17 @@ TEST_F(RouterTest, ThenItGoesToTheSuccessor) {
     EXPECT_TRUE(router.is_down(kLeaves));
 }
 
+// The successor may serve before this node has heard that the other has left.
+TEST_F(RouterTest, WhoSpeaksForANode) {
+    EXPECT_TRUE(router.may_speak_for(kLeaves, kLeaves));
+    EXPECT_FALSE(router.may_speak_for(kSuccessor, kLeaves));
+    router.hold(kLeaves);
+    EXPECT_TRUE(router.may_speak_for(kSuccessor, kLeaves));
+    router.left(kLeaves, kSuccessor);
+    EXPECT_TRUE(router.may_speak_for(kSuccessor, kLeaves));
+    EXPECT_FALSE(router.may_speak_for(kLeaves, kLeaves));
+}
+
 TEST_F(RouterTest, AndOnToThatOnesSuccessor) {
     router.left(kLeaves, kSuccessor);
     EXPECT_FALSE(router.serves(kLeaves));

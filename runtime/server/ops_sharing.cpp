@@ -304,7 +304,8 @@ void op_table_join(Node &node, const Request &request, Done done) {
     if (newcomer == nullptr) {
         return;
     }
-    if (home_of_group(request.args[1]) != request.caller.node) {
+    if (const auto home = home_of_group(request.args[1]);
+        home >= node.count || !node.router.may_speak_for(request.caller.node, home)) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }

@@ -57,6 +57,10 @@ class Router {
     // ---- nodes that leave ----
     dsm::NodeId server_of(dsm::NodeId node) const { return server_[node]; } // where what was made there is
     bool serves(dsm::NodeId node) const { return server_[node] == self_; }
+    // Whether a node can say what one that served for `name` has to say: it does itself, or may be about to.
+    bool may_speak_for(dsm::NodeId node, dsm::NodeId name) const {
+        return server_[name] == node || held_.contains(server_[name]);
+    }
     // What is asked of a node's services waits, until let_go() or the node's end.
     void hold(dsm::NodeId node);
     void let_go(dsm::NodeId node);

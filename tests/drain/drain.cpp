@@ -182,6 +182,35 @@ SYSTEM_CASE(everything_goes_on) {
     return 0;
 }
 
+// Words: a file that is there when node 1 has left. A table of directories was made there, by a task that has ended,
+// and a new task joins those that share it.
+SYSTEM_CASE(directories_go_on) {
+    static std::string file;
+    file = args[0];
+    begun = 0;
+    over = false;
+    const int maker = clonetest::child(1, CLONE_VM | SIGCHLD, [] {
+        clonetest::child(systest::last_node(), CLONE_VM | CLONE_FS | SIGCHLD, [] {
+            ++begun;
+            CHECK_SOON(::access(file.c_str(), F_OK) == 0);
+            const int another = clonetest::child(0, CLONE_VM | CLONE_FS | SIGCHLD, [] { return ::chdir("/"); });
+            CHECK_EQ(clonetest::exited(0), clonetest::end_of(another));
+            std::array<char, 100> where{};
+            CHECK(::getcwd(where.data(), where.size()) != nullptr);
+            CHECK_EQ(std::string("/"), where.data());
+            over = true;
+            return 0;
+        });
+        return 0;
+    });
+    CHECK_SOON(begun == 1);
+    CHECK_EQ(clonetest::exited(0), clonetest::end_of(maker));
+    std::printf("begun\n");
+    std::fflush(stdout);
+    CHECK_SOON(over.load());
+    return 0;
+}
+
 // Words: what keeps node 1 in the job; a file that is there when it has been tried.
 SYSTEM_CASE(something_stays) {
     static bool is_port;

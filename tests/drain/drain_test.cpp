@@ -86,6 +86,16 @@ TEST(Founders, AreReplacedOneByOne) {
     std::filesystem::remove(file);
 }
 
+TEST(Directories, AreSharedWithoutTheNodeWhereThatBegan) {
+    const auto file = file_for("directories");
+    Job job({.nodes = 3}, {DRAIN_APP, "directories_go_on", file});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    EXPECT_THAT(drain(job, "1"), HasSubstr("node 1 has left the job; "));
+    std::ofstream(file) << "it has left";
+    check_good_end(job);
+    std::filesystem::remove(file);
+}
+
 INSTANTIATE_TEST_SUITE_P(, Nodes,
                          ::testing::Values(Drained{"one", 1, {"1"}, {"1"}}, Drained{"one_tcp", 1, {"1"}, {"1"}, "tcp"},
                                            Drained{"the_first", 0, {"0"}, {"0"}, "tcp"},
