@@ -261,6 +261,8 @@ enum class Op : std::uint32_t {
     restore_end,            // all tasks have their memory
     // target: a task that has its memory, and room for its threads
     restore_resume, // blob: checkpoint::SavedTask, in the names of this job
+    // no target: from a node that leaves the job, to the one that is to have its open files
+    file_try = 238, // blob: MovedFile. Can it be opened there? -> vals[0] it is on another host; or why not, in words
 };
 
 // Whether a request is for the node server of that very node: it is about frames and homes that are there, or about
@@ -288,6 +290,7 @@ constexpr bool is_for_place(Op op) {
     case Op::hold_calls:
     case Op::adopt:
     case Op::entrust:
+    case Op::file_try:
     case Op::object_unname:
     case Op::checkpoint_flush:
     case Op::restore_sync:

@@ -10,6 +10,7 @@
 #include "rpc/verbs/hello.hpp"
 #include "runtime/launch.hpp"
 #include "runtime/message.hpp"
+#include "runtime/moved_files.hpp"
 #include "runtime/names.hpp"
 #include "runtime/packets.hpp"
 #include "runtime/server/image.hpp"
@@ -297,6 +298,25 @@ TEST(Golden, Request) {
                         "0600000000000000 0700000000000000 2100000000000000 2200000000000000 0100000000000000 "
                         "0200000000000000 0300000000000000 0400000000000000 0500000000000000 1817161514131211 "
                         "01000000 aa"));
+}
+
+TEST(Golden, MovedFile) {
+    rpc::Writer writer;
+    put_file(writer, {.path = "/a",
+                      .flags = 02001,
+                      .offset = 5,
+                      .mark = {.machine = "m",
+                               .device = 1,
+                               .inode = 2,
+                               .special = 3,
+                               .size = 4,
+                               .written = -1,
+                               .mode = 0100644,
+                               .system = 0x6969,
+                               .system_id = 6}});
+    EXPECT_EQ(hex(writer.bytes()), digits_of("02000000 2f61 00 01040000 0500000000000000 01000000 6d 0100000000000000 "
+                                             "0200000000000000 0300000000000000 0400000000000000 ffffffffffffffff "
+                                             "a4810000 6969000000000000 0600000000000000"));
 }
 
 TEST(Golden, Reply) {

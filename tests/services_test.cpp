@@ -26,7 +26,8 @@ std::vector<std::byte> bytes_of(const Services &services) {
                    .groups = services.groups,
                    .names = services.names,
                    .ended = services.ended,
-                   .priv_keys = services.priv_keys});
+                   .priv_keys = services.priv_keys,
+                   .files = services.files});
 }
 
 struct ServicesTest : ::testing::Test {
@@ -161,6 +162,7 @@ TEST_F(ServicesTest, WhatIsDamagedIsRefused) {
     leaving.groups.make(Table::actions, task_on(2));
     leaving.names["n"] = {.home = 1, .incarnation = 1, .serial = 1};
     leaving.ended[12] = {.key = {}, .status = 0, .successor = task_on(3), .threads_moved = true, .awaited_by = {}};
+    leaving.files.files.push_back({.path = "/dev/null"});
     const auto bytes = bytes_of(leaving);
     ASSERT_TRUE(decode_services(bytes, 1, kNodes));
     EXPECT_FALSE(decode_services(bytes, 1, 3)); // there is no node 3

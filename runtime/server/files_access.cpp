@@ -22,14 +22,26 @@ void FilesService::access(const Request &request, Done done) {
         done(errno_reply(copy == nullptr ? EHOSTDOWN : EBADF));
         return;
     }
-    if (file->node != node_.self && !Node::pay_for_sending(*task, sizeof(RequestHead), request.blob.size())) {
+    if (!node_.router.serves(file->node) && !Node::pay_for_sending(*task, sizeof(RequestHead), request.blob.size())) {
         done(status_reply(KERN_RESOURCE_SHORTAGE));
         return;
     }
     auto reach = request;
     reach.op = Op::file_reach;
     reach.args[4] = task->open_files;
-    node_.router.call(file->node, std::move(reach), std::move(done), false);
+    reach_at(file->node, reach, done);
+}
+
+// Of whoever serves for the node then, if it leaves while the access waits there.
+void FilesService::reach_at(dsm::NodeId node, const Request &request, const Done &done) {
+    const auto answered = [this, node, request, done](const Reply &reply) {
+        if (reply.status == kWithdrawn) {
+            reach_at(node, request, done);
+        } else {
+            done(reply);
+        }
+    };
+    node_.router.call(node, request, answered, false);
 }
 
 void FilesService::serve_reach(const Request &request, Done done) {
@@ -53,8 +65,10 @@ void FilesService::start(Access access, std::function<void()> work, Done done) {
     const auto place = accesses_.insert(accesses_.end(), std::move(access));
     const auto over = [this, place, done] {
         const auto job = place->job;
+        const bool was_done = job->reply.vals[1] != EINTR; // before it could be broken off
+        const bool withdrawn = place->withdrawn && !place->cancelled && !was_done;
         accesses_.erase(place);
-        done(job->reply);
+        done(withdrawn ? status_reply(kWithdrawn) : job->reply);
     };
     if (!do_apart(node_.loop, std::move(work), over)) {
         accesses_.erase(place);
@@ -66,9 +80,19 @@ void FilesService::abort(std::uint64_t thread) {
     cancel([thread](const Access &access) { return access.thread == thread; });
 }
 
+void FilesService::withdraw_waits() {
+    for (auto &access : accesses_) {
+        if (access.watch != 0 || access.job->action == FileAction::lock) { // nothing else of what can go waits long
+            access.withdrawn = true;
+            break_off(*access.job);
+        }
+    }
+}
+
 void FilesService::cancel(const std::function<bool(const Access &)> &concerned) {
-    for (const auto &access : accesses_) {
+    for (auto &access : accesses_) {
         if (concerned(access)) {
+            access.cancelled = true;
             break_off(*access.job);
         }
     }

@@ -146,7 +146,12 @@ void FilesService::make(TableId table, FileChange change, const Done &done) {
 
 void FilesService::broadcast(TableId table, const FileChange &change, Agreed done) {
     const auto poll = std::make_shared<Poll>(Poll{.done = std::move(done)});
-    const auto nodes = homes_.at(table).nodes;
+    dsm::NodeSet nodes; // one may serve for others that have left
+    for (dsm::NodeId node = 0; node < node_.count; ++node) {
+        if (homes_.at(table).nodes[node]) {
+            nodes.set(node_.router.server_of(node));
+        }
+    }
     for (dsm::NodeId node = 0; node < node_.count; ++node) {
         if (nodes[node]) {
             ++poll->open;

@@ -78,7 +78,14 @@ void FilesService::watch(std::uint64_t number, dsm::NodeId node, TableId table, 
     request.blob = blob_of(files);
     node_.router.call(
         node, std::move(request),
-        [this, number, node, files](const Reply &reply) { watched(number, node, files, reply); }, false);
+        [this, number, node, table, files, caller](const Reply &reply) {
+            if (reply.status == kWithdrawn) { // whoever serves for the node then is asked
+                watch(number, node, table, files, caller);
+            } else {
+                watched(number, node, files, reply);
+            }
+        },
+        false);
 }
 
 void FilesService::watched(std::uint64_t number, dsm::NodeId node, const std::vector<PolledFile> &files,

@@ -62,6 +62,12 @@ void FilesService::Copy::replace(std::uint32_t number, int fd) {
     }
 }
 
+void FilesService::open_streams(Copy &copy) {
+    for (const auto &[number, file] : copy.table.files()) {
+        copy.replace(number, duplicate(file.stream != 0 ? file.stream : -1));
+    }
+}
+
 TableId FilesService::make_table() {
     return ++last_serial_ << kTableNodeBits | node_.self;
 }
@@ -173,10 +179,10 @@ void FilesService::apply(Copy &copy, const FileChange &change) {
     copy.table.apply(change);
 }
 
-// Where no file of the old table is open there is nothing to keep for the new one.
+// Where no file of the old table is open, but for streams that all have, there is nothing to keep for the new one.
 void FilesService::copy_table(const Copy &from, TableId to) {
-    const auto is_here = [this](const auto &file) { return file.second.node == node_.self; };
-    if (std::ranges::none_of(from.table.files(), is_here)) {
+    const auto is_here = [&from](const auto &open) { return from.table.find(open.first)->stream == 0; };
+    if (std::ranges::none_of(from.open, is_here)) {
         return;
     }
     auto &copy = copies_[to];
@@ -189,7 +195,7 @@ void FilesService::copy_table(const Copy &from, TableId to) {
 void FilesService::serve_apply(const Request &request, Done done) {
     const auto change = change_in(request);
     const auto table = request.args[3];
-    if (!change || request.caller.node != home_of_table(table)) {
+    if (!change || !node_.router.may_speak_for(request.caller.node, home_of_table(table))) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
@@ -288,9 +294,7 @@ void FilesService::begin(Task &task, TableId table, FileTable files, const Done 
     auto &copy = place->second;
     if (made) {
         copy.table = std::move(files);
-        for (const auto &[number, file] : copy.table.files()) {
-            copy.replace(number, duplicate(file.stream != 0 ? file.stream : -1));
-        }
+        open_streams(copy);
     }
     std::vector<PackedFile> packed;
     for (const auto &[number, file] : copy.table.files()) {
@@ -324,7 +328,8 @@ void FilesService::task_over(const Task &task) {
 
 void FilesService::node_down(dsm::NodeId node) {
     cancel([node](const Access &access) { return access.node == node; });
-    std::erase_if(copies_, [node](const auto &copy) { return home_of_table(copy.first) == node; });
+    std::erase_if(copies_,
+                  [this, node](const auto &copy) { return node_.router.server_of(home_of_table(copy.first)) == node; });
     std::vector<std::pair<TableId, TaskId>> lost;
     for (auto &[table, home] : homes_) {
         home.nodes.reset(node);
@@ -337,11 +342,6 @@ void FilesService::node_down(dsm::NodeId node) {
     for (const auto &[table, task] : lost) {
         leave(table, task);
     }
-}
-
-bool FilesService::is_idle() const {
-    return homes_.empty() && accesses_.empty() && waiting_.empty() &&
-           std::ranges::all_of(copies_, [](const auto &copy) { return copy.second.open.empty(); });
 }
 
 } // namespace norma::rt

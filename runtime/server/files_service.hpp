@@ -6,6 +6,7 @@
 #pragma once
 
 #include "runtime/file_table.hpp"
+#include "runtime/moved_files.hpp"
 #include "runtime/server/router.hpp"
 
 #include <deque>
@@ -20,6 +21,7 @@
 namespace norma::rt {
 
 class Node;
+class OpenedFiles;
 struct Task;
 
 // A change on its way between nodes: 0 to 2 of the arguments, and 3 the table.
@@ -70,7 +72,18 @@ class FilesService {
     void serve_watch(const Request &request, Done done);
     void serve_unwatch(const Request &request, Done done);
 
-    bool is_idle() const; // no table has its home here, and no file is open here for others
+    // ---- files_moving.cpp: this node leaves the job, or serves for one that has left ----
+    struct Packed {
+        MovedFiles files{};
+        std::string why{}; // one of them cannot go
+    };
+    Packed pack_up() const; // all that the successor has to have
+    void withdraw_waits();
+    bool is_quiet() const { return accesses_.empty(); }
+    void try_at(dsm::NodeId node, std::function<void(const std::string &why)> done); // empty: it can have them
+    void serve_try(const Request &request, Done done);
+    void write_back(const std::function<void()> &done); // what another host is to find in them
+    void take_over(MovedFiles files, const OpenedFiles &opened);
 
   private:
     // What this node has of a table.
@@ -102,6 +115,8 @@ class FilesService {
         dsm::NodeId node; // of the task
         std::shared_ptr<FileJob> job;
         std::uint64_t watch = 0; // that node's number for it
+        bool withdrawn = false;  // it is to be asked for again, unless it is
+        bool cancelled = false;
     };
     // A task of this node waits for files of others.
     struct Waiting {
@@ -110,6 +125,11 @@ class FilesService {
         dsm::NodeSet open; // which have not answered
         std::vector<PolledFile> ready{};
         std::uint64_t error = 0;
+    };
+    struct Trial {
+        dsm::NodeId node;
+        std::vector<MovedFile> left; // the last is asked about
+        std::function<void(const std::string &why)> done;
     };
     using Agreed = std::function<void(Outcome)>;
     // Counts answers; `open` is one more than those still to come, until all have been asked.
@@ -121,6 +141,7 @@ class FilesService {
     };
 
     TableId make_table();
+    void open_streams(Copy &copy);
     Copy *find(TableId table);
     Task *task_of(const Caller &caller) const; // null: it does not run here, or its files are its own
     int make_table_of(Task &task, int parcel); // 0 or an errno value
@@ -137,6 +158,7 @@ class FilesService {
     void broadcast(TableId table, const FileChange &change, Agreed done);
     void leave(TableId table, TaskId task);
 
+    void reach_at(dsm::NodeId node, const Request &request, const Done &done);
     void start(Access access, std::function<void()> work, Done done);
     void cancel(const std::function<bool(const Access &)> &concerned);
     void watch(std::uint64_t number, dsm::NodeId node, TableId table, const std::vector<PolledFile> &files,
@@ -144,6 +166,7 @@ class FilesService {
     void watched(std::uint64_t number, dsm::NodeId node, const std::vector<PolledFile> &files, const Reply &reply);
     void tell_waiting(std::uint64_t number);
     void end_waiting(std::uint64_t number);
+    void go_on_trying(const std::shared_ptr<Trial> &trial);
 
     Node &node_;
     std::uint64_t last_serial_ = 0, last_ticket_ = 0, last_watch_ = 0;
@@ -152,6 +175,7 @@ class FilesService {
     std::map<std::uint64_t, int> tickets_; // files that are about to get a number
     std::list<Access> accesses_;
     std::map<std::uint64_t, Waiting> waiting_;
+    bool to_another_host_ = false; // as try_at() has found
 };
 
 } // namespace norma::rt

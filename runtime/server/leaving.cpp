@@ -213,7 +213,7 @@ std::optional<dsm::NodeId> Leaving::next_home(const ObjectUse &object) const {
 
 void Leaving::next_piece() {
     if (pieces_.empty()) {
-        return closed_ ? all_has_been_asked_for() : close_unless_something_stays();
+        return closed_ ? all_has_been_asked_for() : try_files();
     }
     const auto piece = pieces_.back();
     rpc::Writer writer;
@@ -256,10 +256,18 @@ void Leaving::all_has_been_asked_for() {
 // ---- services ----
 
 // Before anybody has to wait.
-void Leaving::close_unless_something_stays() {
+void Leaving::try_files() {
     if (const auto why = what_stays(); !why.empty()) {
         return fail(why);
     }
+    node_.open_files.try_at(successor_, [this, attempt = attempt_](const std::string &why) {
+        if (attempt == attempt_) {
+            why.empty() ? close() : fail(why);
+        }
+    });
+}
+
+void Leaving::close() {
     closed_ = true;
     deadline_ = Clock::now() + kQuietLimit;
     ask_all_to_hold(&Leaving::wait_until_quiet);
@@ -290,9 +298,10 @@ void Leaving::ask_all_to_hold(void (Leaving::*then)()) {
 void Leaving::wait_until_quiet() {
     node_.sync.withdraw_all();
     node_.withdraw_waits();
+    node_.open_files.withdraw_waits();
     node_.router.withdraw();
     const bool is_quiet = node_.tasks.empty() && node_.router.open_requests() == 0 && node_.router.open_calls() == 0 &&
-                          node_.freezes.empty() && !node_.groups.is_busy();
+                          node_.freezes.empty() && !node_.groups.is_busy() && node_.open_files.is_quiet();
     if (is_quiet) {
         pieces_ = pieces_left();
         next_piece();
@@ -315,8 +324,8 @@ std::string Leaving::what_stays() const {
             return fmt::format("{} is wired, or has copies", words_of(id));
         }
     }
-    if (!node_.open_files.is_idle()) {
-        return "files that were opened here are used from other nodes";
+    if (auto why = node_.open_files.pack_up().why; !why.empty()) {
+        return why;
     }
     if (node_.ports.home().ports() > 0 || node_.ports.has_services()) {
         return "ports live here, or are known by names here";
@@ -331,7 +340,19 @@ void Leaving::hand_over() {
     if (const auto home = home_left()) {
         return fail(fmt::format("{} does not move: it is used here, or nobody uses it", words_of(*home)));
     }
-    services_ = encode(services_of(node_));
+    node_.open_files.write_back([this, attempt = attempt_] {
+        if (attempt == attempt_) {
+            entrust();
+        }
+    });
+}
+
+void Leaving::entrust() {
+    const auto [files, why] = node_.open_files.pack_up();
+    if (!why.empty()) {
+        return fail(why);
+    }
+    services_ = encode(services_of(node_, files));
     sent_ = 0;
     next_part();
 }
@@ -348,7 +369,7 @@ void Leaving::next_part() {
             return;
         }
         if (reply.status != KERN_SUCCESS) {
-            fail(fmt::format("node {} does not take what the services here know (error {})", successor_, reply.status));
+            fail(fmt::format("node {} does not take what the services here know: {}", successor_, words_of(reply)));
         } else if (sent_ < services_.size()) {
             next_part();
         } else { // the launcher decides from here on

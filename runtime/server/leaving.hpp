@@ -47,11 +47,13 @@ class Leaving {
     void next_piece();
     void all_has_been_asked_for();
     std::optional<dsm::ObjectId> home_left() const;
-    void close_unless_something_stays();
+    void try_files();
     void ask_all_to_hold(void (Leaving::*then)());
     void wait_until_quiet();
     std::string what_stays() const;
+    void close();
     void hand_over();
+    void entrust();
     void next_part();
 
     Node &node_;

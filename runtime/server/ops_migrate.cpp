@@ -42,13 +42,6 @@ struct Migration {
 };
 using SharedMigration = std::shared_ptr<Migration>;
 
-Reply reply_with(std::int32_t status, std::string_view why) {
-    auto reply = status_reply(status);
-    const auto text = std::as_bytes(std::span(why));
-    reply.blob.assign(text.begin(), text.end());
-    return reply;
-}
-
 void answer(const SharedMigration &move, Reply reply) {
     if (auto done = std::exchange(move->done, nullptr)) {
         done(std::move(reply));

@@ -284,6 +284,7 @@ constexpr std::array kOperations{
     Operation{Op::hold_calls, Kind::none, serve_hold_calls, false},
     Operation{Op::adopt, Kind::none, serve_adopt, true},
     Operation{Op::entrust, Kind::none, serve_entrust, false},
+    Operation{Op::file_try, Kind::none, serve_files<&FilesService::serve_try>, false},
     Operation{Op::checkpoint_flush, Kind::none, op_checkpoint_flush, false},
     Operation{Op::restore_sync, Kind::none, op_restore_sync, false},
     Operation{Op::restore_end, Kind::none, op_restore_end, false},

@@ -10,6 +10,8 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -21,6 +23,12 @@ using Done = std::function<void(Reply)>;
 inline Reply status_reply(std::int32_t status) {
     Reply reply;
     reply.status = status;
+    return reply;
+}
+inline Reply reply_with(std::int32_t status, std::string_view why) {
+    auto reply = status_reply(status);
+    const auto text = std::as_bytes(std::span(why));
+    reply.blob.assign(text.begin(), text.end());
     return reply;
 }
 // Of what says what is wrong as Unix does: vals[1] is an errno value.

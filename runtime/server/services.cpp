@@ -30,7 +30,7 @@ bool get_ended(rpc::Reader &reader, EndedTask &task, unsigned nodes) {
 
 } // namespace
 
-ServicesView services_of(const Node &node) {
+ServicesView services_of(const Node &node, const MovedFiles &files) {
     auto keys = node.inherited_priv_keys;
     if (node.priv_key.any()) {
         keys.insert(node.priv_key);
@@ -40,7 +40,8 @@ ServicesView services_of(const Node &node) {
             .groups = node.groups,
             .names = node.names,
             .ended = node.ended,
-            .priv_keys = std::move(keys)};
+            .priv_keys = std::move(keys),
+            .files = files};
 }
 
 std::vector<std::byte> encode(const ServicesView &services) {
@@ -62,6 +63,7 @@ std::vector<std::byte> encode(const ServicesView &services) {
     for (const auto &key : services.priv_keys) {
         put_key(writer, key);
     }
+    put_files(writer, services.files);
     return writer.bytes();
 }
 
@@ -85,7 +87,8 @@ std::optional<Services> decode_services(std::span<const std::byte> bytes, dsm::N
     for (auto left = reader.get_count(kKeyBytes); left > 0; --left) {
         services.priv_keys.insert(get_key(reader));
     }
-    return reader.done() ? std::optional(std::move(services)) : std::nullopt;
+    const bool sound = get_files(reader, services.files, nodes);
+    return sound && reader.done() ? std::optional(std::move(services)) : std::nullopt;
 }
 
 void take_over(Node &node, Services services) {
@@ -95,6 +98,7 @@ void take_over(Node &node, Services services) {
     node.names.merge(services.names);
     node.ended.merge(services.ended);
     node.inherited_priv_keys.merge(services.priv_keys);
+    node.open_files.take_over(std::move(services.files), services.opened);
 }
 
 } // namespace norma::rt

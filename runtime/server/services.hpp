@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a node knows of things that were made there and are used from elsewhere: synchronisation objects, processes,
-// tables that tasks share, names of memory, and what has become of tasks. It goes to another node when this one leaves
-// the job (docs/draining.md).
+// tables that tasks share, open files among them, names of memory, and what has become of tasks. It goes to another
+// node when this one leaves the job (docs/draining.md).
 #pragma once
 
 #include "runtime/families.hpp"
+#include "runtime/moved_files.hpp"
+#include "runtime/server/open_again.hpp"
 #include "runtime/server/task.hpp"
 #include "runtime/sharing.hpp"
 #include "runtime/sync.hpp"
@@ -29,6 +31,8 @@ struct Services {
     std::map<std::string, dsm::ObjectId> names;
     std::map<TaskId, EndedTask> ended;
     std::set<Key> priv_keys;
+    MovedFiles files;
+    OpenedFiles opened; // `files`, on this node, when they have been
 };
 
 // What a node has of them, wherever it has it.
@@ -39,8 +43,9 @@ struct ServicesView {
     const std::map<std::string, dsm::ObjectId> &names;
     const std::map<TaskId, EndedTask> &ended;
     std::set<Key> priv_keys;
+    const MovedFiles &files;
 };
-ServicesView services_of(const Node &node);
+ServicesView services_of(const Node &node, const MovedFiles &files);
 
 std::vector<std::byte> encode(const ServicesView &services);
 // Of the job's node `from`. No value: they are damaged.

@@ -74,6 +74,10 @@ void Succession::serve_entrust(const Request &request, const Done &done) {
             done(status_reply(KERN_INVALID_VALUE));
             return;
         }
+        if (const auto why = services->opened.open(services->files.files); !why.empty()) {
+            done(reply_with(KERN_FAILURE, why));
+            return;
+        }
         entrusted_.emplace(from, std::move(*services));
     }
     done(status_reply(KERN_SUCCESS));

@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Nodes that leave a running job, as `norma drain` has them leave.
-#include "tests/system/program_run.hpp"
-#include "tests/system/shell.hpp"
+#include "tests/drain/draining.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <filesystem>
 #include <fstream>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 namespace systest {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string norma(const Job &job, const std::string &words) {
-    const auto end =
-        run_in_shell(std::string(NORMA_PROGRAM) + " " + words + " --job " + std::to_string(job.launcher()) + " 2>&1");
-    return end.status != 0 ? "failed: " + end.out : end.out;
-}
-
-std::string drain(const Job &job, const std::string &words) {
-    return norma(job, "drain " + words);
-}
-
-std::string file_for(const std::string &label) {
-    return std::filesystem::temp_directory_path() / ("norma-drain-" + std::to_string(::getpid()) + label);
-}
-
-void check_good_end(Job &job) {
-    const auto end = job.finish();
-    EXPECT_FALSE(end.timed_out);
-    EXPECT_EQ(end.status, 0);
-    EXPECT_EQ(end.err, "");
-    EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
-}
 
 struct Drained {
     const char *label;

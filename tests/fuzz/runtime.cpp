@@ -77,7 +77,8 @@ void services(Bytes input) {
                                    .groups = got->groups,
                                    .names = got->names,
                                    .ended = got->ended,
-                                   .priv_keys = got->priv_keys});
+                                   .priv_keys = got->priv_keys,
+                                   .files = got->files});
         FUZZ_CHECK(decode_services(again, 1, kWindow.slices).has_value());
         Outcomes outcomes; // whoever it is about may end
         got->sync.node_died(1, outcomes);

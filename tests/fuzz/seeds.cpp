@@ -21,10 +21,12 @@
 #include "runtime/server/wire.hpp"
 
 #include <cstdio>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <vector>
 
 namespace {
@@ -195,7 +197,8 @@ void keep_services(const char *name, const rt::Services &services) {
                      .groups = services.groups,
                      .names = services.names,
                      .ended = services.ended,
-                     .priv_keys = services.priv_keys}));
+                     .priv_keys = services.priv_keys,
+                     .files = services.files}));
 }
 
 void what_a_node_has_made() {
@@ -216,6 +219,19 @@ void what_a_node_has_made() {
     services.priv_keys.insert(task.key);
     services.ended[8] = {.key = task.key, .status = 256, .successor = task, .threads_moved = true, .awaited_by = {}};
     keep_services("all", services);
+    rt::Services with_files(1);
+    auto &files = with_files.files;
+    files.files = {{.path = "/tmp/log",
+                    .flags = O_WRONLY | O_APPEND,
+                    .offset = 5,
+                    .mark = {.machine = "a machine", .inode = 7, .mode = S_IFREG | 0644, .system = 0x6969}},
+                   {.path = "", .stream = 1}};
+    const rt::TableId table = 0x101;
+    files.tables[table].table.add(3, {.node = 1});
+    files.tables[table].table.add(4, {.node = 1});
+    files.tables[table].open = {{3, 0}, {4, 1}};
+    files.homes[table] = {.members = {task.task}, .nodes = 0b110};
+    keep_services("files", with_files);
 }
 
 void launches() {
