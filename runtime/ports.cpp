@@ -10,13 +10,6 @@ namespace norma::rt {
 PortHome::PortHome(dsm::NodeId node, std::uint32_t incarnation, PortLimits limits)
     : node_(node), incarnation_(incarnation), limits_(limits) {}
 
-Right PortHome::right_of(const Port &port) const {
-    return {.kind = Right::Kind::port,
-            .task = TaskId{node_} << 48 | TaskId{incarnation_ & 0xffff} << 32,
-            .thread = 0,
-            .key = port.key};
-}
-
 PortHome::Port *PortHome::refuse() {
     ++refused_;
     return nullptr;
@@ -24,7 +17,7 @@ PortHome::Port *PortHome::refuse() {
 
 PortHome::Port *PortHome::find(const Right &right) {
     const auto found = ports_.find(right.key);
-    return found != ports_.end() && right_of(found->second) == right ? &found->second : refuse();
+    return found != ports_.end() && found->second.right == right ? &found->second : refuse();
 }
 
 PortHome::Port *PortHome::find(const Carried &receive) {
@@ -37,10 +30,13 @@ kern_return_t PortHome::create(const Key &send, const Key &receive, dsm::NodeId 
         return KERN_RESOURCE_SHORTAGE;
     }
     assert(send.any() && receive.any() && send != receive);
-    const auto [made, is_new] = ports_.try_emplace(send, Port{.key = send, .receive = receive});
+    right = {.kind = Right::Kind::port,
+             .task = TaskId{node_} << 48 | TaskId{incarnation_ & 0xffff} << 32,
+             .thread = 0,
+             .key = send};
+    const auto [made, is_new] = ports_.try_emplace(send, Port{.right = right, .receive = receive});
     assert(is_new);
     made->second.owners.set(node);
-    right = right_of(made->second);
     return KERN_SUCCESS;
 }
 
@@ -80,7 +76,7 @@ bool PortHome::move_receiver(const Carried &receive, dsm::NodeId to, PortEvents 
         out.push_back({.kind = PortEvent::Kind::received, .to = receiver.who, .status = MACH_RCV_PORT_CHANGED});
     }
     if (down_[to]) {
-        die(port->key, out);
+        die(port->right.key, out);
         return false;
     }
     return true;
@@ -91,7 +87,7 @@ bool PortHome::destroy(const Carried &receive, PortEvents &out) {
     if (port == nullptr) {
         return false;
     }
-    die(port->key, out);
+    die(port->right.key, out);
     return true;
 }
 
@@ -111,7 +107,7 @@ bool PortHome::unshare_receiver(const Carried &receive, dsm::NodeId without, Por
     }
     port->owners.reset(without);
     if (port->owners.none()) {
-        die(port->key, out);
+        die(port->right.key, out);
         return false;
     }
     return true;
@@ -156,7 +152,7 @@ void PortHome::send(const Right &right, const Ticket &who, std::shared_ptr<const
     }
     if (port->queue.size() >= limits_.queue && !forced) {
         port->blocked.push_back({.who = who, .message = std::move(message)});
-        waiting_[who] = port->key;
+        waiting_[who] = port->right.key;
         return;
     }
     port->queue.push_back(std::move(message));
@@ -167,14 +163,18 @@ void PortHome::send(const Right &right, const Ticket &who, std::shared_ptr<const
 void PortHome::receive(const Carried &receive, const Ticket &who, std::uint64_t room, bool keep_large,
                        PortEvents &out) {
     auto *port = find(receive);
-    if (port == nullptr || waiting_.contains(who)) {
+    // A request that was held back, as the node was leaving where the port was, may come when the right has moved on.
+    const bool changed = port != nullptr && !port->owners[who.node];
+    if (port == nullptr || changed || waiting_.contains(who)) {
         out.push_back({.kind = PortEvent::Kind::received,
                        .to = who,
-                       .status = port == nullptr ? MACH_RCV_PORT_DIED : MACH_RCV_INVALID_DATA});
+                       .status = port == nullptr ? MACH_RCV_PORT_DIED
+                                 : changed       ? MACH_RCV_PORT_CHANGED
+                                                 : MACH_RCV_INVALID_DATA});
         return;
     }
     port->receivers.push_back({.who = who, .room = room, .keep_large = keep_large});
-    waiting_[who] = port->key;
+    waiting_[who] = port->right.key;
     pump(*port, out);
 }
 
@@ -194,7 +194,7 @@ void PortHome::pump(Port &port, PortEvents &out) {
             }
             out.push_back({.kind = PortEvent::Kind::destroyed, .message = message});
         } else {
-            deliveries_[++last_delivery_] = {.node = receiver.who.node, .port = port.key, .message = message};
+            deliveries_[++last_delivery_] = {.node = receiver.who.node, .port = port.right.key, .message = message};
             out.push_back({.kind = PortEvent::Kind::received,
                            .to = receiver.who,
                            .status = MACH_MSG_SUCCESS,
@@ -274,7 +274,7 @@ void PortHome::die(const Key &key, PortEvents &out) {
         unsaid.reply = {.right = port.notify};
         out.push_back({.kind = PortEvent::Kind::destroyed, .message = std::make_shared<const Message>(unsaid)});
     }
-    out.push_back({.kind = PortEvent::Kind::died, .right = right_of(port), .nodes = port.senders});
+    out.push_back({.kind = PortEvent::Kind::died, .right = port.right, .nodes = port.senders});
 }
 
 void PortHome::node_died(dsm::NodeId node, PortEvents &out) {

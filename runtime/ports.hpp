@@ -3,9 +3,10 @@
 // no clock, thread, socket or system call. The node server gives it requests and news of deaths, and carries out the
 // events it lists (runtime/server/port_service).
 //
-// A port stays where it was made; the right to receive from it may move. The home knows which nodes have send rights,
-// each node counts its own. A node that comes to have a right says attach(), and only when that is answered may the
-// node it has the right from let go of its own: so there is no moment at which a right in a message is nobody's.
+// A port stays where it was made, until that node leaves the job; the right to receive from it may move. The home knows
+// which nodes have send rights, each node counts its own. A node that comes to have a right says attach(), and only
+// when that is answered may the node it has the right from let go of its own: so there is no moment at which a right in
+// a message is nobody's.
 #pragma once
 
 #include "runtime/message.hpp"
@@ -86,6 +87,20 @@ class PortHome {
 
     void node_died(dsm::NodeId node, PortEvents &out);
 
+    // ---- of a node that leaves the job (runtime/ports_leaving.cpp): the ports go to another one ----
+    // Whoever waits is answered with the status.
+    void withdraw_all(std::int32_t status, PortEvents &out);
+    bool is_quiet() const { return waiting_.empty() && deliveries_.empty(); }
+    void write(rpc::Writer &writer) const; // of one that is quiet
+    bool read(rpc::Reader &reader, unsigned nodes);
+    using VisitMessage = std::function<void(std::shared_ptr<const Message> &)>;
+    void each_message(const VisitMessage &visit); // in a queue
+    using VisitPort = std::function<void(const Right &port, const Right &notify)>;
+    void each_port(const VisitPort &visit) const;
+    // The ports of `other`, whose node was `from`, are here from now on; what the node has a right to receive of in a
+    // message of theirs, this one has. Who has died in the meantime has nothing of them.
+    void merge(PortHome &&other, dsm::NodeId from, PortEvents &out);
+
     std::size_t ports() const { return ports_.size(); }
     std::size_t waiting() const { return waiting_.size(); }
     std::size_t delivering() const { return deliveries_.size(); }
@@ -102,7 +117,8 @@ class PortHome {
         bool keep_large;
     };
     struct Port {
-        Key key{}, receive{};
+        Right right{}; // to send; the name of the node that made it, wherever the port is now
+        Key receive{};
         dsm::NodeSet owners{};  // nodes that have the right to receive, or a message with it; mostly one
         dsm::NodeSet senders{}; // nodes with rights to send
         std::uint64_t made = 0, sync = 0;
@@ -118,7 +134,6 @@ class PortHome {
         std::shared_ptr<const Message> message;
     };
 
-    Right right_of(const Port &port) const;
     static bool is_forsaken(const Port &port) { return port.fleeting && port.senders.none(); }
     Port *find(const Right &right);
     Port *find(const Carried &receive);

@@ -181,7 +181,7 @@ enum class Op : std::uint32_t {
                   // delivery, vals[1] bytes; blob: Message
     port_destroy, // blob: receive right
     port_notify,  // 0 sync; blob: receive right, then who is to hear of it
-    port_dead,    // from its home
+    port_dead,    // from its home, to a node that has rights to it
     // no target
     port_taken,  // 0 number of the delivery, 1 the receiver has it (else it goes back into the queue)
     port_cancel, // 0 number
@@ -247,7 +247,7 @@ enum class Op : std::uint32_t {
     // target: a task that is to take its parent's place, before that
     give_names = 223, // blob: MovedNames
     // no target: a node leaves the job (docs/draining.md), and asks this of the others
-    hold_calls = 224, // 0 1: what is asked of its services waits from now on; 0: it goes on
+    hold_calls = 224, // 0 Hold, of what is asked of its services from now on; kGoOn: that goes on
     adopt,            // 0 the home, too; blob: stretch. The pages of it that are on the leaving node are to come
     entrust,          // 0 offset, 1 bytes in all; blob: a part of what its services know
     // no target: to the home of an object that had a name, from the node of the name
@@ -280,6 +280,7 @@ constexpr bool is_for_place(Op op) {
     case Op::word_queue:
     case Op::word_wake:
     case Op::pages_lost:
+    case Op::port_dead:
     case Op::object_save:
     case Op::stretch_shared:
     case Op::stretch_pay:
@@ -299,6 +300,17 @@ constexpr bool is_for_place(Op op) {
     default:
         return false;
     }
+}
+
+// What waits of that while a node is about to leave: what begins something new there, so that what is under way can
+// end; then everything.
+enum class Hold : std::uint64_t { beginnings = 1, everything };
+inline constexpr std::uint64_t kGoOn = 0;
+
+// Whether a request may be needed for something to end that is under way where it goes: a message is received when its
+// rights are known at their homes. They all are about references to ports, and keep their order among themselves.
+constexpr bool ends_something(Op op) {
+    return op == Op::port_attach || op == Op::port_release || op == Op::port_destroy || op == Op::port_taken;
 }
 
 // What can be done with a file that is open on another node.

@@ -12,6 +12,8 @@
 namespace norma::rt::test {
 namespace {
 
+constexpr unsigned kMostLooks = 10'000;
+
 struct Port { // by the order in which they were made
     Right right;
     bool asked = false, heard = false, told = false; // of the end of its senders: wanted, promised, happened
@@ -33,10 +35,11 @@ struct Thread {
 
 class Judge {
   public:
-    Judge(std::uint64_t seed, bool deaths) : world_(seed, 3), deaths_(deaths) {
+    Judge(std::uint64_t seed, bool deaths, bool departures)
+        : world_(seed, departures ? 4 : 3), deaths_(deaths), departures_(departures) {
         world_.no_deaths = !deaths;
         for (unsigned i = 0; i < 6; ++i) {
-            const auto task = world_.add_task(static_cast<dsm::NodeId>(i % 3));
+            const auto task = world_.add_task(static_cast<dsm::NodeId>(i % world_.nodes()));
             threads_.push_back({.task = task, .channel = 2 * static_cast<int>(i)});
             threads_.push_back({.task = task, .channel = 2 * static_cast<int>(i) + 1});
         }
@@ -57,10 +60,15 @@ class Judge {
     unsigned received = 0, rights = 0, told = 0, refused = 0, interrupted = 0;
     unsigned moves() const { return world_.moves; }
     unsigned stays() const { return world_.stays; }
+    unsigned departures() const { return world_.departures; }
+    unsigned departures_failed() const { return world_.failures; }
 
   private:
     void act() {
         go_along();
+        if (departures_ && !empties_ && world_.below(100) == 0) {
+            choose_who_leaves();
+        }
         auto &thread = threads_[world_.below(static_cast<unsigned>(threads_.size()))];
         auto *names = world_.names(thread.task);
         if (names == nullptr || leaving_.contains(thread.task)) {
@@ -148,8 +156,48 @@ class Judge {
                 leaving_.erase(task);
             } else if (!stopped && stop(task)) {
                 has_moved_.insert(task);
-                world_.move(task, static_cast<dsm::NodeId>((node_of(task) + 1 + world_.below(2)) % 3));
+                world_.move(task, another_node(node_of(task)));
             }
+        }
+        empty_node();
+    }
+
+    // Not one that is to leave.
+    dsm::NodeId another_node(dsm::NodeId node) {
+        auto other = node;
+        while (other == node || other == empties_) {
+            other = static_cast<dsm::NodeId>(world_.below(world_.nodes()));
+        }
+        return other;
+    }
+
+    void choose_who_leaves() {
+        const auto node = static_cast<dsm::NodeId>(world_.below(world_.nodes()));
+        successor_ = another_node(node);
+        if (world_.is_in_job(node) && world_.is_in_job(successor_)) {
+            empties_ = node;
+        }
+    }
+
+    // A node leaves when it has no tasks any more.
+    void empty_node() {
+        if (!empties_) {
+            return;
+        }
+        const bool over = leaves_ ? !world_.departing() : !world_.is_in_job(*empties_) || !world_.is_in_job(successor_);
+        if (over) {
+            empties_.reset();
+            leaves_ = false;
+            return;
+        }
+        for (const auto &thread : threads_) {
+            if (node_of(thread.task) == *empties_ && world_.names(thread.task) != nullptr) {
+                leaving_.insert(thread.task);
+            }
+        }
+        if (!leaves_ && !world_.has_tasks(*empties_)) {
+            leaves_ = true;
+            world_.leave(*empties_, successor_);
         }
     }
 
@@ -327,10 +375,12 @@ class Judge {
     // Everybody takes what there is, until there is nothing more.
     void drain() {
         for (bool more = true; more && !::testing::Test::HasFailure();) {
+            unsigned looks = 0;
             do {
                 go_along();
                 world_.settle();
-            } while (!leaving_.empty());
+            } while ((!leaving_.empty() || empties_) && ++looks < kMostLooks);
+            ASSERT_LT(looks, kMostLooks) << leaving_.size() << " tasks do not move, or a node does not leave";
             const auto before = received + told;
             for (auto &thread : threads_) {
                 if (thread.busy) { // waits for ever
@@ -400,7 +450,10 @@ class Judge {
     }
 
     PortWorld world_;
-    bool deaths_;
+    bool deaths_, departures_;
+    std::optional<dsm::NodeId> empties_; // its tasks are to move
+    dsm::NodeId successor_ = 0;
+    bool leaves_ = false; // it has none any more
     std::vector<Thread> threads_;
     std::vector<Port> ports_;
     std::vector<Sent> sent_;
@@ -408,16 +461,32 @@ class Judge {
     std::map<std::pair<std::uint64_t, std::size_t>, std::uint64_t> last_;
 };
 
-class PortsRandom : public testing::TestWithParam<bool> {};
+struct Runs {
+    const char *name;
+    bool deaths, departures;
+};
 
+void PrintTo(const Runs &runs, std::ostream *out) {
+    *out << runs.name;
+}
+
+class PortsRandom : public testing::TestWithParam<Runs> {};
+
+std::uint64_t number_from(const char *variable, std::uint64_t otherwise) {
+    const auto *text = std::getenv(variable);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
+}
+
+// PORTS_SEED is the first seed, of PORTS_RUNS.
 TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
-    const bool deaths = GetParam();
-    const auto *first = std::getenv("PORTS_SEED");
-    const std::uint64_t begin = first == nullptr ? 1 : std::strtoull(first, nullptr, 0);
+    const auto &[name, deaths, departures] = GetParam();
+    const bool chosen = std::getenv("PORTS_SEED") != nullptr;
+    const auto begin = number_from("PORTS_SEED", 1), runs = number_from("PORTS_RUNS", chosen ? 1 : 400);
     unsigned received = 0, rights = 0, told = 0, refused = 0, interrupted = 0, moves = 0, stays = 0;
-    for (std::uint64_t seed = begin; seed < begin + (first == nullptr ? 400 : 1); ++seed) {
+    unsigned left = 0, stayed = 0;
+    for (auto seed = begin; seed < begin + runs; ++seed) {
         SCOPED_TRACE(testing::Message() << "PORTS_SEED=" << seed);
-        Judge judge(seed, deaths);
+        Judge judge(seed, deaths, departures);
         judge.run(400);
         ASSERT_FALSE(HasFailure());
         received += judge.received;
@@ -427,8 +496,10 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
         interrupted += judge.interrupted;
         moves += judge.moves();
         stays += judge.stays();
+        left += judge.departures();
+        stayed += judge.departures_failed();
     }
-    if (first == nullptr) { // the runs must have met what they are for
+    if (!chosen) { // the runs must have met what they are for
         EXPECT_GT(received, 10'000u);
         EXPECT_GT(rights, 3'000u);
         EXPECT_GT(told, 50u);
@@ -436,13 +507,17 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
         EXPECT_GT(interrupted, 200u);
         EXPECT_GT(moves, 300u);
         EXPECT_GT(stays, 50u);
+        EXPECT_TRUE(!departures || (left > 200 && stayed > 50)) << left << " and " << stayed;
     }
     GTEST_LOG_(INFO) << received << " messages with " << rights << " rights, " << refused << " refused, " << told
-                     << " told of the last sender; " << moves << " moves, " << stays << " given up";
+                     << " told of the last sender; " << moves << " moves, " << stays << " given up; " << left
+                     << " nodes left, " << stayed << " stayed";
 }
 
-INSTANTIATE_TEST_SUITE_P(, PortsRandom, testing::Bool(),
-                         [](const auto &run) { return run.param ? "WithDeaths" : "WithoutDeaths"; });
+INSTANTIATE_TEST_SUITE_P(, PortsRandom,
+                         testing::Values(Runs{"WithoutDeaths", false, false}, Runs{"WithDeaths", true, false},
+                                         Runs{"WithDepartures", false, true}, Runs{"WithBoth", true, true}),
+                         [](const auto &run) { return run.param.name; });
 
 } // namespace
 } // namespace norma::rt::test

@@ -91,6 +91,8 @@ TEST_F(Ports, QueueIsFirstInFirstOutAndHasALimit) {
 TEST_F(Ports, WhatIsNotTakenGoesToTheNext) {
     send(1);
     send(2);
+    EXPECT_EQ(receive(99, 2)[0].status, MACH_RCV_PORT_CHANGED); // it has not the right
+    EXPECT_TRUE(home_.share_receiver(receive_right(), 2));
     const auto got = receive(100, 2);
     PortEvents out;
     EXPECT_FALSE(home_.taken(1, got[0].delivery, false, out)); // another node's

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tests/ports_world.hpp"
 
-#include <cassert>
-
 namespace norma::rt::test {
 
 PortWorld::PortWorld(std::uint64_t seed, unsigned nodes) : random_(seed) {
     for (unsigned i = 0; i < nodes; ++i) {
         const auto node = static_cast<dsm::NodeId>(i);
         nodes_.push_back(std::make_unique<Node>());
+        nodes_.back()->router = std::make_unique<Router>(
+            node, nodes_.back()->loop, std::chrono::seconds(60),
+            [this, node](dsm::NodeId to, const std::vector<std::byte> &record) {
+                if (alive(node) && alive(to)) { // else it is answered when the news comes
+                    wires_[{node, to}].push_back([this, node, to, record] { deliver(to, node, record); });
+                }
+            },
+            [this, node](const Request &request, const Done &done) { serve(node, request, done); });
         nodes_.back()->service = std::make_unique<PortService>(node, 1, links(node));
     }
 }
@@ -30,7 +36,9 @@ PortLinks PortWorld::links(dsm::NodeId self) {
                     for (auto &[task, space] : nodes_[self]->tasks) {
                         visit(space);
                     }
-                }};
+                },
+            .server_of = [this, self](dsm::NodeId node) { return nodes_[self]->router->server_of(node); },
+            .holds = [this, self](dsm::NodeId node) { return nodes_[self]->router->holds(node); }};
 }
 
 TaskId PortWorld::add_task(dsm::NodeId node) {
@@ -54,50 +62,42 @@ void PortWorld::end_task(TaskId task) {
 void PortWorld::kill(dsm::NodeId node) {
     nodes_[node]->down = true;
     nodes_[node]->timers.clear();
+    std::erase_if(wires_, [node](const auto &wire) { return wire.first.second == node; });
+    if (!dies_in_departure(node)) {
+        tell_of_death(node);
+    }
+}
+
+// The others hear in the order in which the launcher has.
+void PortWorld::tell_of_death(dsm::NodeId node) {
     for (dsm::NodeId other = 0; other < nodes(); ++other) {
-        wires_.erase({other, node});
         if (other != node && alive(other)) {
-            news_.emplace_back(other, node);
+            wires_[{kLauncher, other}].push_back([this, other, node] { hear(other, node); });
         }
     }
 }
 
+// Deadlines are the router's own affair.
 void PortWorld::call(dsm::NodeId from, dsm::NodeId to, Request request, const Done &done) {
-    auto &node = *nodes_[from];
-    const auto number = ++last_call_;
-    request.caller.node = from;
-    request.caller.call = number;
-    if (to == from) {
-        serve(to, request, done);
-        return;
-    }
-    if (node.heard_down[to]) {
-        Reply reply;
-        reply.status = KERN_NODE_DOWN;
-        done(reply);
-        return;
-    }
-    node.calls.emplace(number, Pending{.to = to, .done = done});
-    if (!alive(to)) {
-        return; // answered when the news comes
-    }
-    wires_[{from, to}].push_back([this, from, to, number, request] {
-        serve(to, request, [this, from, to, number](const Reply &reply) {
-            if (alive(from) && alive(to)) {
-                wires_[{to, from}].push_back([this, from, number, reply] { finish(from, number, reply); });
-            }
-        });
-    });
+    nodes_[from]->router->call(to, std::move(request), done, false);
 }
 
-void PortWorld::finish(dsm::NodeId at, std::uint64_t number, const Reply &reply) {
-    auto found = nodes_[at]->calls.extract(number);
-    if (!found.empty()) {
-        found.mapped().done(reply);
+void PortWorld::deliver(dsm::NodeId at, dsm::NodeId from, std::span<const std::byte> record) {
+    auto &router = *nodes_[at]->router;
+    if (static_cast<PeerMsg>(record[0]) == PeerMsg::request) {
+        router.on_request(from, *decode_request(record));
+        return;
     }
+    std::uint64_t number = 0;
+    auto reply = *decode_reply(record, number);
+    router.on_reply(from, number, std::move(reply));
 }
 
 void PortWorld::serve(dsm::NodeId at, const Request &request, const Done &done) {
+    if (request.op == Op::hold_calls) {
+        serve_hold(at, request, done);
+        return;
+    }
     if (serve_move(at, request, done)) {
         return;
     }
@@ -114,24 +114,14 @@ void PortWorld::serve(dsm::NodeId at, const Request &request, const Done &done) 
 // What the dead node has sent and has not arrived by now is lost; calls to it are answered.
 void PortWorld::hear(dsm::NodeId at, dsm::NodeId dead) {
     auto &node = *nodes_[at];
-    if (node.down) {
-        return;
-    }
-    node.heard_down.set(dead);
     wires_.erase({dead, at});
-    std::vector<std::uint64_t> lost;
-    for (const auto &[number, pending] : node.calls) {
-        if (pending.to == dead) {
-            lost.push_back(number);
-        }
-    }
-    Reply reply;
-    reply.status = KERN_NODE_DOWN;
-    for (const auto number : lost) {
-        finish(at, number, reply);
-    }
+    node.router->node_down(dead);
+    forget_entrusted(at, dead);
     node.service->node_down(dead);
     end_awaited(at, dead);
+    if (departure_ && departure_->node == at && departure_->successor == dead) {
+        stay_in_job();
+    }
 }
 
 bool PortWorld::step() {
@@ -144,13 +134,6 @@ bool PortWorld::step() {
                 next();
             });
         }
-    }
-    for (std::size_t i = 0; i < news_.size(); ++i) {
-        choices.push_back([this, i] {
-            const auto [at, dead] = news_[i];
-            news_.erase(news_.begin() + static_cast<std::ptrdiff_t>(i));
-            hear(at, dead);
-        });
     }
     if (choices.empty() || below(16) == 0) { // time passes
         for (auto &node : nodes_) {

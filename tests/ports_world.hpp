@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Node servers of ports in one process: the production PortService of each node, over links that keep the order between
-// two nodes and nothing else. Nodes die, and the others hear of it one by one.
+// Node servers of ports in one process: the production PortService and Router of each node, over links that keep the
+// order between two nodes and nothing else. Nodes die or leave, and the others hear of it one by one.
 #pragma once
 
 #include "norma/mach.h"
@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <vector>
@@ -30,6 +31,7 @@ class PortWorld {
     unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
     unsigned nodes() const { return static_cast<unsigned>(nodes_.size()); }
     bool alive(dsm::NodeId node) const { return !nodes_[node]->down; }
+    bool is_in_job(dsm::NodeId node) const { return alive(node) && !left_[node]; }
     PortService &service(dsm::NodeId node) { return *nodes_[node]->service; }
     TaskId add_task(dsm::NodeId node);
     NameSpace *names(TaskId task); // null: has ended, or its node
@@ -41,6 +43,11 @@ class PortWorld {
     unsigned moves = 0, stays = 0;
     bool no_deaths = false; // then names are the same on the new node
     void kill(dsm::NodeId node);
+    // As runtime/server/leaving and runtime/launcher_drain do, for a node without tasks.
+    void leave(dsm::NodeId node, dsm::NodeId successor);
+    bool has_tasks(dsm::NodeId node) const { return !nodes_[node]->tasks.empty(); }
+    std::optional<dsm::NodeId> departing() const { return departure_ ? std::optional(departure_->node) : std::nullopt; }
+    unsigned departures = 0, failures = 0;
 
     bool step();    // something on its way arrives, or a timer goes off; false: all is quiet
     void settle() { // until all is quiet
@@ -54,19 +61,22 @@ class PortWorld {
     Traits left() const; // on the nodes that live
 
   private:
-    struct Pending {
-        dsm::NodeId to;
-        Done done;
-    };
     struct Node {
         bool down = false;
+        Loop loop{WaitMode::block, std::chrono::nanoseconds(0)};
+        std::unique_ptr<Router> router;
         std::unique_ptr<PortService> service;
         std::map<TaskId, NameSpace> tasks;
-        std::map<std::uint64_t, Pending> calls;
         std::map<std::uint64_t, std::function<void()>> timers;
-        dsm::NodeSet heard_down;
+        std::shared_ptr<MovedPorts> entrusted; // by the node that leaves
     };
     using Delivery = std::function<void()>;
+    struct Departure { // as the launcher knows it, and the node
+        dsm::NodeId node, successor;
+        bool serving = false, ended = false;
+        unsigned looks = 0;
+    };
+    static constexpr dsm::NodeId kLauncher = dsm::kMaxNodes;
 
     PortLinks links(dsm::NodeId self);
     void call(dsm::NodeId from, dsm::NodeId to, Request request, const Done &done);
@@ -77,18 +87,35 @@ class PortWorld {
     void carry_on(const std::shared_ptr<Move> &move);
     bool serve_move(dsm::NodeId at, const Request &request, const Done &done); // false: it is no part of one
     void end_awaited(dsm::NodeId at, dsm::NodeId dead);
-    void finish(dsm::NodeId at, std::uint64_t call, const Reply &reply);
+    void deliver(dsm::NodeId at, dsm::NodeId from, std::span<const std::byte> record);
     void hear(dsm::NodeId at, dsm::NodeId dead);
+    void tell_of_death(dsm::NodeId node);
+
+    // ---- ports_world_leaves.cpp ----
+    bool is_quiet(dsm::NodeId node) const;
+    void later(void (PortWorld::*again)());
+    void hold_all(Hold what, void (PortWorld::*then)());
+    void wait_until_quiet();
+    void wait_for_the_rest();
+    void hand_over();
+    void stay_in_job();
+    void leaves();
+    void serve_for();
+    void departed();
+    bool dies_in_departure(dsm::NodeId node); // true: it has left, or is about to
+    void serve_hold(dsm::NodeId at, const Request &request, const Done &done);
+    void forget_entrusted(dsm::NodeId at, dsm::NodeId from);
 
     std::mt19937_64 random_;
     std::vector<std::unique_ptr<Node>> nodes_;
     std::map<std::pair<dsm::NodeId, dsm::NodeId>, std::deque<Delivery>> wires_;
-    std::vector<std::pair<dsm::NodeId, dsm::NodeId>> news_; // who has yet to hear of whose death
-    std::set<TaskId> stopped_;                              // to move; until they have, or stay
-    std::map<TaskId, TaskId> moved_, arrived_;              // from the old node's point of view, and in fact
-    std::map<TaskId, dsm::NodeId> awaited_;                 // the node whose task it is to become
+    std::optional<Departure> departure_;
+    dsm::NodeSet left_;
+    std::set<TaskId> stopped_;                 // to move; until they have, or stay
+    std::map<TaskId, TaskId> moved_, arrived_; // from the old node's point of view, and in fact
+    std::map<TaskId, dsm::NodeId> awaited_;    // the node whose task it is to become
     std::map<TaskId, std::vector<std::vector<std::byte>>> as_they_were_; // the names that it is to have
-    std::uint64_t last_call_ = 0, last_timer_ = 0, last_key_ = 0;
+    std::uint64_t last_timer_ = 0, last_key_ = 0, attempt_ = 0;
     std::uint32_t last_task_ = 0;
 };
 

@@ -44,7 +44,7 @@ struct RouterTest : ::testing::Test {
 };
 
 TEST_F(RouterTest, WhatIsAskedOfTheServicesWaits) {
-    router.hold(kLeaves);
+    router.hold(kLeaves, Hold::everything);
     ask(kLeaves, Op::sync_request);
     ask(kLeaves, Op::attach); // of the place
     ask(kSuccessor, Op::sync_request);
@@ -58,8 +58,26 @@ TEST_F(RouterTest, WhatIsAskedOfTheServicesWaits) {
     EXPECT_EQ(answers, std::vector<std::int32_t>{KERN_SUCCESS});
 }
 
+// What a delivery of a message needs that is under way there.
+TEST_F(RouterTest, WhatEndsSomethingWaitsOnlyInTheEnd) {
+    router.hold(kLeaves, Hold::beginnings);
+    ask(kLeaves, Op::port_receive);
+    ask(kLeaves, Op::port_attach);
+    ask(kLeaves, Op::port_taken);
+    ask(kLeaves, Op::port_dead); // of the place
+    EXPECT_EQ(sent.size(), 3U);
+    router.hold(kLeaves, Hold::everything);
+    ask(kLeaves, Op::port_release);
+    EXPECT_EQ(sent.size(), 3U);
+    router.left(kLeaves, kSuccessor);
+    ASSERT_EQ(sent.size(), 5U);
+    EXPECT_EQ(sent[3].second.op, Op::port_receive);
+    EXPECT_EQ(sent[4].second.op, Op::port_release);
+    EXPECT_EQ(sent[4].first, kSuccessor);
+}
+
 TEST_F(RouterTest, ThenItGoesToTheSuccessor) {
-    router.hold(kLeaves);
+    router.hold(kLeaves, Hold::everything);
     ask(kLeaves, Op::sync_request);
     router.left(kLeaves, kSuccessor);
     ASSERT_EQ(sent.size(), 1U);
@@ -77,7 +95,7 @@ TEST_F(RouterTest, ThenItGoesToTheSuccessor) {
 TEST_F(RouterTest, WhoSpeaksForANode) {
     EXPECT_TRUE(router.may_speak_for(kLeaves, kLeaves));
     EXPECT_FALSE(router.may_speak_for(kSuccessor, kLeaves));
-    router.hold(kLeaves);
+    router.hold(kLeaves, Hold::everything);
     EXPECT_TRUE(router.may_speak_for(kSuccessor, kLeaves));
     router.left(kLeaves, kSuccessor);
     EXPECT_TRUE(router.may_speak_for(kSuccessor, kLeaves));
@@ -103,7 +121,7 @@ TEST_F(RouterTest, ItDiesWithTheSuccessor) {
 }
 
 TEST_F(RouterTest, ItDiesBeforeItHasLeft) {
-    router.hold(kLeaves);
+    router.hold(kLeaves, Hold::everything);
     ask(kLeaves, Op::sync_request);
     router.node_down(kLeaves);
     EXPECT_EQ(answers, std::vector<std::int32_t>{KERN_NODE_DOWN});
@@ -116,11 +134,12 @@ TEST_F(RouterTest, WaitsThatWerePassedOnAreWithdrawn) {
     request.caller.call = 5;
     router.on_request(kSuccessor, request);
     EXPECT_EQ(router.open_requests(), 1U);
-    router.call(3, request, open.front(), false);
+    router.pass_on(3, request, open.front(), false);
+    ask(3, Op::port_send, false); // its own
     ask(3, Op::task_info);
     router.withdraw();
     EXPECT_EQ(router.open_requests(), 0U);
-    EXPECT_EQ(router.open_calls(), 1U); // that ends by itself
+    EXPECT_EQ(router.open_calls(), 2U); // those end by themselves
 }
 
 } // namespace

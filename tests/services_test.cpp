@@ -27,7 +27,8 @@ std::vector<std::byte> bytes_of(const Services &services) {
                    .names = services.names,
                    .ended = services.ended,
                    .priv_keys = services.priv_keys,
-                   .files = services.files});
+                   .files = services.files,
+                   .ports = {.home = services.ports->home, .servers = services.ports->servers}});
 }
 
 struct ServicesTest : ::testing::Test {
@@ -35,6 +36,14 @@ struct ServicesTest : ::testing::Test {
         SyncId id = 0;
         EXPECT_EQ(leaving.sync.create(kind, value, id), KERN_SUCCESS);
         return id;
+    }
+    // Of the node that leaves, which gives it out under a name.
+    Carried make_port() {
+        Carried receive{.right = {}, .receive = {3, 4}};
+        EXPECT_EQ(leaving.ports->home.create({1, 2}, receive.receive, 1, receive.right), KERN_SUCCESS);
+        EXPECT_TRUE(leaving.ports->home.attach(receive.right, 2, true));
+        leaving.ports->servers[1].emplace(std::vector(9, std::byte{65}), receive.right);
+        return receive;
     }
     Outcomes ask(SyncHome &home, SyncOp op, SyncId id, std::uint64_t number) {
         Outcomes out;
@@ -156,7 +165,42 @@ TEST_F(ServicesTest, ProcessesTablesNamesAndEndsArrive) {
     EXPECT_TRUE(arrived->priv_keys.contains({.high = 5, .low = 6}));
 }
 
+// Whoever waits begins again; what is in the queue and who has rights goes along.
+TEST_F(ServicesTest, PortsGoWithTheirQueues) {
+    const auto receive = make_port();
+    PortEvents out;
+    const Carried other{.right = {.kind = Right::Kind::port, .task = TaskId{3} << 48, .thread = 0, .key = {7, 7}}};
+    const auto message = std::make_shared<const Message>(
+        Message{.id = 5, .reply = other, .rights = {}, .body = std::vector(3, std::byte{9})});
+    for (std::uint64_t number = 1; number <= MACH_PORT_QLIMIT_DEFAULT + 1; ++number) {
+        leaving.ports->home.send(receive.right, {.node = 2, .number = number}, message, false, out);
+    }
+    EXPECT_FALSE(leaving.ports->home.is_quiet());
+    out.clear();
+    leaving.ports->home.withdraw_all(kAgain, out);
+    ASSERT_EQ(out.size(), 1U);
+    EXPECT_EQ(out.front().status, kAgain);
+    EXPECT_EQ(*out.front().message, *message); // the sender's again
+
+    auto arrived = decode_services(bytes_of(leaving), 1, kNodes);
+    ASSERT_TRUE(arrived);
+    EXPECT_EQ(bytes_of(*arrived), bytes_of(leaving));
+    EXPECT_EQ(arrived->ports->servers, leaving.ports->servers);
+    PortHome there(0, 1);
+    out.clear();
+    there.merge(std::move(arrived->ports->home), 1, out);
+    EXPECT_TRUE(out.empty());
+    there.receive(receive, {.node = 1, .number = 1}, 1000, false, out);
+    EXPECT_EQ(out.back().status, MACH_RCV_PORT_CHANGED); // what node 1 had a right to receive of is node 0's
+    there.receive(receive, {.node = 0, .number = 1}, 1000, false, out);
+    EXPECT_EQ(*out.back().message, *message);
+    EXPECT_EQ(out.back().status, MACH_MSG_SUCCESS);
+}
+
 TEST_F(ServicesTest, WhatIsDamagedIsRefused) {
+    const auto receive = make_port();
+    PortEvents out;
+    leaving.ports->home.send(receive.right, {.node = 2, .number = 1}, std::make_shared<const Message>(), false, out);
     make(SyncKind::mutex);
     leaving.families.make(task_on(2), 0);
     leaving.groups.make(Table::actions, task_on(2));

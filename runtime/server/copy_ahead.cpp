@@ -6,8 +6,7 @@
 
 #include "norma/mach.h"
 #include "rpc/wire.hpp"
-
-#include <optional>
+#include "runtime/node_sets.hpp"
 
 namespace norma::rt {
 
@@ -25,28 +24,6 @@ struct Rounds {
     std::function<void()> done;
 };
 
-void put_nodes(rpc::Writer &writer, const dsm::NodeSet &nodes, unsigned count) {
-    writer.put(static_cast<std::uint16_t>(nodes.count()));
-    for (unsigned node = 0; node < count; ++node) {
-        if (nodes[node]) {
-            writer.put(static_cast<std::uint16_t>(node));
-        }
-    }
-}
-
-// No value: one is none of so many.
-std::optional<dsm::NodeSet> get_nodes(rpc::Reader &reader, unsigned count) {
-    dsm::NodeSet nodes;
-    for (auto left = reader.get<std::uint16_t>(); left > 0; --left) {
-        const auto node = reader.get<std::uint16_t>();
-        if (node >= count || !reader.ok()) {
-            return std::nullopt;
-        }
-        nodes.set(node);
-    }
-    return nodes;
-}
-
 Request next_round(Node &node, const Task &parent, const Right &child) {
     std::vector<Stretch> stretches;
     for (const auto &shared : node.stretches_of(parent.map.entries())) {
@@ -57,7 +34,7 @@ Request next_round(Node &node, const Task &parent, const Right &child) {
     auto from = parent.been;
     from.set(node.self);
     rpc::Writer writer;
-    put_nodes(writer, from, node.count);
+    put_nodes(writer, from);
     put_stretches(writer, stretches);
     Request request;
     request.op = Op::copy_ahead;
@@ -104,9 +81,10 @@ void op_copy_ahead(Node &node, const Request &request, Done done) {
         return;
     }
     rpc::Reader reader(request.blob);
-    const auto from = get_nodes(reader, node.count);
+    dsm::NodeSet from;
+    const bool known = get_nodes(reader, node.count, from);
     const auto stretches = get_stretches(reader);
-    if (!from || !reader.done()) {
+    if (!known || !reader.done()) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
@@ -114,7 +92,7 @@ void op_copy_ahead(Node &node, const Request &request, Done done) {
     for (const auto &stretch : stretches) {
         wanted.push_back({.stretch = stretch, .pages = 0});
     }
-    node.attach_all(std::move(wanted), [&node, id = task->id, from = *from, stretches, done](std::int32_t status) {
+    node.attach_all(std::move(wanted), [&node, id = task->id, from, stretches, done](std::int32_t status) {
         if (status != KERN_SUCCESS) {
             done(status_reply(status));
             return;

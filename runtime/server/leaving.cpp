@@ -68,6 +68,7 @@ void Leaving::fail(const std::string &why) {
     order_.reset();
     pieces_.clear();
     services_.clear();
+    node_.ports.take_back();
     if (std::exchange(closed_, false)) {
         for (dsm::NodeId other = 0; other < node_.count; ++other) {
             if (other != node_.self && !node_.router.is_down(other)) {
@@ -249,7 +250,7 @@ void Leaving::all_has_been_asked_for() {
     if (home_left() && what_stays().empty() && Clock::now() < deadline_) {
         later(&Leaving::wait_until_quiet);
     } else {
-        ask_all_to_hold(&Leaving::hand_over);
+        ask_all_to_hold(Hold::everything, &Leaving::wait_for_the_rest);
     }
 }
 
@@ -270,12 +271,12 @@ void Leaving::try_files() {
 void Leaving::close() {
     closed_ = true;
     deadline_ = Clock::now() + kQuietLimit;
-    ask_all_to_hold(&Leaving::wait_until_quiet);
+    ask_all_to_hold(Hold::beginnings, &Leaving::wait_until_quiet);
 }
 
 // Two nodes hear of what the other has said in the order in which it was said. So when all have answered, everything
 // that they have asked of this node before has arrived here, and all that it has answered before has arrived there.
-void Leaving::ask_all_to_hold(void (Leaving::*then)()) {
+void Leaving::ask_all_to_hold(Hold what, void (Leaving::*then)()) {
     const auto open = std::make_shared<std::size_t>(1); // one more, until all have been asked
     const auto holds = [this, then, open, attempt = attempt_](const Reply &) {
         if (--*open == 0 && attempt == attempt_) {
@@ -287,7 +288,7 @@ void Leaving::ask_all_to_hold(void (Leaving::*then)()) {
             ++*open;
             Request hold;
             hold.op = Op::hold_calls;
-            hold.args[0] = 1;
+            hold.args[0] = static_cast<std::uint64_t>(what);
             node_.router.call(other, std::move(hold), holds);
         }
     }
@@ -297,19 +298,29 @@ void Leaving::ask_all_to_hold(void (Leaving::*then)()) {
 // Nobody waits any more, so all memory can go now.
 void Leaving::wait_until_quiet() {
     node_.sync.withdraw_all();
+    node_.ports.withdraw_all();
     node_.withdraw_waits();
     node_.open_files.withdraw_waits();
     node_.router.withdraw();
-    const bool is_quiet = node_.tasks.empty() && node_.router.open_requests() == 0 && node_.router.open_calls() == 0 &&
-                          node_.freezes.empty() && !node_.groups.is_busy() && node_.open_files.is_quiet();
-    if (is_quiet) {
+    if (is_quiet()) {
         pieces_ = pieces_left();
         next_piece();
-    } else if (Clock::now() < deadline_) {
-        later(&Leaving::wait_until_quiet);
     } else {
-        fail(fmt::format("{} requests to it and {} of its own are still under way", node_.router.open_requests(),
-                         node_.router.open_calls()));
+        look_again(&Leaving::wait_until_quiet);
+    }
+}
+
+bool Leaving::is_quiet() const {
+    return node_.tasks.empty() && node_.router.open_requests() == 0 && node_.router.open_calls() == 0 &&
+           node_.freezes.empty() && !node_.groups.is_busy() && node_.ports.is_quiet() && node_.open_files.is_quiet();
+}
+
+void Leaving::look_again(void (Leaving::*step)()) {
+    if (Clock::now() < deadline_) {
+        later(step);
+    } else {
+        fail(fmt::format("{} requests to it, {} of its own and {} messages are still under way",
+                         node_.router.open_requests(), node_.router.open_calls(), node_.ports.home().delivering()));
     }
 }
 
@@ -327,10 +338,20 @@ std::string Leaving::what_stays() const {
     if (auto why = node_.open_files.pack_up().why; !why.empty()) {
         return why;
     }
-    if (node_.ports.home().ports() > 0 || node_.ports.has_services()) {
-        return "ports live here, or are known by names here";
-    }
     return node_.ledgers.are_made() ? "ledgers were made here" : "";
+}
+
+// What has been said to it of rights until now may be something that others are told of. When all have answered again,
+// what this node has said to them has arrived, too.
+void Leaving::wait_for_the_rest() {
+    if (!is_quiet()) {
+        return look_again(&Leaving::wait_for_the_rest);
+    }
+    node_.open_files.write_back([this, attempt = attempt_] { // nobody writes to them any more
+        if (attempt == attempt_) {
+            ask_all_to_hold(Hold::everything, &Leaving::hand_over);
+        }
+    });
 }
 
 void Leaving::hand_over() {
@@ -340,19 +361,12 @@ void Leaving::hand_over() {
     if (const auto home = home_left()) {
         return fail(fmt::format("{} does not move: it is used here, or nobody uses it", words_of(*home)));
     }
-    node_.open_files.write_back([this, attempt = attempt_] {
-        if (attempt == attempt_) {
-            entrust();
-        }
-    });
-}
-
-void Leaving::entrust() {
     const auto [files, why] = node_.open_files.pack_up();
     if (!why.empty()) {
         return fail(why);
     }
     services_ = encode(services_of(node_, files));
+    node_.ports.hand_over();
     sent_ = 0;
     next_part();
 }

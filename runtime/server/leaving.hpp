@@ -48,12 +48,14 @@ class Leaving {
     void all_has_been_asked_for();
     std::optional<dsm::ObjectId> home_left() const;
     void try_files();
-    void ask_all_to_hold(void (Leaving::*then)());
+    void ask_all_to_hold(Hold what, void (Leaving::*then)());
     void wait_until_quiet();
+    bool is_quiet() const;
+    void look_again(void (Leaving::*step)());
     std::string what_stays() const;
     void close();
+    void wait_for_the_rest();
     void hand_over();
-    void entrust();
     void next_part();
 
     Node &node_;

@@ -58,6 +58,8 @@ PortLinks Node::port_links() {
                         visit(task->names);
                     }
                 },
+            .server_of = [this](dsm::NodeId node) { return router.server_of(node); },
+            .holds = [this](dsm::NodeId node) { return router.holds(node); },
             .memory = memory_links()};
 }
 
@@ -225,7 +227,7 @@ void Node::node_down(dsm::NodeId node, const std::string &why) {
     transport->disconnect(node);
     probe->node_down(node);
     router.node_down(node);
-    succession.node_down(node);
+    succession.forget(node);
     sync.node_died(node);
     ports.node_down(node);
     for (auto &[id, task] : tasks) { // before any of them touches what is lost
@@ -260,7 +262,7 @@ void Node::node_left(dsm::NodeId node, dsm::NodeId successor) {
     transport->disconnect(node);
     probe->node_down(node);
     router.left(node, successor);
-    ports.node_down(node);
+    ports.node_left(node);
     pager.node_down(node);
     rehoming.node_down(node);
     forget_uses_of(node);

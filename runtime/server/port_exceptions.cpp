@@ -46,13 +46,10 @@ void PortService::ask(const Waiter &who, const Right &to, Message message, const
     auto send = request_for(Op::port_send, to);
     send.args = {static_cast<std::uint64_t>(-1), asking->sends};
     send.blob = encode(message);
-    links_.call(
-        asking->to, std::move(send),
-        [this, asking](const Reply &) { // if it could not be sent, the port has no sender now
-            asking->sent = true;
-            refs_.drop(asking->reply_port.right);
-        },
-        false);
+    send_until_told(to, std::move(send), [this, asking](const Reply &) { // if it has not been sent, the port has no
+        asking->sent = true;                                             // sender now
+        refs_.drop(asking->reply_port.right);
+    });
 }
 
 void PortService::replied(const std::shared_ptr<Asking> &asking, const Reply &reply) {

@@ -129,27 +129,29 @@ void PortService::serve_name_put(const Request &request, const Done &done) {
         done(status_reply(KERN_INVALID_ARGUMENT));
         return;
     }
-    admit_one(service->right, [this, right = service->right.right, name = service->name, replace = request.args[0] != 0,
-                               done](bool alive) {
-        const auto known = services_.find(name);
+    const auto server = node_of(request.target.task);
+    admit_one(service->right, [this, server, right = service->right.right, name = service->name,
+                               replace = request.args[0] != 0, done](bool alive) {
+        auto &services = services_[server];
+        const auto known = services.find(name);
         const bool removes = right.kind == Right::Kind::none;
-        const auto status = !alive                                                          ? KERN_INVALID_CAPABILITY
-                            : removes && known == services_.end()                           ? BOOTSTRAP_UNKNOWN_SERVICE
-                            : known != services_.end() && !replace && !removes              ? BOOTSTRAP_NAME_IN_USE
-                            : known == services_.end() && services_.size() >= kMostServices ? KERN_RESOURCE_SHORTAGE
-                                                                                            : KERN_SUCCESS;
+        const auto status = !alive                                                        ? KERN_INVALID_CAPABILITY
+                            : removes && known == services.end()                          ? BOOTSTRAP_UNKNOWN_SERVICE
+                            : known != services.end() && !replace && !removes             ? BOOTSTRAP_NAME_IN_USE
+                            : known == services.end() && services.size() >= kMostServices ? KERN_RESOURCE_SHORTAGE
+                                                                                          : KERN_SUCCESS;
         if (status != KERN_SUCCESS) {
             refs_.drop(right);
             done(status_reply(status));
             return;
         }
-        if (known != services_.end()) {
+        if (known != services.end()) {
             const auto old = known->second;
-            services_.erase(known);
+            services.erase(known);
             refs_.drop(old);
         }
         if (!removes) {
-            services_[name] = right;
+            services[name] = right;
         }
         done(status_reply(KERN_SUCCESS));
     });
@@ -157,12 +159,16 @@ void PortService::serve_name_put(const Request &request, const Done &done) {
 
 void PortService::serve_name_find(const Request &request, const Done &done) {
     const auto service = decode_service(request.blob);
-    const auto found = service ? services_.find(service->name) : services_.end();
-    if (!service || service->right.right.kind != Right::Kind::task || found == services_.end()) {
+    if (!service || service->right.right.kind != Right::Kind::task) {
         done(status_reply(service ? BOOTSTRAP_UNKNOWN_SERVICE : KERN_INVALID_ARGUMENT));
         return;
     }
-    hand(found->second, service->right.right, done);
+    const auto server = services_.find(node_of(request.target.task));
+    if (server == services_.end() || !server->second.contains(service->name)) {
+        done(status_reply(BOOTSTRAP_UNKNOWN_SERVICE));
+        return;
+    }
+    hand(server->second.at(service->name), service->right.right, done);
 }
 
 } // namespace norma::rt

@@ -105,10 +105,10 @@ bool PortRefs::is_dead(const Right &right) const {
     return found != refs_.end() && found->second.state == Ref::State::dead;
 }
 
-std::vector<Right> PortRefs::at_home(dsm::NodeId node) const {
+std::vector<Right> PortRefs::made_on(const dsm::NodeSet &nodes) const {
     std::vector<Right> rights;
     for (const auto &[right, ref] : refs_) {
-        if (node_of(right.task) == node) {
+        if (nodes[node_of(right.task)]) {
             rights.push_back(right);
         }
     }

@@ -29,7 +29,7 @@ class PortRefs {
     void drop(const Right &right);
     void mark_dead(const Right &right);
     bool is_dead(const Right &right) const;
-    std::vector<Right> at_home(dsm::NodeId node) const; // ports that live there
+    std::vector<Right> made_on(const dsm::NodeSet &nodes) const;
     std::size_t ports() const { return refs_.size(); }
 
   private:

@@ -9,6 +9,8 @@ namespace norma::rt {
 
 namespace {
 
+constexpr std::chrono::milliseconds kUntilNews{2}; // between two looks whether they have come
+
 // The reply's right, those of the descriptors, the memory.
 std::shared_ptr<Countdown> countdown_of(const Message &message, std::function<void()> then) {
     return countdown(2 + message.rights.size(), std::move(then));
@@ -348,19 +350,33 @@ void PortService::post(const Right &place, const Message &message, bool forced, 
     auto request = request_for(Op::port_send, place);
     request.args = {static_cast<std::uint64_t>(-1), number, forced ? 1U : 0U};
     request.blob = encode(message);
+    send_until_told(place, std::move(request), [this, place, done](const Reply &reply) {
+        refs_.drop(place);
+        done(reply);
+    });
+}
+
+// It may have to begin again, as a task that sends.
+void PortService::send_until_told(const Right &place, Request request, const Done &done) {
+    auto once = request;
     links_.call(
-        node_of(place.task), std::move(request),
-        [this, place, done](const Reply &reply) {
-            refs_.drop(place);
-            done(reply);
+        node_of(place.task), std::move(once),
+        [this, place, request = std::move(request), done](const Reply &reply) {
+            reply.status == kWithdrawn ? send_until_told(place, request, done) : done(reply);
         },
         false);
 }
 
 // ---- deaths ----
 
+// Only its home knows. That may be the successor of a node that has left, of which this node has yet to hear.
 void PortService::serve_dead(const Request &request, const Done &done) {
-    if (node_of(request.target.task) == request.caller.node) { // only its home knows
+    const auto home = links_.server_of(node_of(request.target.task));
+    if (home != request.caller.node && links_.holds(home)) {
+        links_.at(kUntilNews, [this, request, done] { serve_dead(request, done); });
+        return;
+    }
+    if (home == request.caller.node) {
         port_died(request.target);
     }
     done(status_reply(KERN_SUCCESS));
@@ -368,12 +384,14 @@ void PortService::serve_dead(const Request &request, const Done &done) {
 
 void PortService::port_died(const Right &right) {
     refs_.mark_dead(right);
-    std::erase_if(services_, [this, &right](const auto &service) {
-        if (service.second == right) {
-            refs_.drop(right);
-        }
-        return service.second == right;
-    });
+    for (auto &[server, services] : services_) {
+        std::erase_if(services, [this, &right](const auto &service) {
+            if (service.second == right) {
+                refs_.drop(right);
+            }
+            return service.second == right;
+        });
+    }
     links_.each_names([this, &right](NameSpace &names) {
         if (names.is_leaving()) {
             return;
@@ -388,18 +406,20 @@ void PortService::port_died(const Right &right) {
 }
 
 void PortService::node_down(dsm::NodeId node) {
-    down_.set(node);
-    for (auto entry = pending_.lower_bound({.node = node, .number = 0});
-         entry != pending_.end() && entry->first.node == node; entry = pending_.erase(entry)) {
-        links_.cancel(entry->second.timer);
+    if (handed_over_) { // what is to be said of ports here is for the successor to say
+        unheard_.push_back(node);
+        return;
     }
-    PortEvents events;
-    home_.node_died(node, events);
-    run(std::move(events));
-    auto dead = refs_.at_home(node);
-    links_.each_names([&dead, node](NameSpace &names) {
+    dsm::NodeSet gone;
+    for (dsm::NodeId made = 0; made < dsm::kMaxNodes; ++made) {
+        gone[made] = links_.server_of(made) == node;
+    }
+    lost_ |= gone;
+    forget(node);
+    auto dead = refs_.made_on(gone);
+    links_.each_names([&dead, &gone](NameSpace &names) {
         for (const auto &[name, entry] : names.entries()) {
-            if (entry.right.kind == Right::Kind::port && node_of(entry.right.task) == node) {
+            if (entry.right.kind == Right::Kind::port && gone[node_of(entry.right.task)]) {
                 dead.push_back(entry.right);
             }
         }
@@ -407,6 +427,28 @@ void PortService::node_down(dsm::NodeId node) {
     for (const auto &right : dead) {
         port_died(right);
     }
+}
+
+// What was made there is at its successor.
+void PortService::node_left(dsm::NodeId node) {
+    forget(node);
+}
+
+// Nothing comes from there any more, and no right is there. What it has asked is answered for this node's router, which
+// keeps an account of it.
+void PortService::forget(dsm::NodeId node) {
+    std::vector<Done> unanswered;
+    for (auto entry = pending_.lower_bound({.node = node, .number = 0});
+         entry != pending_.end() && entry->first.node == node; entry = pending_.erase(entry)) {
+        links_.cancel(entry->second.timer);
+        unanswered.push_back(std::move(entry->second.done));
+    }
+    for (const auto &done : unanswered) {
+        done(status_reply(KERN_TERMINATED));
+    }
+    PortEvents events;
+    home_.node_died(node, events);
+    run(std::move(events));
 }
 
 } // namespace norma::rt

@@ -35,7 +35,7 @@ void PortService::send_off(const std::shared_ptr<Sending> &sending) {
     request.blob = encode(message);
     if (request.blob.size() > kMaxMessageRecord) {
         sent(sending, MACH_SEND_TOO_LARGE);
-    } else if (node_of(to.task) != self_ && !links_.pay(who.task, request.blob.size())) {
+    } else if (links_.server_of(node_of(to.task)) != self_ && !links_.pay(who.task, request.blob.size())) {
         sent(sending, MACH_SEND_NO_BUFFER);
     } else {
         links_.call(
@@ -52,7 +52,7 @@ void PortService::sent(const std::shared_ptr<Sending> &sending, std::int32_t sta
     release_memory(sending->message);
     if (status != MACH_MSG_SUCCESS) {
         bring_back(who.task, sending->passed, status == KERN_NODE_DOWN);
-        const bool given_up = aborted != KERN_SUCCESS && status == MACH_SEND_TIMED_OUT;
+        const bool given_up = aborted != KERN_SUCCESS && (status == MACH_SEND_TIMED_OUT || status == kWithdrawn);
         sending->done(status_reply(status == KERN_NODE_DOWN ? MACH_SEND_INVALID_DEST
                                    : !given_up              ? status
                                    : aborted == kWithdrawn  ? kWithdrawn

@@ -65,8 +65,7 @@ void PortService::bring_back(TaskId task, std::vector<Passed> passed, bool lost)
             continue;
         }
         const bool is_port = carried.right.kind == Right::Kind::port;
-        const bool alive = is_port ? !refs_.is_dead(carried.right) && !down_[node_of(carried.right.task)]
-                                   : carried.right.kind != Right::Kind::dead;
+        const bool alive = is_port ? !is_gone(carried.right) : carried.right.kind != Right::Kind::dead;
         const auto added = names->put_back(name, carried, alive);
         if (!carried.receive.any() && !added.took_reference) {
             refs_.drop(carried.right);
@@ -201,8 +200,13 @@ void PortService::receive(const Waiter &who, std::uint32_t name, std::uint64_t r
     request.args = {static_cast<std::uint64_t>(timeout_ms), number, room - more, keep_large ? 1U : 0U};
     request.blob = encode(Carried{.right = entry->right, .receive = entry->receive});
     waits_[who] = {.home = home, .number = number};
-    const Receiving receiving{
-        .who = who, .name = name, .home = home, .number = number, .trailer = trailer, .done = done};
+    const Receiving receiving{.who = who,
+                              .name = name,
+                              .receive = entry->receive,
+                              .home = home,
+                              .number = number,
+                              .trailer = trailer,
+                              .done = done};
     links_.call(
         home, std::move(request), [this, receiving](const Reply &reply) { received(receiving, reply); }, false);
 }
@@ -222,9 +226,16 @@ std::int32_t PortService::end_wait(const Waiter &who, std::uint64_t number) {
     return aborted;
 }
 
-// The message is the home's until it is settled: if the thread has ended on the way, another one gets it.
+bool PortService::has_right(const Receiving &receiving) const {
+    const auto *names = links_.names(receiving.who.task);
+    const auto *entry = names == nullptr ? nullptr : names->find(receiving.name);
+    return entry != nullptr && entry->receive == receiving.receive;
+}
+
+// The message is the home's until it is settled: if the thread has ended on the way, another one gets it; also if the
+// right to receive has gone on while the request was held back.
 void PortService::received(const Receiving &receiving, const Reply &reply) {
-    const auto &[who, name, home, number, trailer, done] = receiving;
+    const auto &[who, name, receive, home, number, trailer, done] = receiving;
     if (!still_waits(who, number)) {
         if (reply.status == MACH_MSG_SUCCESS) {
             settle(home, reply.vals[0], false);
@@ -235,7 +246,8 @@ void PortService::received(const Receiving &receiving, const Reply &reply) {
     auto decoded = decode_message(reply.blob);
     if (reply.status != MACH_MSG_SUCCESS || !decoded) {
         const auto aborted = end_wait(who, number);
-        const bool given_up = aborted != KERN_SUCCESS && reply.status == MACH_RCV_TIMED_OUT;
+        const bool given_up =
+            aborted != KERN_SUCCESS && (reply.status == MACH_RCV_TIMED_OUT || reply.status == kWithdrawn);
         Reply failed = status_reply(reply.status == MACH_MSG_SUCCESS ? MACH_RCV_INVALID_DATA
                                     : reply.status == KERN_NODE_DOWN ? MACH_RCV_PORT_DIED
                                     : !given_up                      ? reply.status
@@ -248,12 +260,13 @@ void PortService::received(const Receiving &receiving, const Reply &reply) {
     const auto message = std::make_shared<Message>(std::move(*decoded));
     admit(message, [this, receiving, delivery = reply.vals[0], message] {
         const auto from = receiving.home;
-        if (!still_waits(receiving.who, receiving.number)) {
-            expel(*message, from, [this, from, delivery] { settle(from, delivery, false); });
-            receiving.done(status_reply(MACH_RCV_INTERRUPTED));
+        const bool waits = still_waits(receiving.who, receiving.number);
+        end_wait(receiving.who, receiving.number);
+        if (!waits || !has_right(receiving)) {
+            expel(*message, links_.server_of(from), [this, from, delivery] { settle(from, delivery, false); });
+            receiving.done(status_reply(waits ? MACH_RCV_PORT_CHANGED : MACH_RCV_INTERRUPTED));
             return;
         }
-        waits_.erase(receiving.who);
         settle(from, delivery, true);
         give_message(receiving, *message);
     });

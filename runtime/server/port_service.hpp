@@ -46,8 +46,32 @@ struct PortLinks {
     std::function<bool(TaskId, std::size_t bytes)> pay; // for what leaves the node; false: its quota is too small
     std::function<NameSpace *(TaskId)> names;           // null: no such task, or it has ended
     std::function<void(const std::function<void(NameSpace &)> &)> each_names;
+    std::function<dsm::NodeId(dsm::NodeId)> server_of; // where what was made on a node is
+    std::function<bool(dsm::NodeId)> holds;            // what is asked of that node waits, as it may be leaving
     MemoryLinks memory{};
 };
+
+// What the name server of each node gives to whoever asks.
+using NamedRights = std::map<std::vector<std::byte>, Right>;
+using NameServers = std::map<dsm::NodeId, NamedRights>;
+
+// What a node that leaves the job has of them (port_leaving.cpp).
+struct PortsView {
+    const PortHome &home;
+    const NameServers &servers;
+};
+void put_ports(rpc::Writer &writer, const PortsView &ports);
+// On their way to its successor.
+struct MovedPorts {
+    explicit MovedPorts(dsm::NodeId node) : from(node), home(node, 0) {}
+
+    dsm::NodeId from;
+    PortHome home;
+    NameServers servers;
+    // The successor asks for what is in them, and has it; they stay where they were.
+    bool begun = false, held = false, unwanted = false;
+};
+bool get_ports(rpc::Reader &reader, unsigned nodes, MovedPorts &ports); // false: they are damaged
 
 class PortService {
   public:
@@ -127,10 +151,24 @@ class PortService {
     void serve_name_put(const Request &request, const Done &done);
     void serve_name_find(const Request &request, const Done &done);
 
-    void node_down(dsm::NodeId node);
+    void node_down(dsm::NodeId node); // while the router still knows what was made on which nodes it had
+    void node_left(dsm::NodeId node);
+
+    // ---- ports of a node that leaves the job (port_leaving.cpp) ----
+    // There: whoever waits begins again. When nothing is under way all that lives here can be written down, and from
+    // then on nothing changes; unless the node stays.
+    void withdraw_all();
+    bool is_quiet() const;
+    PortsView view() const { return {.home = home_, .servers = services_}; }
+    void hand_over() { handed_over_ = true; }
+    void take_back();
+    // At its successor: this node has all rights and memory of their queues as well when it is `done`; if they stay
+    // where they were it lets go of them. Else they are its own.
+    void hold(const std::shared_ptr<MovedPorts> &ports, const Done &done);
+    void let_go(MovedPorts &ports);
+    void take_over(MovedPorts &ports);
 
     const PortHome &home() const { return home_; }
-    bool has_services() const { return !services_.empty(); }
     std::size_t references() const { return refs_.ports(); }
     std::size_t waiting() const { return pending_.size() + waits_.size(); }
 
@@ -162,6 +200,7 @@ class PortService {
     void send_off(const std::shared_ptr<Sending> &sending);
     void sent(const std::shared_ptr<Sending> &sending, std::int32_t status);
     void release_memory(const Message &message);
+    void release_memory_in(MovedPorts &ports);
     std::int32_t take(NameSpace &names, std::uint32_t name, std::uint32_t disposition, std::vector<Passed> &passed);
     std::int32_t take_all(NameSpace &names, Outgoing &out, std::vector<Passed> &passed);
     std::int32_t copy(TaskId task, std::uint32_t name, std::vector<Passed> &passed);
@@ -182,18 +221,21 @@ class PortService {
     void tell_of_receiver(const Carried &receive, dsm::NodeId node, Receiver what, const Done &done);
     void alone(const std::vector<Carried> &receivers, dsm::NodeId other, std::function<void()> then);
     void not_arrived(const Expected &expected);
-    bool is_gone(const Right &right) const { return refs_.is_dead(right) || down_[node_of(right.task)]; }
+    bool is_gone(const Right &right) const { return refs_.is_dead(right) || lost_[node_of(right.task)]; }
     struct Receiving {
         Waiter who;
         std::uint32_t name;
+        Key receive;
         dsm::NodeId home;
         std::uint64_t number;
         Trailer trailer;
         Done done;
     };
+    bool has_right(const Receiving &receiving) const;
     void received(const Receiving &receiving, const Reply &reply);
     void give_message(const Receiving &receiving, const Message &message);
     void settle(dsm::NodeId home, std::uint64_t delivery, bool kept);
+    void send_until_told(const Right &place, Request request, const Done &done);
     struct Asking;
     void replied(const std::shared_ptr<Asking> &asking, const Reply &reply);
     void tell_exceptions(const std::vector<HeldRight> &held, std::uint64_t mask, const Right &to, const Done &done);
@@ -201,6 +243,7 @@ class PortService {
     std::int32_t end_wait(const Waiter &who, std::uint64_t number); // why it was aborted, or KERN_SUCCESS
     void give_up(const Wait &wait);
     void port_died(const Right &right);
+    void forget(dsm::NodeId node);
     void notify(const Right &place, std::int32_t id, std::uint32_t value);
     void run(PortEvents events);
     void answer_send(const PortEvent &event);
@@ -216,9 +259,11 @@ class PortService {
     std::map<Waiter, Wait> waits_;
     std::multiset<TaskId> changing_;
     std::map<TaskId, Expected> expected_;
-    std::map<std::vector<std::byte>, Right> services_; // of the node's name server, each with a reference
+    NameServers services_; // of the nodes whose name servers are here, each right with a reference
     std::uint64_t last_number_ = 0;
-    dsm::NodeSet down_;
+    dsm::NodeSet lost_;                // what was made on these nodes
+    bool handed_over_ = false;         // the ports here are about to be the successor's
+    std::vector<dsm::NodeId> unheard_; // who has died since then
 };
 
 } // namespace norma::rt

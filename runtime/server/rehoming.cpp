@@ -3,6 +3,7 @@
 
 #include "norma/mach.h"
 #include "rpc/wire.hpp"
+#include "runtime/node_sets.hpp"
 #include "runtime/server/node.hpp"
 
 #include <optional>
@@ -11,27 +12,6 @@
 namespace norma::rt {
 
 namespace {
-
-void put_nodes(rpc::Writer &writer, const dsm::NodeSet &nodes) {
-    writer.put(static_cast<std::uint16_t>(nodes.count()));
-    for (dsm::NodeId node = 0; node < dsm::kMaxNodes; ++node) {
-        if (nodes[node]) {
-            writer.put(node);
-        }
-    }
-}
-
-// False: one is none of the job's.
-bool get_nodes(rpc::Reader &reader, unsigned count, dsm::NodeSet &nodes) {
-    for (auto left = reader.get<std::uint16_t>(); left > 0 && reader.ok(); --left) {
-        const auto node = reader.get<dsm::NodeId>();
-        if (node >= count) {
-            return false;
-        }
-        nodes.set(node);
-    }
-    return reader.ok();
-}
 
 constexpr std::chrono::milliseconds kPause{5}; // between two looks whether a process has ended
 

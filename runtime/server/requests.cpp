@@ -455,7 +455,7 @@ void Node::execute(const Request &request, Done done) {
     if (const auto next = where_it_moved(*this, request.target); next.kind != Kind::none) {
         auto follow = request;
         follow.target = next;
-        router.call(node_of(next.task), std::move(follow), std::move(done), !operation->waits);
+        router.pass_on(node_of(next.task), std::move(follow), std::move(done), !operation->waits);
         return;
     }
     operation->handler(*this, request, std::move(done));
@@ -495,7 +495,7 @@ void Node::from_task(Task &task, int channel, std::span<const std::byte> packet)
     const auto right = task.right(head.port);
     if (request.op == Op::port_location) {
         Reply reply = status_reply(right.kind == Kind::none ? KERN_INVALID_ARGUMENT : KERN_SUCCESS);
-        reply.vals[0] = node_of(right.task);
+        reply.vals[0] = router.server_of(node_of(right.task));
         reply_to(reply);
         return;
     }

@@ -3,7 +3,6 @@
 
 #include "norma/mach.h"
 #include "rpc/transport.hpp"
-#include "runtime/protocol.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -23,10 +22,17 @@ void Router::call_to_the_end(dsm::NodeId node, Request request, Done done, Done 
     ask(node, std::move(request), {.node = node, .done = std::move(done), .late = std::move(late), .timer = 0}, true);
 }
 
+void Router::pass_on(dsm::NodeId node, Request request, Done done, bool deadline) {
+    ask(node, std::move(request),
+        {.node = node, .done = std::move(done), .late = nullptr, .timer = 0, .passed_on = true}, deadline);
+}
+
 void Router::ask(dsm::NodeId node, Request request, Pending pending, bool deadline) {
     if (!is_for_place(request.op)) {
-        if (const auto held = held_.find(server_[node]); held != held_.end()) {
-            held->second.push_back([this, node, request, pending, deadline] { ask(node, request, pending, deadline); });
+        const auto held = held_.find(server_[node]);
+        if (held != held_.end() && (held->second.what == Hold::everything || !ends_something(request.op))) {
+            held->second.requests.push_back(
+                [this, node, request, pending, deadline] { ask(node, request, pending, deadline); });
             return;
         }
         node = pending.node = server_[node];
@@ -111,13 +117,13 @@ void Router::node_down(dsm::NodeId node) {
 
 // ---- nodes that leave ----
 
-void Router::hold(dsm::NodeId node) {
-    held_.try_emplace(node);
+void Router::hold(dsm::NodeId node, Hold what) {
+    held_.try_emplace(node).first->second.what = what;
 }
 
 void Router::let_go(dsm::NodeId node) {
     if (const auto held = held_.extract(node); !held.empty()) {
-        for (const auto &ask_again : held.mapped()) {
+        for (const auto &ask_again : held.mapped().requests) {
             ask_again();
         }
     }
@@ -132,7 +138,7 @@ void Router::left(dsm::NodeId node, dsm::NodeId successor) {
 void Router::withdraw() {
     std::vector<std::uint64_t> endless;
     for (const auto &[call, pending] : pending_) {
-        if (pending.timer == 0) {
+        if (pending.timer == 0 && pending.passed_on) {
             endless.push_back(call);
         }
     }

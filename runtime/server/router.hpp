@@ -4,6 +4,7 @@
 // for what was made there: what is asked of that goes to another node when it has left the job (docs/draining.md).
 #pragma once
 
+#include "runtime/protocol.hpp"
 #include "runtime/server/loop.hpp"
 #include "runtime/server/wire.hpp"
 
@@ -51,6 +52,8 @@ class Router {
     void call(dsm::NodeId node, Request request, Done done, bool deadline = true);
     // With a deadline; what has become of the call in the end, if it has passed, goes to `late`.
     void call_to_the_end(dsm::NodeId node, Request request, Done done, Done late);
+    // What another node has asked of this one, and waits for.
+    void pass_on(dsm::NodeId node, Request request, Done done, bool deadline);
     // Tells a node something; nobody waits for the answer.
     void tell(dsm::NodeId node, Request request);
 
@@ -70,10 +73,11 @@ class Router {
         return server_[name] == node || held_.contains(server_[name]);
     }
     // What is asked of a node's services waits, until let_go() or the node's end.
-    void hold(dsm::NodeId node);
+    void hold(dsm::NodeId node, Hold what);
+    bool holds(dsm::NodeId node) const { return held_.contains(node); }
     void let_go(dsm::NodeId node);
     void left(dsm::NodeId node, dsm::NodeId successor); // it is down, and the other has what was made there
-    // Answers calls without a deadline with kWithdrawn: those that were passed on for others.
+    // Answers what was passed on without a deadline with kWithdrawn.
     void withdraw();
 
   private:
@@ -81,6 +85,11 @@ class Router {
         dsm::NodeId node;
         Done done, late;     // late: null if nobody wants it
         std::uint64_t timer; // 0: none
+        bool passed_on = false;
+    };
+    struct Held {
+        Hold what;
+        std::vector<std::function<void()>> requests;
     };
     void ask(dsm::NodeId node, Request request, Pending pending, bool deadline);
     void end_all_to(dsm::NodeId node);
@@ -97,7 +106,7 @@ class Router {
     std::size_t open_requests_ = 0;
     dsm::NodeSet down_;
     std::array<dsm::NodeId, dsm::kMaxNodes> server_{}; // by node, where what was made there is
-    std::map<dsm::NodeId, std::vector<std::function<void()>>> held_;
+    std::map<dsm::NodeId, Held> held_;
 };
 
 } // namespace norma::rt

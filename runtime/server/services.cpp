@@ -41,7 +41,8 @@ ServicesView services_of(const Node &node, const MovedFiles &files) {
             .names = node.names,
             .ended = node.ended,
             .priv_keys = std::move(keys),
-            .files = files};
+            .files = files,
+            .ports = node.ports.view()};
 }
 
 std::vector<std::byte> encode(const ServicesView &services) {
@@ -64,6 +65,7 @@ std::vector<std::byte> encode(const ServicesView &services) {
         put_key(writer, key);
     }
     put_files(writer, services.files);
+    put_ports(writer, services.ports);
     return writer.bytes();
 }
 
@@ -87,8 +89,9 @@ std::optional<Services> decode_services(std::span<const std::byte> bytes, dsm::N
     for (auto left = reader.get_count(kKeyBytes); left > 0; --left) {
         services.priv_keys.insert(get_key(reader));
     }
-    const bool sound = get_files(reader, services.files, nodes);
-    return sound && reader.done() ? std::optional(std::move(services)) : std::nullopt;
+    return get_files(reader, services.files, nodes) && get_ports(reader, nodes, *services.ports) && reader.done()
+               ? std::optional(std::move(services))
+               : std::nullopt;
 }
 
 void take_over(Node &node, Services services) {
@@ -99,6 +102,7 @@ void take_over(Node &node, Services services) {
     node.ended.merge(services.ended);
     node.inherited_priv_keys.merge(services.priv_keys);
     node.open_files.take_over(std::move(services.files), services.opened);
+    node.ports.take_over(*services.ports);
 }
 
 } // namespace norma::rt

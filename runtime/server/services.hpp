@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a node knows of things that were made there and are used from elsewhere: synchronisation objects, processes,
-// tables that tasks share, open files among them, names of memory, and what has become of tasks. It goes to another
-// node when this one leaves the job (docs/draining.md).
+// tables that tasks share, open files among them, names of memory, what has become of tasks, and ports. It goes to
+// another node when this one leaves the job (docs/draining.md).
 #pragma once
 
 #include "runtime/families.hpp"
 #include "runtime/moved_files.hpp"
 #include "runtime/server/open_again.hpp"
+#include "runtime/server/port_service.hpp"
 #include "runtime/server/task.hpp"
 #include "runtime/sharing.hpp"
 #include "runtime/sync.hpp"
@@ -23,7 +24,8 @@ namespace norma::rt {
 class Node;
 
 struct Services {
-    explicit Services(dsm::NodeId node) : sync(node, 0), families(node), groups(node) {}
+    explicit Services(dsm::NodeId node)
+        : sync(node, 0), families(node), groups(node), ports(std::make_shared<MovedPorts>(node)) {}
 
     SyncHome sync;
     Families families;
@@ -32,7 +34,8 @@ struct Services {
     std::map<TaskId, EndedTask> ended;
     std::set<Key> priv_keys;
     MovedFiles files;
-    OpenedFiles opened; // `files`, on this node, when they have been
+    OpenedFiles opened;                // `files`, on this node, when they have been
+    std::shared_ptr<MovedPorts> ports; // also of who asks for their rights
 };
 
 // What a node has of them, wherever it has it.
@@ -44,6 +47,7 @@ struct ServicesView {
     const std::map<TaskId, EndedTask> &ended;
     std::set<Key> priv_keys;
     const MovedFiles &files;
+    PortsView ports;
 };
 ServicesView services_of(const Node &node, const MovedFiles &files);
 

@@ -18,16 +18,15 @@ constexpr std::uint64_t kMostServiceBytes = std::uint64_t{1} << 30;
 
 // Whatever this node has asked before has arrived there when the answer to this does.
 void Succession::serve_hold(const Request &request, const Done &done) {
-    if (request.args[0] > 1) {
+    const auto what = static_cast<Hold>(request.args[0]);
+    if (request.args[0] == kGoOn) {
+        forget(request.caller.node);
+        node_.router.let_go(request.caller.node);
+    } else if (what == Hold::beginnings || what == Hold::everything) {
+        node_.router.hold(request.caller.node, what);
+    } else {
         done(status_reply(KERN_INVALID_VALUE));
         return;
-    }
-    if (request.args[0] != 0) {
-        node_.router.hold(request.caller.node);
-    } else {
-        arriving_.erase(request.caller.node);
-        entrusted_.erase(request.caller.node);
-        node_.router.let_go(request.caller.node);
     }
     done(status_reply(KERN_SUCCESS));
 }
@@ -59,7 +58,7 @@ void Succession::serve_entrust(const Request &request, const Done &done) {
     auto &bytes = arriving_[from];
     if (offset == 0) {
         bytes.clear();
-        entrusted_.erase(from);
+        let_go(from);
     }
     if (from == node_.self || offset != bytes.size() || all > kMostServiceBytes ||
         request.blob.size() > all - std::min(all, offset)) {
@@ -67,20 +66,23 @@ void Succession::serve_entrust(const Request &request, const Done &done) {
         return;
     }
     bytes.insert(bytes.end(), request.blob.begin(), request.blob.end());
-    if (bytes.size() == all) {
-        auto services = decode_services(bytes, from, node_.count);
-        arriving_.erase(from);
-        if (!services) {
-            done(status_reply(KERN_INVALID_VALUE));
-            return;
-        }
-        if (const auto why = services->opened.open(services->files.files); !why.empty()) {
-            done(reply_with(KERN_FAILURE, why));
-            return;
-        }
-        entrusted_.emplace(from, std::move(*services));
+    if (bytes.size() < all) {
+        done(status_reply(KERN_SUCCESS));
+        return;
     }
-    done(status_reply(KERN_SUCCESS));
+    auto services = decode_services(bytes, from, node_.count);
+    arriving_.erase(from);
+    if (!services) {
+        done(status_reply(KERN_INVALID_VALUE));
+        return;
+    }
+    if (const auto why = services->opened.open(services->files.files); !why.empty()) {
+        done(reply_with(KERN_FAILURE, why));
+        return;
+    }
+    const auto ports = services->ports;
+    entrusted_.emplace(from, std::move(*services));
+    node_.ports.hold(ports, done);
 }
 
 void Succession::serve(dsm::NodeId node) {
@@ -93,9 +95,15 @@ void Succession::serve(dsm::NodeId node) {
     take_over(node_, std::move(entrusted.mapped()));
 }
 
-void Succession::node_down(dsm::NodeId node) {
+void Succession::forget(dsm::NodeId node) {
     arriving_.erase(node);
-    entrusted_.erase(node);
+    let_go(node);
+}
+
+void Succession::let_go(dsm::NodeId node) {
+    if (const auto entrusted = entrusted_.extract(node)) {
+        node_.ports.let_go(*entrusted.mapped().ports);
+    }
 }
 
 } // namespace norma::rt

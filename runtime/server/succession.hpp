@@ -23,9 +23,12 @@ class Succession {
     void serve_entrust(const Request &request, const Done &done);
     // The launcher has said so: what the node has entrusted is this node's. Throws std::runtime_error: it has not.
     void serve(dsm::NodeId node);
-    void node_down(dsm::NodeId node);
+    // It has died, or stays.
+    void forget(dsm::NodeId node);
 
   private:
+    void let_go(dsm::NodeId node);
+
     Node &node_;
     std::map<dsm::NodeId, std::vector<std::byte>> arriving_; // a part of it
     std::map<dsm::NodeId, Services> entrusted_;              // all of it, until the node has left

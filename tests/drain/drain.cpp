@@ -3,6 +3,7 @@
 // harness takes it out of the job.
 #include "tests/clone/child.hpp"
 #include "tests/migration/moving.hpp"
+#include "tests/system/ports.hpp"
 
 #include <algorithm>
 #include <array>
@@ -211,33 +212,159 @@ SYSTEM_CASE(directories_go_on) {
     return 0;
 }
 
-// Words: what keeps node 1 in the job; a file that is there when it has been tried.
+// ---- ports that are made on the node that leaves ----
+
+constexpr mach_msg_timeout_t kLong = 60'000;
+constexpr std::uint64_t kQueue = MACH_PORT_QLIMIT_DEFAULT;
+constexpr int kSpecial = NORMA_MAX_SPECIAL_PORT;
+constexpr long kWritten = 4711;
+
+// As the task calls them that has made them.
+struct Made {
+    mach_port_t inbox, full, far, watched, dying, told;
+} ports;
+mach_port_t far_here, full_here;
+std::atomic<int> late; // what has waited and ended well
+
+struct WithMemory {
+    mach_msg_header_t head;
+    mach_msg_body_t body;
+    mach_msg_ool_descriptor_t memory;
+    mach_msg_trailer_t trailer;
+};
+
+mach_port_t right_from(const norma::task &task, mach_port_t name, unsigned disposition) {
+    mach_port_t here = MACH_PORT_NULL;
+    mach_msg_type_name_t type = 0;
+    CHECK_KERN(KERN_SUCCESS, mach_port_extract_right(task.port(), name, disposition, &here, &type));
+    return here;
+}
+
+void send_memory(mach_port_t to) {
+    vm_address_t page = 0;
+    CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &page, kPage, TRUE));
+    systest::word(page) = kWritten;
+    WithMemory message{};
+    message.head.msgh_bits = MACH_MSGH_BITS(unsigned{MACH_MSG_TYPE_COPY_SEND}, 0) | MACH_MSGH_BITS_COMPLEX;
+    message.head.msgh_remote_port = to;
+    message.body.msgh_descriptor_count = 1;
+    message.memory.address = reinterpret_cast<void *>(page);
+    message.memory.size = kPage;
+    message.memory.copy = MACH_MSG_VIRTUAL_COPY;
+    message.memory.type = MACH_MSG_OOL_DESCRIPTOR;
+    CHECK_KERN(MACH_MSG_SUCCESS, mach_msg(&message.head, MACH_SEND_MSG, systest::size_of<WithMemory>(), 0,
+                                          MACH_PORT_NULL, 0, MACH_PORT_NULL));
+    systest::word(page) = 0; // the message has a copy
+}
+
+void check_memory_from(mach_port_t from) {
+    WithMemory message{};
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::receive(from, message, kLong));
+    CHECK_EQ(kPage, vm_size_t{message.memory.size});
+    CHECK_EQ(kWritten, systest::word(reinterpret_cast<vm_address_t>(message.memory.address)).load());
+}
+
+void make_ports() {
+    ports = {.inbox = systest::make_port(),
+             .full = systest::make_port(),
+             .far = systest::make_port_to_send(),
+             .watched = systest::make_port(),
+             .dying = systest::make_port(),
+             .told = systest::make_port()};
+    CHECK_KERN(KERN_SUCCESS, norma_set_special_port(mach_host_self(), kSpecial, ports.far));
+    systest::ask(ports.watched, MACH_NOTIFY_NO_SENDERS, ports.told, 1); // when there has been one
+    made = 1;
+}
+
+void use_what_was_made() {
+    CHECK_EQ(1U, systest::number_from(ports.inbox));
+    const auto theirs = systest::port_from(ports.inbox);
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(theirs, 2));
+    check_memory_from(ports.inbox);
+    for (std::uint64_t i = 0; i <= kQueue; ++i) {
+        CHECK_EQ(i, systest::number_from(ports.full));
+    }
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(ports.far, 3));
+    systest::expect_no_senders(ports.told, 1);
+    CHECK_KERN(KERN_SUCCESS, mach_port_mod_refs(self(), ports.dying, MACH_PORT_RIGHT_RECEIVE, -1));
+}
+
+// Words: a file that is there when the nodes have left.
+SYSTEM_CASE(ports_go_on) {
+    over = false;
+    auto maker = systest::spawn(1, [] {
+        make_ports();
+        until_over();
+        use_what_was_made();
+    });
+    CHECK_SOON(made == 1);
+    const auto inbox = right_from(maker, ports.inbox, MACH_MSG_TYPE_MAKE_SEND);
+    const auto watched = right_from(maker, ports.watched, MACH_MSG_TYPE_MAKE_SEND);
+    const auto dying = right_from(maker, ports.dying, MACH_MSG_TYPE_MAKE_SEND);
+    full_here = right_from(maker, ports.full, MACH_MSG_TYPE_MAKE_SEND);
+    far_here = right_from(maker, ports.far, MACH_MSG_TYPE_MOVE_RECEIVE);
+    const auto mine = systest::make_port(), told = systest::make_port();
+    systest::ask(dying, MACH_NOTIFY_DEAD_NAME, told);
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(inbox, 1));
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send_port(inbox, mine, MACH_MSG_TYPE_MAKE_SEND));
+    send_memory(inbox);
+    for (std::uint64_t i = 0; i < kQueue; ++i) {
+        CHECK_KERN(MACH_MSG_SUCCESS, systest::send(full_here, i));
+    }
+    start(
+        [](void *) { // there is no room
+            CHECK_KERN(MACH_MSG_SUCCESS, systest::send(full_here, kQueue, MACH_MSG_TYPE_COPY_SEND, kLong));
+            ++late;
+        },
+        nullptr);
+    start(
+        [](void *) { // there is no message; then there are two, one by way of the special port
+            systest::Plain message{};
+            CHECK_KERN(MACH_MSG_SUCCESS, systest::receive(far_here, message, kLong));
+            CHECK_EQ(4U, message.number);
+            CHECK_EQ(3U, systest::number_from(far_here));
+            ++late;
+        },
+        nullptr);
+    rest(20ms);
+    std::printf("begun\n");
+    std::fflush(stdout);
+    while (::access(args[0], F_OK) != 0) {
+        rest(5ms);
+    }
+    CHECK_EQ(0, late.load());
+    mach_port_t special = MACH_PORT_NULL;
+    CHECK_KERN(KERN_SUCCESS, norma_get_special_port(mach_host_self(), 1, kSpecial, &special));
+    CHECK_EQ(far_here, special);
+    CHECK_KERN(MACH_MSG_SUCCESS, systest::send(special, 4));
+    CHECK_KERN(KERN_SUCCESS, mach_port_deallocate(self(), watched));
+    over = true;
+    CHECK_EQ(2U, systest::number_from(mine));
+    systest::expect_dead_name(told, dying);
+    JOIN(maker);
+    CHECK_SOON(late == 2);
+    return 0;
+}
+
+// Words: a file that is there when it has been tried. A copy, whose home is node 1, keeps that in the job.
 SYSTEM_CASE(something_stays) {
-    static bool is_port;
-    is_port = std::string(args[0]) == "port";
     begun = 0;
     over = false;
     auto keeper = systest::spawn(1, [] {
-        mach_port_t port = MACH_PORT_NULL;
         vm_address_t copied = 0;
-        if (is_port) {
-            CHECK_KERN(KERN_SUCCESS, mach_port_allocate(self(), MACH_PORT_RIGHT_RECEIVE, &port));
-        }
         task_t heir = MACH_PORT_NULL;
-        if (!is_port) { // a copy, whose home is this node
-            CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &copied, kPage, TRUE));
-            systest::word(copied) = 5;
-            CHECK_KERN(KERN_SUCCESS, norma_task_create(self(), TRUE, 0, &heir));
-        }
+        CHECK_KERN(KERN_SUCCESS, vm_allocate(self(), &copied, kPage, TRUE));
+        systest::word(copied) = 5;
+        CHECK_KERN(KERN_SUCCESS, norma_task_create(self(), TRUE, 0, &heir));
         ++begun;
         until_over();
-        CHECK_KERN(KERN_SUCCESS, is_port ? KERN_SUCCESS : task_terminate(heir));
-        CHECK(is_port || systest::word(copied) == 5);
+        CHECK_KERN(KERN_SUCCESS, task_terminate(heir));
+        CHECK(systest::word(copied) == 5);
     });
     CHECK_SOON(begun == 1);
     std::printf("begun\n");
     std::fflush(stdout);
-    CHECK_SOON(::access(args[1], F_OK) == 0);
+    CHECK_SOON(::access(args[0], F_OK) == 0);
     auto another = systest::spawn(1, [] {}); // as before
     JOIN(another);
     over = true;

@@ -76,23 +76,34 @@ INSTANTIATE_TEST_SUITE_P(, Nodes,
                                            Drained{"two_and_the_first", 1, {"1", "0"}, {"1", "0"}, "tcp"}),
                          [](const auto &run) { return run.param.label; });
 
-struct Kept {
-    const char *by, *reason;
-};
+class Ports : public ::testing::TestWithParam<Drained> {};
 
-void PrintTo(const Kept &kept, std::ostream *out) {
-    *out << kept.by;
+TEST_P(Ports, GoOn) {
+    const auto &[label, maker, words, nodes, transport] = GetParam();
+    const auto file = file_for(std::string("ports_") + label);
+    Job job({.nodes = 3, .transport = transport}, {DRAIN_APP, "ports_go_on", file});
+    ASSERT_TRUE(job.wait_for_output("begun\n"));
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        EXPECT_THAT(drain(job, words[i]), HasSubstr("node " + nodes[i] + " has left the job; "));
+    }
+    std::ofstream(file) << "they have left";
+    check_good_end(job);
+    std::filesystem::remove(file);
 }
 
-class Node : public ::testing::TestWithParam<Kept> {};
+INSTANTIATE_TEST_SUITE_P(, Ports,
+                         ::testing::Values(Drained{"one", 1, {"1"}, {"1"}}, Drained{"one_tcp", 1, {"1"}, {"1"}, "tcp"},
+                                           Drained{"to_one", 1, {"1 --to 0"}, {"1"}},
+                                           Drained{"and_the_successor", 1, {"1 --to 2", "2"}, {"1", "2"}, "tcp"}),
+                         [](const auto &run) { return run.param.label; });
 
-TEST_P(Node, Stays) {
-    const auto file = file_for(GetParam().by);
-    Job job({.nodes = 2}, {DRAIN_APP, "something_stays", GetParam().by, file});
+TEST(Node, StaysWithCopiesOfItsMemory) {
+    const auto file = file_for("copies");
+    Job job({.nodes = 2}, {DRAIN_APP, "something_stays", file});
     ASSERT_TRUE(job.wait_for_output("begun\n"));
     const auto said = drain(job, "1");
     EXPECT_THAT(said, HasSubstr("failed: norma drain: node 1 of job "));
-    EXPECT_THAT(said, HasSubstr(GetParam().reason));
+    EXPECT_THAT(said, HasSubstr("is wired, or has copies"));
     std::ofstream(file) << "it has been tried";
     const auto end = job.finish();
     std::filesystem::remove(file);
@@ -100,9 +111,6 @@ TEST_P(Node, Stays) {
     EXPECT_EQ(end.status, 0) << end.err;
     EXPECT_THAT(end.left_behind, ::testing::IsEmpty());
 }
-
-INSTANTIATE_TEST_SUITE_P(, Node, ::testing::Values(Kept{"port", " ports"}, Kept{"copies", "is wired, or has copies"}),
-                         [](const auto &kept) { return std::string(kept.param.by); });
 
 } // namespace
 } // namespace systest

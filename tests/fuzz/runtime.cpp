@@ -78,12 +78,15 @@ void services(Bytes input) {
                                    .names = got->names,
                                    .ended = got->ended,
                                    .priv_keys = got->priv_keys,
-                                   .files = got->files});
+                                   .files = got->files,
+                                   .ports = {.home = got->ports->home, .servers = got->ports->servers}});
         FUZZ_CHECK(decode_services(again, 1, kWindow.slices).has_value());
         Outcomes outcomes; // whoever it is about may end
         got->sync.node_died(1, outcomes);
         got->families.node_down(1);
         got->groups.node_down(1);
+        PortEvents events;
+        got->ports->home.node_died(1, events);
     }
 }
 

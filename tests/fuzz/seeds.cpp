@@ -198,7 +198,8 @@ void keep_services(const char *name, const rt::Services &services) {
                      .names = services.names,
                      .ended = services.ended,
                      .priv_keys = services.priv_keys,
-                     .files = services.files}));
+                     .files = services.files,
+                     .ports = {.home = services.ports->home, .servers = services.ports->servers}}));
 }
 
 void what_a_node_has_made() {
@@ -232,6 +233,19 @@ void what_a_node_has_made() {
     files.tables[table].open = {{3, 0}, {4, 1}};
     files.homes[table] = {.members = {task.task}, .nodes = 0b110};
     keep_services("files", with_files);
+    rt::Services with_ports(1);
+    auto &home = with_ports.ports->home;
+    rt::Carried receive{.right = {}, .receive = {3, 4}}, other{.right = {}, .receive = {7, 8}};
+    rt::PortEvents events;
+    home.create({1, 2}, receive.receive, 1, receive.right);
+    home.create({5, 6}, other.receive, 2, other.right);
+    home.attach(receive.right, 2, true);
+    rt::Message message;
+    message.rights = {{.right = receive.right, .receive = {}}};
+    home.send(other.right, {.node = 2, .number = 9}, std::make_shared<const rt::Message>(std::move(message)), false,
+              events);
+    with_ports.ports->servers[1].emplace(std::vector(9, std::byte{65}), receive.right);
+    keep_services("ports", with_ports);
 }
 
 void launches() {

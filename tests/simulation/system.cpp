@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the node server asks the system for, answered by the simulation: these functions stand in, at link time, for
-// runtime/server/{binding,clock,keys,loop,node_job,processes}.cpp, runtime/{log,sockets}.cpp and rpc/transport.cpp.
+// runtime/server/{binding,clock,keys,loop,node_job,processes}.cpp, runtime/{local_socket,log,sockets}.cpp and
+// rpc/transport.cpp.
 #include "rpc/sim/transport.hpp"
+#include "runtime/local_socket.hpp"
 #include "runtime/log.hpp"
 #include "runtime/server/binding.hpp"
 #include "runtime/server/keys.hpp"
@@ -164,6 +166,20 @@ ssize_t receive_packet(int socket, std::span<std::byte> buffer, int &fd) noexcep
 
 void close_if_open(int fd) noexcept {
     world().fds.close(fd);
+}
+
+// Simulated nodes are of different machines: nobody imports regions but over the network.
+std::string random_part() {
+    return {};
+}
+
+int listen_as(const std::string &, int, int) {
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+std::optional<Peer> peer_behind(int) {
+    return std::nullopt;
 }
 
 // ---- the launcher ----
