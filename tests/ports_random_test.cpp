@@ -514,6 +514,15 @@ TEST_P(PortsRandom, NothingIsLostOrLeftOver) {
                      << " nodes left, " << stayed << " stayed";
 }
 
+TEST(PortsRandomSeeds, ThatOnceFailed) {
+    // Tasks that were to move to a node which had just left. This world once made them there.
+    Judge(15070, false, true).run(400);
+    Judge(16674, true, true).run(400);
+    Judge(50340, true, true).run(400);
+    // A reference went before what was held had said that it came.
+    Judge(74000, true, true).run(400);
+}
+
 INSTANTIATE_TEST_SUITE_P(, PortsRandom,
                          testing::Values(Runs{"WithoutDeaths", false, false}, Runs{"WithDeaths", true, false},
                                          Runs{"WithDepartures", false, true}, Runs{"WithBoth", true, true}),

@@ -19,6 +19,10 @@ TaskId PortWorld::now(TaskId task) const {
 }
 
 void PortWorld::move(TaskId task, dsm::NodeId where) {
+    if (left_[where]) { // it makes no process for others any more: nothing of the task has been given away
+        ++stays;
+        return;
+    }
     const auto child = add_task(where);
     awaited_[child] = node_of(task);
     stopped_.insert(task);

@@ -21,6 +21,7 @@ struct RouterTest : ::testing::Test {
     std::vector<Op> executed;
     std::vector<Done> open;
     std::vector<std::int32_t> answers;
+    bool at_once = false; // what this node is asked is answered
     Router router{kSelf, loop, std::chrono::seconds(60),
                   [this](dsm::NodeId to, const std::vector<std::byte> &record) {
                       if (auto request = decode_request(record)) {
@@ -29,7 +30,11 @@ struct RouterTest : ::testing::Test {
                   },
                   [this](const Request &request, Done done) {
                       executed.push_back(request.op);
-                      open.push_back(std::move(done));
+                      if (at_once) {
+                          done({});
+                      } else {
+                          open.push_back(std::move(done));
+                      }
                   }};
 
     void ask(dsm::NodeId node, Op op, bool deadline = true) {
@@ -100,6 +105,17 @@ TEST_F(RouterTest, WhoSpeaksForANode) {
     router.left(kLeaves, kSuccessor);
     EXPECT_TRUE(router.may_speak_for(kSuccessor, kLeaves));
     EXPECT_FALSE(router.may_speak_for(kLeaves, kLeaves));
+}
+
+TEST_F(RouterTest, WhatComesOfItDoesNotOvertakeTheRest) {
+    at_once = true;
+    router.hold(kLeaves, Hold::everything);
+    Request request;
+    request.op = Op::port_notify;
+    router.call(kLeaves, request, [this](const Reply &) { ask(kLeaves, Op::port_release); });
+    ask(kLeaves, Op::port_attach);
+    router.left(kLeaves, kSelf);
+    EXPECT_EQ(executed, (std::vector<Op>{Op::port_notify, Op::port_attach, Op::port_release}));
 }
 
 TEST_F(RouterTest, AndOnToThatOnesSuccessor) {

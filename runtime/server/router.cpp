@@ -28,11 +28,20 @@ void Router::pass_on(dsm::NodeId node, Request request, Done done, bool deadline
 }
 
 void Router::ask(dsm::NodeId node, Request request, Pending pending, bool deadline) {
+    if (asked_again_[node] && !is_for_place(request.op)) {
+        again_.emplace_back(
+            [this, node, request, pending, deadline] { ask_in_turn(node, request, pending, deadline); });
+    } else {
+        ask_in_turn(node, std::move(request), std::move(pending), deadline);
+    }
+}
+
+void Router::ask_in_turn(dsm::NodeId node, Request request, Pending pending, bool deadline) {
     if (!is_for_place(request.op)) {
         const auto held = held_.find(server_[node]);
         if (held != held_.end() && (held->second.what == Hold::everything || !ends_something(request.op))) {
             held->second.requests.push_back(
-                [this, node, request, pending, deadline] { ask(node, request, pending, deadline); });
+                [this, node, request, pending, deadline] { ask_in_turn(node, request, pending, deadline); });
             return;
         }
         node = pending.node = server_[node];
@@ -121,16 +130,33 @@ void Router::hold(dsm::NodeId node, Hold what) {
     held_.try_emplace(node).first->second.what = what;
 }
 
-void Router::let_go(dsm::NodeId node) {
-    if (const auto held = held_.extract(node); !held.empty()) {
-        for (const auto &ask_again : held.mapped().requests) {
-            ask_again();
-        }
+dsm::NodeSet Router::served_by(dsm::NodeId node) const {
+    dsm::NodeSet names;
+    for (dsm::NodeId name = 0; name < dsm::kMaxNodes; ++name) {
+        names[name] = server_[name] == node;
     }
+    return names;
+}
+
+// What one of them leads to may come before the next has been asked: that a reference goes must not overtake that it
+// has come.
+void Router::let_go(dsm::NodeId node) {
+    asked_again_ |= served_by(node);
+    if (const auto held = held_.extract(node); !held.empty()) {
+        const auto &requests = held.mapped().requests;
+        again_.insert(again_.begin(), requests.begin(), requests.end());
+    }
+    while (!again_.empty()) {
+        const auto next = std::move(again_.front());
+        again_.pop_front();
+        next();
+    }
+    asked_again_.reset();
 }
 
 // It may itself have been serving for nodes that have left before.
 void Router::left(dsm::NodeId node, dsm::NodeId successor) {
+    asked_again_ = served_by(node);
     std::ranges::replace(server_, node, successor);
     node_down(node);
 }

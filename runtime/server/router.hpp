@@ -9,6 +9,7 @@
 #include "runtime/server/wire.hpp"
 
 #include <array>
+#include <deque>
 #include <functional>
 #include <map>
 #include <span>
@@ -92,6 +93,8 @@ class Router {
         std::vector<std::function<void()>> requests;
     };
     void ask(dsm::NodeId node, Request request, Pending pending, bool deadline);
+    void ask_in_turn(dsm::NodeId node, Request request, Pending pending, bool deadline);
+    dsm::NodeSet served_by(dsm::NodeId node) const;
     void end_all_to(dsm::NodeId node);
     void expire(std::uint64_t call);
     void finish(std::uint64_t call, Reply reply);
@@ -107,6 +110,9 @@ class Router {
     dsm::NodeSet down_;
     std::array<dsm::NodeId, dsm::kMaxNodes> server_{}; // by node, where what was made there is
     std::map<dsm::NodeId, Held> held_;
+    // While what was held is asked again: whatever is asked of these names meanwhile comes behind it.
+    dsm::NodeSet asked_again_;
+    std::deque<std::function<void()>> again_;
 };
 
 } // namespace norma::rt
