@@ -59,20 +59,8 @@ bool has_exception_port(const Task &task, std::uint64_t thread) {
 
 // What keeps the task out of a checkpoint; empty: nothing.
 std::string obstacle(const Node &node, const Task &task) {
-    if (task.is_attached()) {
-        return "it has attached itself (docs/attach.md): norma has not started its process, and cannot start another";
-    }
-    if (task.program.data.size == 0) {
-        return "it is not a whole program (docs/programs.md)";
-    }
-    if (task.suspend_count > 0) {
-        return "it is suspended";
-    }
-    if (!task.wired.empty() || !task.exporter.empty()) {
-        return "it has wired memory";
-    }
-    if (!task.files.empty()) {
-        return "it has opened files as memory objects";
+    if (auto why = task.bound_to_process(); !why.empty()) {
+        return why;
     }
     if (task.open_files != 0 || std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
         return "it shares open files, directories or signal actions (CLONE_FILES, CLONE_FS, CLONE_SIGHAND)";
@@ -88,9 +76,6 @@ std::string obstacle(const Node &node, const Task &task) {
         return "it draws from a ledger of its own";
     }
     for (const auto &[number, thread] : task.threads) {
-        if (!thread.ended && thread.suspend_count > 0) {
-            return "a thread of it is suspended, or has not been started";
-        }
         if (!thread.ended && has_exception_port(task, number)) {
             return "a thread of it has exception ports of its own";
         }

@@ -50,30 +50,12 @@ void answer(const SharedMigration &move, Reply reply) {
 
 // What this node's records say that keeps a task from moving; empty: nothing.
 std::string obstacle(const Task &task) {
-    if (task.is_attached()) {
-        return "it has attached itself (docs/attach.md): norma has not started its process, and cannot start another";
+    if (auto why = task.bound_to_process(); !why.empty()) {
+        return why;
     }
-    if (task.program.data.size == 0) {
-        return "it is not a whole program (docs/programs.md): its variables and its heap would stay behind";
-    }
-    if (task.suspend_count > 0) {
-        return "it is suspended";
-    }
-    if (!task.wired.empty() || !task.exporter.empty()) {
-        return "it has wired memory";
-    }
-    if (!task.files.empty()) {
-        return "it has opened files as memory objects";
-    }
-    if (std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })) {
-        return "it shares directories or signal actions (CLONE_FS, CLONE_SIGHAND)";
-    }
-    for (const auto &[number, thread] : task.threads) {
-        if (!thread.ended && thread.suspend_count > 0) {
-            return "a thread of it is suspended, or has not been started";
-        }
-    }
-    return "";
+    return std::ranges::any_of(task.groups, [](GroupId group) { return group != 0; })
+               ? "it shares directories or signal actions (CLONE_FS, CLONE_SIGHAND)"
+               : "";
 }
 
 void log_why(const Task &task, std::uint64_t where, std::string_view why) {

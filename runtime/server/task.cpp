@@ -62,4 +62,26 @@ std::uint64_t Task::number_of(pid_t tid) const {
     return 0;
 }
 
+std::string Task::bound_to_process() const {
+    if (is_attached()) {
+        return "it has attached itself (docs/attach.md): norma has not started its process, and cannot start another";
+    }
+    if (program.data.size == 0) {
+        return "it is not a whole program (docs/programs.md): its variables and its heap would stay behind";
+    }
+    if (suspend_count > 0) {
+        return "it is suspended";
+    }
+    if (!wired.empty() || !exporter.empty()) {
+        return "it has wired memory";
+    }
+    if (!files.empty()) {
+        return "it has opened files as memory objects";
+    }
+    const auto stands_still = [](const auto &thread) {
+        return !thread.second.ended && thread.second.suspend_count > 0;
+    };
+    return std::ranges::any_of(threads, stands_still) ? "a thread of it is suspended, or has not been started" : "";
+}
+
 } // namespace norma::rt

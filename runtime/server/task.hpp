@@ -136,6 +136,8 @@ struct Task {
     std::uint64_t number_of(pid_t tid) const; // of a thread that lives; 0: not known
     // Also of a thread that has said that it ends: the kernel may list it a moment longer.
     bool has_met(pid_t tid) const;
+    // Why it cannot go on in another process, as far as its record says; empty: it can.
+    std::string bound_to_process() const;
     // The loan that an address is in, or the end.
     std::map<std::uint64_t, Loan>::iterator loan_at(std::uint64_t address);
 };
