@@ -119,7 +119,7 @@ def a_node_leaves(folder):
             pass
         job.end()
     os.remove(stop)
-    with Job("run", "-N", "2", "--listen", "127.0.0.1", *QUIET, f"{BIN}/drain_app", "something_stays", "port",
+    with Job("run", "-N", "2", "--listen", "127.0.0.1", *QUIET, f"{BIN}/drain_app", "something_stays",
              stop) as job, joined(job, "--on-signal", "USR1=drain") as node:
         job.wait_for("begun")
         for times in (1, 2):  # it may be asked again
