@@ -89,7 +89,7 @@ constexpr std::array kVariables = {
              .kind = Kind::bytes,
              .fallback = "0",
              .meaning =
-                 "heap of a whole program on each node, a part of NORMA_MEMORY; 0: a quarter of the first node's",
+                 "heap of a whole program on each node, a part of NORMA_MEMORY; 0: an eighth of the first node's",
              .store = [](Config &c, const Value &v) { c.heap = std::uint64_t(v.number); },
              .most = 64 * kTiB},
     Variable{.name = "NORMA_WINDOW_BASE",

@@ -148,7 +148,8 @@ void make_parts(const Shared &work) {
 void Node::begin_program(TaskId id) {
     auto &task = *tasks.at(id);
     auto work = std::make_shared<Preparation>(Preparation{.node = *this, .id = id, .payers = task.ledgers});
-    const auto wanted = config.heap != 0 ? config.heap : memory_limit / 4;
+    // A part of the memory that leaves room where parts of other nodes have followed a task, and for copies.
+    const auto wanted = config.heap != 0 ? config.heap : memory_limit / 8;
     work->part_bytes = std::max(wanted - wanted % kPartAlignment, kPartAlignment);
     MapEntry data;
     data.start = task.program.data.start;

@@ -50,6 +50,20 @@ SYSTEM_CASE(inheritance_moves) {
     });
 }
 
+// Once the homes of all memory have followed, one node has every part of the heap, and must have room for a copy of
+// them.
+SYSTEM_CASE(copies_fit_where_all_memory_is) {
+    return moved_when_ready(2, [] {
+        be_moved();
+        for (int i = 0; i < 25; ++i) { // the homes come within a part of that time
+            task_t child = TASK_NULL;
+            CHECK_KERN(KERN_SUCCESS, task_create(self(), nullptr, 0, TRUE, &child));
+            CHECK_KERN(KERN_SUCCESS, task_terminate(child));
+            rest(20ms);
+        }
+    });
+}
+
 SYSTEM_CASE(protection_moves) {
     return moved_when_ready(2, [] {
         const auto start = allocate(3 * kPage);

@@ -65,12 +65,12 @@ INSTANTIATE_TEST_SUITE_P(
                       "heap_blocks_are_freed_elsewhere", "pending_signals_move", "signal_actions_move",
                       "signal_stack_moves", "timers_of_computing_time_go_on", "sleeps_end_in_time",
                       "directory_and_umask_move", "children_and_their_ends_move", "signals_by_number_arrive",
-                      "inheritance_moves", "protection_moves", "lazy_copies_move", "one_memory_at_two_addresses_moves",
-                      "named_object_moves", "others_read_and_write_its_memory", "copies_of_it_are_of_one_moment",
-                      "contended_lock", "turns_by_a_word", "units_of_a_semaphore", "eight_at_a_barrier",
-                      "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro", "files_come_back",
-                      "shared_files_move", "files_move_after_a_clone", "who_waits_for_a_message_moves",
-                      "notifications_move", "exception_ports_move"),
+                      "inheritance_moves", "copies_fit_where_all_memory_is", "protection_moves", "lazy_copies_move",
+                      "one_memory_at_two_addresses_moves", "named_object_moves", "others_read_and_write_its_memory",
+                      "copies_of_it_are_of_one_moment", "contended_lock", "turns_by_a_word", "units_of_a_semaphore",
+                      "eight_at_a_barrier", "condition_with_a_timeout", "threads_keep_their_names", "to_and_fro",
+                      "files_come_back", "shared_files_move", "files_move_after_a_clone",
+                      "who_waits_for_a_message_moves", "notifications_move", "exception_ports_move"),
     [](const auto &name) { return std::string(name.param); });
 
 struct Obstacle {
